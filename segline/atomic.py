@@ -1,0 +1,52 @@
+"""Files and folders that appear whole or not at all: written aside, then renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    The scratch name keeps the suffixes (``.nii.gz``), which some writers look at.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes[-2:]))
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a scratch folder beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    If ``path`` has appeared meanwhile (another worker was faster), theirs is kept.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        try:
+            scratch.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, UTF-8."""
+    with new_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

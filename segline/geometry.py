@@ -1,0 +1,114 @@
+"""Where voxels lie in the patient: grids, orientations, and moving between them without resampling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel import orientations as nib_orientations
+from nibabel.affines import voxel_sizes
+
+Shape = tuple[int, int, int]
+"""Voxels along x, y, z."""
+
+Affine = np.ndarray
+"""``(4, 4)`` float64, voxel index to millimetres in RAS+ world space, as in NIfTI."""
+
+
+def spacing_mm(affine: Affine) -> tuple[float, float, float]:
+    """Voxel spacing in mm along each voxel axis: the column norms of ``affine``.
+
+    >>> spacing_mm(np.diag([1.5, 1.5, 2.0, 1.0]))
+    (1.5, 1.5, 2.0)
+    """
+    x, y, z = (round(float(size), 6) for size in voxel_sizes(affine))
+    return x, y, z
+
+
+def orientation(affine: Affine) -> str:
+    """Three letters naming the direction each voxel axis runs towards.
+
+    >>> orientation(np.diag([-1.0, 1.0, 1.0, 1.0]))
+    'LAS'
+    """
+    return "".join(nib_orientations.aff2axcodes(affine))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A voxel grid: its shape and its affine (voxel index to mm, RAS+)."""
+
+    shape: Shape
+    affine: Affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel spacing in mm."""
+        return spacing_mm(self.affine)
+
+    @property
+    def orientation(self) -> str:
+        """Axis codes, such as ``RAS``."""
+        return orientation(self.affine)
+
+    def matches(self, other: "Grid", tolerance_mm: float = 1e-2) -> bool:
+        """Whether shapes are equal and every corner lies at the same place within ``tolerance_mm``."""
+        if self.shape != other.shape:
+            return False
+        return bool(np.allclose(_corners_mm(self), _corners_mm(other), atol=tolerance_mm, rtol=0))
+
+
+@dataclass(frozen=True)
+class Reorientation:
+    """A permutation and flips of voxel axes that brings an affine to another orientation, and back.
+
+    ``axes[i]`` is the source axis that becomes axis ``i``; ``flips[i]`` says whether it is then reversed.
+    Exact: no voxel value changes.
+    """
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    @classmethod
+    def between(cls, affine: Affine, codes: str) -> "Reorientation":
+        """The reorientation from ``affine`` to the axis ``codes`` (``"RAS"``)."""
+        transform = nib_orientations.ornt_transform(
+            nib_orientations.io_orientation(affine), nib_orientations.axcodes2ornt(codes)
+        )
+        source = [int(np.flatnonzero(transform[:, 0] == axis)[0]) for axis in range(3)]
+        flips = [bool(transform[axis, 1] < 0) for axis in source]
+        return cls((source[0], source[1], source[2]), (flips[0], flips[1], flips[2]))
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """Reorient the last three axes of ``array``; a view, nothing is copied."""
+        lead = array.ndim - 3
+        moved = array.transpose(*range(lead), *(lead + axis for axis in self.axes))
+        return np.flip(moved, tuple(lead + i for i, flip in enumerate(self.flips) if flip))
+
+    def undo(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`apply`; a view."""
+        lead = array.ndim - 3
+        unflipped = np.flip(array, tuple(lead + i for i, flip in enumerate(self.flips) if flip))
+        back = np.argsort(self.axes)
+        return unflipped.transpose(*range(lead), *(lead + int(axis) for axis in back))
+
+    def apply_to_grid(self, grid: Grid) -> Grid:
+        """The grid that :meth:`apply` gives an array of ``grid``."""
+        shape = [grid.shape[axis] for axis in self.axes]
+        step = np.zeros((4, 4))
+        step[3, 3] = 1
+        for axis, (source, flip) in enumerate(zip(self.axes, self.flips, strict=True)):
+            step[source, axis] = -1 if flip else 1
+            step[source, 3] = grid.shape[source] - 1 if flip else 0
+        return Grid((shape[0], shape[1], shape[2]), grid.affine @ step)
+
+
+def as_shape(values: Any) -> Shape:
+    """Three integers as a :data:`Shape`."""
+    x, y, z = (int(value) for value in values)
+    return x, y, z
+
+
+def _corners_mm(grid: Grid) -> np.ndarray:
+    """World positions ``(8, 3)`` of the eight corner voxels' centres."""
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1)
+    return (grid.affine[:3, :3] @ corners).T + grid.affine[:3, 3]

@@ -1,0 +1,76 @@
+"""Volumes: voxel arrays with their place in the patient, read from and written to NIfTI."""
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from segline import atomic
+from segline.errors import SeglineError
+from segline.geometry import Affine, Grid, as_shape
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels ``(C, X, Y, Z)`` and the affine (voxel index to mm, RAS+) of their grid.
+
+    A label map is a volume of one channel with an integer type.
+    """
+
+    array: np.ndarray
+    affine: Affine
+
+    @property
+    def grid(self) -> Grid:
+        """The spatial grid, without the channels."""
+        return Grid(as_shape(self.array.shape[1:]), self.affine)
+
+
+def read_volume(path: Path, name: str | None = None) -> Volume:
+    """Read a 3-D or 4-D NIfTI file; the fourth axis, where there is one, is channels (Decathlon).
+
+    Integers without a scale factor keep their type; all else becomes float32.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file.
+        name: how errors name the file; ``path`` by default.
+
+    Raises:
+        SeglineError: the file is missing, not NIfTI, truncated, or not 3-D.
+    """
+    name = name or str(path)
+    if not path.is_file():
+        raise SeglineError(f"{name}: no such file")
+    try:
+        image = nib.Nifti1Image.from_bytes(_file_bytes(path))
+        array = np.asanyarray(image.dataobj)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
+    except (ImageFileError, ValueError, OSError) as error:
+        raise SeglineError(f"{name}: not a readable NIfTI file ({error})") from error
+    if array.ndim not in (3, 4) or min(array.shape) < 1 or sum(size > 1 for size in array.shape[:3]) < 3:
+        shape = "x".join(map(str, array.shape))
+        raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
+    if array.dtype.kind not in "iu":
+        array = array.astype(np.float32, copy=False)
+    channels_first = array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0)
+    return Volume(channels_first, np.asarray(image.affine, dtype=np.float64))
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a volume of one or more channels as NIfTI, atomically and with the same bytes every time."""
+    array = volume.array[0] if len(volume.array) == 1 else np.moveaxis(volume.array, 0, -1)
+    image = nib.Nifti1Image(np.ascontiguousarray(array), volume.affine)
+    image.header.set_xyzt_units("mm")
+    payload = image.to_bytes()
+    with atomic.new_file(path) as scratch:
+        scratch.write_bytes(gzip.compress(payload, 3, mtime=0) if path.suffix == ".gz" else payload)
+
+
+def _file_bytes(path: Path) -> bytes:
+    raw = path.read_bytes()
+    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw

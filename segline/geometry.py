@@ -69,14 +69,18 @@ class Reorientation:
     flips: tuple[bool, bool, bool]
 
     @classmethod
-    def between(cls, affine: Affine, codes: str) -> "Reorientation":
-        """The reorientation from ``affine`` to the axis ``codes`` (``"RAS"``)."""
+    def between(cls, source: str, target: str) -> "Reorientation":
+        """The reorientation from one set of axis codes to another.
+
+        >>> Reorientation.between("LPS", "RAS")
+        Reorientation(axes=(0, 1, 2), flips=(True, True, False))
+        """
         transform = nib_orientations.ornt_transform(
-            nib_orientations.io_orientation(affine), nib_orientations.axcodes2ornt(codes)
+            nib_orientations.axcodes2ornt(source), nib_orientations.axcodes2ornt(target)
         )
-        source = [int(np.flatnonzero(transform[:, 0] == axis)[0]) for axis in range(3)]
-        flips = [bool(transform[axis, 1] < 0) for axis in source]
-        return cls((source[0], source[1], source[2]), (flips[0], flips[1], flips[2]))
+        axes = [int(np.flatnonzero(transform[:, 0] == axis)[0]) for axis in range(3)]
+        flips = [bool(transform[axis, 1] < 0) for axis in axes]
+        return cls((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """Reorient the last three axes of ``array``; a view, nothing is copied."""

@@ -8,10 +8,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from segline import atomic
 from segline.errors import SeglineError
-from segline.geometry import Affine, Grid, as_shape
+from segline.geometry import Affine, Grid, as_shape, spacing_mm
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,15 @@ class Volume:
 def read_volume(path: Path, name: str | None = None) -> Volume:
     """Read a 3-D or 4-D NIfTI file; the fourth axis, where there is one, is channels (Decathlon).
 
-    Integers without a scale factor keep their type; all else becomes float32.
+    Integers without a scale factor keep their type, in native byte order; all else becomes float32.
 
     Args:
         path: a ``.nii`` or ``.nii.gz`` file.
         name: how errors name the file; ``path`` by default.
 
     Raises:
-        SeglineError: the file is missing, not NIfTI, truncated, or not 3-D.
+        SeglineError: the file is missing, not NIfTI, truncated, not 3-D, not of real numbers, or its
+            affine is not invertible.
     """
     name = name or str(path)
     if not path.is_file():
@@ -50,15 +53,14 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
         array = np.asanyarray(image.dataobj)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
-    except (ImageFileError, ValueError, OSError) as error:
+    except (ImageFileError, WrapStructError, HeaderDataError, ValueError, OSError) as error:
         raise SeglineError(f"{name}: not a readable NIfTI file ({error})") from error
-    if array.ndim not in (3, 4) or min(array.shape) < 1 or sum(size > 1 for size in array.shape[:3]) < 3:
-        shape = "x".join(map(str, array.shape))
-        raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
-    if array.dtype.kind not in "iu":
-        array = array.astype(np.float32, copy=False)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    _require_volume(array, affine, name)
+    dtype = array.dtype.newbyteorder("=") if array.dtype.kind in "iu" else np.float32
+    array = array.astype(dtype, copy=False)
     channels_first = array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0)
-    return Volume(channels_first, np.asarray(image.affine, dtype=np.float64))
+    return Volume(channels_first, affine)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -69,6 +71,16 @@ def write_volume(path: Path, volume: Volume) -> None:
     payload = image.to_bytes()
     with atomic.new_file(path) as scratch:
         scratch.write_bytes(gzip.compress(payload, 3, mtime=0) if path.suffix == ".gz" else payload)
+
+
+def _require_volume(array: np.ndarray, affine: Affine, name: str) -> None:
+    if array.ndim not in (3, 4) or min(array.shape) < 1 or sum(size > 1 for size in array.shape[:3]) < 3:
+        shape = "x".join(map(str, array.shape))
+        raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
+    if array.dtype.kind not in "iuf":
+        raise SeglineError(f"{name}: voxels are {array.dtype}; convert the file to one real number a voxel")
+    if not np.isfinite(affine).all() or min(spacing_mm(affine)) <= 0 or np.linalg.matrix_rank(affine) < 4:
+        raise SeglineError(f"{name}: the affine places no volume in space; repair the file's sform or qform")
 
 
 def _file_bytes(path: Path) -> bytes:

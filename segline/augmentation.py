@@ -1,0 +1,108 @@
+"""Random changes of training patches, on the device the network runs on.
+
+Own code rather than MONAI's transforms: those take one sample at a time on the CPU and resample once per
+transform; here a batch goes through one resampling and a few in-place operations.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segline.plan import Augmentation
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Applies a plan's augmentation; the result depends only on the batch, the seed and the step."""
+
+    settings: Augmentation
+    seed: int
+
+    def __call__(self, image: Tensor, label: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)`` alike in space."""
+        rng = np.random.default_rng((self.seed, 2, step))
+        noise = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+        for index in range(len(image)):
+            image[index], label[index] = self._move(image[index], label[index], rng)
+            self._change_intensity(image[index], rng, noise)
+        return image, label
+
+    def _move(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        flips = [axis for axis in range(3) if rng.random() < settings.flip]
+        if flips:
+            image = image.flip([1 + axis for axis in flips])
+            label = label.flip(flips)
+        if rng.random() >= settings.affine:
+            return image, label
+        angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
+        zoom = 1 + rng.uniform(-settings.scale, settings.scale)
+        return apply_affine(image, label, rotation_matrix(angles) / zoom)
+
+    def _change_intensity(self, image: Tensor, rng: np.random.Generator, noise: torch.Generator) -> None:
+        """Blur, noise, contrast, brightness and gamma, in this order, in place; each channel on its own."""
+        settings = self.settings
+        for channel in image:
+            sd = float(channel.std()) or 1.0
+            if rng.random() < settings.blur:
+                channel.copy_(gaussian_blur(channel, rng.uniform(0, settings.blur_voxels)))
+            if rng.random() < settings.noise:
+                randn = torch.randn(channel.shape, generator=noise, device=channel.device)
+                channel.add_(randn, alpha=sd * rng.uniform(0, settings.noise_sd))
+            if rng.random() < settings.intensity:
+                channel.mul_(1 + rng.uniform(-settings.intensity_scale, settings.intensity_scale))
+                channel.add_(sd * rng.uniform(-settings.intensity_shift, settings.intensity_shift))
+            if rng.random() < settings.gamma:
+                change_gamma(channel, math.exp(rng.uniform(-settings.gamma_log, settings.gamma_log)))
+
+
+def rotation_matrix(angles: np.ndarray) -> np.ndarray:
+    """``(3, 3)`` rotation about x, then y, then z by ``angles`` in radians."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        a, b = [other for other in range(3) if other != axis]
+        turn[[a, a, b, b], [a, b, a, b]] = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Sample a patch through ``matrix`` (output to input voxel offsets from the centre).
+
+    Linear for ``image`` ``(C, X, Y, Z)``, nearest for ``label`` ``(X, Y, Z)``; zero beyond the patch.
+    """
+    half = np.array(label.shape, dtype=float) / 2
+    # grid_sample's coordinates run z, y, x from -1 to 1 over each axis
+    scaled = (matrix * half / half[:, None])[::-1, ::-1].copy()
+    theta = torch.zeros(1, 3, 4, device=image.device)
+    theta[0, :, :3] = torch.from_numpy(scaled)
+    grid = functional.affine_grid(theta, [1, 1, *label.shape], align_corners=False)
+    moved = functional.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
+    classes = functional.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=False)
+    return moved, classes[0, 0].to(label.dtype)
+
+
+def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:
+    """Gaussian blur of ``(X, Y, Z)``, one axis at a time, edges repeated."""
+    radius = max(1, math.ceil(2 * sigma_voxels))
+    offsets = torch.arange(-radius, radius + 1, device=channel.device, dtype=channel.dtype)
+    kernel = torch.exp(-0.5 * (offsets / max(sigma_voxels, 1e-3)) ** 2)
+    kernel = kernel / kernel.sum()
+    for axis in range(3):
+        rows = channel.movedim(axis, -1)
+        padded = functional.pad(rows, (radius, radius), mode="replicate")
+        blurred = sum(kernel[k] * padded[..., k : k + rows.shape[-1]] for k in range(len(kernel)))
+        channel = torch.as_tensor(blurred).movedim(-1, axis)
+    return channel
+
+
+def change_gamma(channel: Tensor, exponent: float) -> None:
+    """Raise the intensities, scaled to 0..1 by their own range, to ``exponent``, in place."""
+    low, high = channel.aminmax()
+    span = (high - low).clamp_min_(1e-6)
+    channel.sub_(low).div_(span).pow_(exponent).mul_(span).add_(low)

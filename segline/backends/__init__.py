@@ -1,0 +1,45 @@
+"""Backends: what runs the network. Each turns a batch of windows into class scores, and nothing more.
+
+A backend is a module with ``open_backend(model, device) -> Backend`` and one line in ``BACKENDS``.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from segline.errors import SeglineError
+from segline.model import Model
+
+REFERENCE = "pytorch"
+"""Every other backend is compared with this one."""
+
+BACKENDS: Mapping[str, str] = {
+    "pytorch": "segline.backends.pytorch",
+    "onnxruntime": "segline.backends.onnx_runtime",
+}
+
+
+class Backend(Protocol):
+    """A loaded network."""
+
+    name: str
+    version: str
+    """Of the runtime, and what it runs on."""
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax."""
+        ...
+
+
+def open_backend(name: str, model: Model, device: str = "cpu") -> Backend:
+    """Load a model for one backend.
+
+    Raises:
+        SeglineError: no such backend, or the package lacks what it needs.
+    """
+    if name not in BACKENDS:
+        raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")
+    backend: Backend = importlib.import_module(BACKENDS[name]).open_backend(model, device)
+    return backend

@@ -1,0 +1,32 @@
+"""PyTorch: the reference, with BatchNorm folded."""
+
+import torch
+from torch import Tensor
+
+from segline.model import Model
+from segline.networks import channels_last, fold_batch_norm, load_network
+
+
+class PyTorchBackend:
+    """The folded network on the CPU or a CUDA device, float32."""
+
+    name = "pytorch"
+
+    def __init__(self, model: Model, device: str) -> None:
+        self.version = f"torch {torch.__version__} on {device}"
+        self._device = torch.device(device)
+        self._network = channels_last(
+            fold_batch_norm(load_network(model.weights, model.plan)).to(self._device)
+        )
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
+        moved = windows.to(self._device).contiguous(memory_format=torch.channels_last_3d)
+        with torch.inference_mode():
+            scores = self._network(moved)
+        return torch.as_tensor(scores).to(windows.device).contiguous()
+
+
+def open_backend(model: Model, device: str) -> PyTorchBackend:
+    """Load the weights of a package."""
+    return PyTorchBackend(model, device)

@@ -1,0 +1,116 @@
+"""The benchmark: where the time goes from a file on disk to a mask on disk, for every backend."""
+
+import platform
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from segline import atomic
+from segline.backends import Backend, open_backend
+from segline.dataset import Manifest
+from segline.machine import peak_memory_bytes
+from segline.model import Model
+from segline.prediction import Predictor
+from segline.progress import Progress, silent
+from segline.stopwatch import Stopwatch
+from segline.volumes import write_volume
+
+STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
+
+
+class BackendTimes(BaseModel):
+    """Latency of one backend, over repeated predictions of whole cases."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backend: str
+    version: str
+    runs: int
+    """Timed predictions, after one untimed."""
+    stages_ms: dict[str, float]
+    """Median of each stage."""
+    total_ms: float
+    """Median from file to file; not the sum of the stages' medians."""
+    total_p95_ms: float
+    volumes_per_minute: float
+
+
+class Benchmark(BaseModel):
+    """All backends on the same cases and machine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    machine: str
+    threads: int
+    cases: tuple[str, ...]
+    backends: tuple[BackendTimes, ...]
+    peak_memory_bytes: int
+    """Of the whole process, all backends loaded one after another."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Benchmark":
+        """Read what :meth:`write` wrote."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def benchmark(
+    model: Model,
+    backends: Sequence[str],
+    manifest: Manifest,
+    cases: Sequence[str],
+    device: str = "cpu",
+    repeats: int = 3,
+    progress: Progress = silent,
+) -> Benchmark:
+    """Time ``repeats`` predictions of each case with each backend, one at a time."""
+    times = []
+    for number, name in enumerate(backends):
+        progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
+        times.append(_time_backend(open_backend(name, model, device), model, manifest, cases, repeats))
+    progress(1.0, f"{len(backends)} backends timed")
+    return Benchmark(
+        machine=f"{platform.processor() or platform.machine()}, {platform.system()}, {device}",
+        threads=torch.get_num_threads(),
+        cases=tuple(cases),
+        backends=tuple(times),
+        peak_memory_bytes=peak_memory_bytes(),
+    )
+
+
+def _time_backend(
+    backend: Backend, model: Model, manifest: Manifest, cases: Sequence[str], repeats: int
+) -> BackendTimes:
+    with tempfile.TemporaryDirectory() as scratch:
+        _time_case(backend, model, manifest, cases[0], Path(scratch))
+        laps = [_time_case(backend, model, manifest, c, Path(scratch)) for _ in range(repeats) for c in cases]
+    totals_ms = sorted(1000 * sum(lap.values()) for lap in laps)
+    return BackendTimes(
+        backend=backend.name,
+        version=backend.version,
+        runs=len(laps),
+        stages_ms={stage: 1000 * statistics.median(lap[stage] for lap in laps) for stage in STAGES},
+        total_ms=statistics.median(totals_ms),
+        total_p95_ms=totals_ms[min(len(totals_ms) - 1, round(0.95 * len(totals_ms)))],
+        volumes_per_minute=60_000 * len(laps) / sum(totals_ms),
+    )
+
+
+def _time_case(
+    backend: Backend, model: Model, manifest: Manifest, case: str, folder: Path
+) -> Mapping[str, float]:
+    """Seconds of each stage of one prediction."""
+    watch = Stopwatch()
+    with watch.lap("load"):
+        volume = manifest.image(manifest.case(case))
+    mask = Predictor(model.plan, backend, watch)(volume)
+    with watch.lap("save"):
+        write_volume(folder / "mask.nii.gz", mask)
+    return watch.seconds

@@ -1,0 +1,131 @@
+"""Evaluation: test cases, scored on the untouched label files' own grids."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from segline import atomic
+from segline.backends import Backend
+from segline.dataset import Manifest
+from segline.metrics import LabelMetrics, label_metrics
+from segline.model import Model
+from segline.plan import Plan
+from segline.prediction import Predictor
+from segline.progress import Progress, silent
+from segline.statistics import Estimate
+from segline.volumes import Volume, write_volume
+
+METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
+WORST_CASES = 5
+
+
+class CaseEvaluation(BaseModel):
+    """One test case."""
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    labels: dict[str, LabelMetrics]
+    mask: str
+    """File name of the predicted mask, beside the evaluation."""
+
+    @property
+    def mean_dice(self) -> float:
+        """Over labels; an undefined Dice does not occur."""
+        return float(np.mean([metrics.dice for metrics in self.labels.values()]))
+
+
+class Evaluation(BaseModel):
+    """What a backend's predictions are worth, with the digests it rests on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backend: str
+    backend_version: str
+    plan_digest: str
+    dataset_digest: str
+    nsd_tolerance_mm: float
+    cases: tuple[CaseEvaluation, ...]
+    overall: dict[str, Estimate]
+    """Each metric's mean over labels, estimated over cases."""
+    by_label: dict[str, dict[str, Estimate]]
+    worst: tuple[str, ...]
+    """Cases of the lowest mean Dice, the worst first."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Evaluation":
+        """Read ``evaluation.json`` of an evaluation's folder."""
+        return cls.model_validate_json((folder / "evaluation.json").read_text(encoding="utf-8"))
+
+    def write(self, folder: Path) -> None:
+        """Write ``evaluation.json`` into ``folder``, atomically."""
+        atomic.write_text(folder / "evaluation.json", self.model_dump_json(indent=2) + "\n")
+
+
+def evaluate(
+    model: Model, backend: Backend, manifest: Manifest, folder: Path, progress: Progress = silent
+) -> Evaluation:
+    """Predict and score every test case; masks are saved as ``folder/<case>.nii.gz``.
+
+    The metrics of one case are computed while the next is predicted.
+    """
+    plan = model.plan
+    predictor = Predictor(plan, backend)
+    names = plan.split.test
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
+        futures = []
+        for number, name in enumerate(names):
+            progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
+            prediction = predictor(manifest.image(manifest.case(name)))
+            futures.append(pool.submit(_score, plan, manifest, name, prediction, folder))
+        cases = [future.result() for future in futures]
+    progress(1.0, f"{backend.name}: {len(names)} cases")
+    return summarise(backend, plan, cases)
+
+
+def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> Evaluation:
+    """Estimates over cases, of each label and of the mean over labels."""
+    labels = list(plan.foreground.values())
+    by_label = {
+        label: {
+            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
+        }
+        for label in labels
+    }
+    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
+    return Evaluation(
+        backend=backend.name,
+        backend_version=backend.version,
+        plan_digest=plan.digest,
+        dataset_digest=plan.dataset_digest,
+        nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,
+        cases=tuple(cases),
+        overall=overall,
+        by_label=by_label,
+        worst=tuple(case.case for case in sorted(cases, key=lambda case: case.mean_dice)[:WORST_CASES]),
+    )
+
+
+def _score(plan: Plan, manifest: Manifest, name: str, prediction: Volume, folder: Path) -> CaseEvaluation:
+    mask = f"{name}.nii.gz"
+    write_volume(folder / mask, prediction)
+    truth = manifest.label(manifest.case(name))
+    values = plan.label_values
+    tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
+    labels = {
+        label: label_metrics(
+            truth.array[0] == values[k], prediction.array[0] == values[k], spacing, tolerance
+        )
+        for k, label in plan.foreground.items()
+    }
+    return CaseEvaluation(case=name, labels=labels, mask=mask)
+
+
+def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:
+    values = [getattr(metrics, metric) for metrics in case.labels.values()]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None

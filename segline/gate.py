@@ -1,0 +1,136 @@
+"""The gate: whether every backend gives PyTorch's answer, and whether that is good enough."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from segline import atomic
+from segline.backends import REFERENCE
+from segline.errors import SeglineError
+from segline.evaluation import CaseEvaluation, Evaluation
+from segline.metrics import voxel_agreement
+from segline.plan import Gate
+from segline.volumes import read_volume
+
+
+class CaseComparison(BaseModel):
+    """One test case of one backend against PyTorch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backend: str
+    case: str
+    dice_difference: float
+    """Largest absolute difference over labels."""
+    nsd_difference: float
+    voxel_agreement: float
+
+
+class Verdict(BaseModel):
+    """Whether the model may be registered; if not, why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    passed: bool
+    reasons: tuple[str, ...]
+    """One a failed requirement; empty when passed."""
+    requirements: Gate
+    backends: tuple[str, ...]
+    comparisons: tuple[CaseComparison, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> "Verdict":
+        """Read what :meth:`write` wrote."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
+    """Compare evaluations, one folder (``evaluation.json`` and masks) a backend.
+
+    Raises:
+        SeglineError: PyTorch's evaluation is missing, or two evaluations are not of the same model and cases.
+    """
+    evaluations = {
+        evaluation.backend: (evaluation, folder)
+        for folder in folders
+        for evaluation in [Evaluation.read(folder)]
+    }
+    if REFERENCE not in evaluations:
+        raise SeglineError(
+            f"compare: no evaluation of {REFERENCE}, the reference, among {sorted(evaluations)}"
+        )
+    reference, reference_folder = evaluations.pop(REFERENCE)
+    comparisons = []
+    for evaluation, folder in evaluations.values():
+        _require_same_subject(reference, evaluation)
+        for wanted, got in zip(reference.cases, evaluation.cases, strict=True):
+            agreement = voxel_agreement(_mask(reference_folder, wanted), _mask(folder, got))
+            comparisons.append(_compare(evaluation.backend, wanted, got, agreement))
+    floor_reasons = [
+        reason
+        for evaluation in [reference, *(evaluation for evaluation, _ in evaluations.values())]
+        for reason in _below_floor(evaluation, requirements)
+    ]
+    reasons = [
+        *floor_reasons,
+        *(r for comparison in comparisons for r in _disagreements(comparison, requirements)),
+    ]
+    return Verdict(
+        passed=not reasons,
+        reasons=tuple(reasons),
+        requirements=requirements,
+        backends=(REFERENCE, *evaluations),
+        comparisons=tuple(comparisons),
+    )
+
+
+def _compare(backend: str, wanted: CaseEvaluation, got: CaseEvaluation, agreement: float) -> CaseComparison:
+    pairs = [(wanted.labels[label], got.labels[label]) for label in wanted.labels]
+    return CaseComparison(
+        backend=backend,
+        case=wanted.case,
+        dice_difference=max(abs((a.dice or 0) - (b.dice or 0)) for a, b in pairs),
+        nsd_difference=max(abs((a.nsd or 0) - (b.nsd or 0)) for a, b in pairs),
+        voxel_agreement=agreement,
+    )
+
+
+def _below_floor(evaluation: Evaluation, gate: Gate) -> list[str]:
+    dice = evaluation.overall["dice"].mean
+    if dice is not None and dice >= gate.dice_floor:
+        return []
+    value = "undefined" if dice is None else f"{dice:.4f}"
+    return [f"{evaluation.backend}: mean test Dice {value} is below the floor {gate.dice_floor:g}"]
+
+
+def _disagreements(comparison: CaseComparison, gate: Gate) -> list[str]:
+    where = f"{comparison.backend} against {REFERENCE}, {comparison.case}"
+    dice, nsd, agreement = comparison.dice_difference, comparison.nsd_difference, comparison.voxel_agreement
+    reasons = []
+    if dice > gate.dice_difference:
+        reasons.append(f"{where}: Dice differs by {dice:.5f} > {gate.dice_difference:g}")
+    if nsd > gate.nsd_difference:
+        reasons.append(f"{where}: NSD differs by {nsd:.5f} > {gate.nsd_difference:g}")
+    if agreement < gate.voxel_agreement:
+        reasons.append(f"{where}: {agreement:.6f} of the voxels agree < {gate.voxel_agreement:g}")
+    return reasons
+
+
+def _mask(folder: Path, case: CaseEvaluation) -> np.ndarray:
+    return read_volume(folder / case.mask).array
+
+
+def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:
+    for what in ("plan_digest", "dataset_digest"):
+        if getattr(reference, what) != getattr(other, what):
+            raise SeglineError(
+                f"compare: {other.backend} was evaluated under another {what} than {reference.backend}"
+            )
+    if [case.case for case in reference.cases] != [case.case for case in other.cases]:
+        raise SeglineError(f"compare: {other.backend} was evaluated on other cases than {reference.backend}")

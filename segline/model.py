@@ -1,0 +1,100 @@
+"""The model package: a folder with everything inference needs, whose parts name the plan they belong to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segline import atomic
+from segline.digests import sha256_of_file
+from segline.errors import SeglineError
+from segline.plan import Plan
+
+PLAN = "plan.json"
+WEIGHTS = "weights.pt"
+ONNX = "model.onnx"
+ONNX_SIDECAR = "model.onnx.json"
+
+
+class OnnxSidecar(BaseModel):
+    """What must match before an exported graph may run, and how it was checked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    plan_digest: str
+    weights_sha256: str
+    onnx_sha256: str
+    opset: int
+    torch_version: str
+    onnxruntime_version: str
+    checked_patches: int
+    """Real validation patches that were run through PyTorch and ONNX Runtime."""
+    max_abs_difference: float
+    """Of the class scores."""
+    label_agreement: float
+    """Share of voxels with the same class."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model package.
+
+    Attributes:
+        folder: holds ``plan.json``, ``weights.pt`` and, once exported, ``model.onnx`` with its sidecar.
+    """
+
+    folder: Path
+    plan: Plan
+
+    @classmethod
+    def open(cls, folder: Path) -> "Model":
+        """Read a package.
+
+        Raises:
+            SeglineError: a part is missing or the plan was edited.
+        """
+        for part in (PLAN, WEIGHTS):
+            if not (folder / part).is_file():
+                raise SeglineError(f"{folder}: not a model package, {part} is missing")
+        return cls(folder, Plan.read(folder / PLAN))
+
+    @property
+    def weights(self) -> Path:
+        """State dict with the digest of its plan."""
+        return self.folder / WEIGHTS
+
+    @property
+    def onnx(self) -> Path:
+        """The exported graph; :meth:`sidecar` checks it."""
+        return self.folder / ONNX
+
+    def sidecar(self) -> OnnxSidecar:
+        """The exported graph's sidecar, after checking that graph, sidecar and plan belong together.
+
+        Raises:
+            SeglineError: nothing was exported, or a part is of another model.
+        """
+        path = self.folder / ONNX_SIDECAR
+        if not self.onnx.is_file() or not path.is_file():
+            raise SeglineError(f"{self.folder}: no {ONNX} with {ONNX_SIDECAR}; run export_onnx first")
+        try:
+            sidecar = OnnxSidecar.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise SeglineError(f"{path}: not a segline sidecar; run export_onnx again") from error
+        if sidecar.plan_digest != self.plan.digest:
+            raise SeglineError(
+                f"{self.onnx}: exported under plan {sidecar.plan_digest[:12]}, but the package's plan is "
+                f"{self.plan.digest[:12]}; run export_onnx again"
+            )
+        if sidecar.onnx_sha256 != sha256_of_file(self.onnx):
+            raise SeglineError(f"{self.onnx}: changed after export; run export_onnx again")
+        return sidecar
+
+    def write_sidecar(self, sidecar: OnnxSidecar) -> None:
+        """Write the sidecar beside the graph, atomically."""
+        atomic.write_text(self.folder / ONNX_SIDECAR, sidecar.model_dump_json(indent=2) + "\n")
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file of the package, and the plan's digest."""
+        files = {path.name: sha256_of_file(path) for path in sorted(self.folder.iterdir()) if path.is_file()}
+        return {"plan": self.plan.digest, "dataset": self.plan.dataset_digest, **files}

@@ -1,0 +1,263 @@
+"""The plan: the frozen contract between training and inference, one readable JSON with a digest."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from segline import atomic
+from segline.digests import sha256_of_json
+from segline.errors import SeglineError
+from segline.task import first_fault
+
+Voxels = tuple[PositiveInt, PositiveInt, PositiveInt]
+Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Window(_Part):
+    """Clip to ``window`` in the file's own unit (HU for CT) and scale it to 0..1."""
+
+    rule: Literal["window"] = "window"
+    window: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Window":
+        if self.window[0] >= self.window[1]:
+            raise ValueError("the lower end must be below the upper end")
+        return self
+
+
+class ZScore(_Part):
+    """Subtract the foreground's mean, divide by its standard deviation, clip at ``clip_sd`` of them."""
+
+    rule: Literal["zscore"] = "zscore"
+    clip_sd: PositiveFloat = 5.0
+
+
+Intensity = Annotated[Window | ZScore, Field(discriminator="rule")]
+
+
+class Preprocessing(_Part):
+    """From a file's grid to the plan's grid. Only this part (and the raw files) decides a cached case."""
+
+    orientation: Literal["RAS"] = "RAS"
+    spacing_mm: Spacing
+    intensity: tuple[Intensity, ...]
+    """One rule a channel."""
+    foreground_above: float | None
+    """Crop to the box of voxels above this raw value in any channel; ``None`` keeps the whole volume."""
+    margin_mm: float = Field(default=10.0, ge=0)
+    """Kept around the foreground box."""
+
+
+class Network(_Part):
+    """A MONAI ``UNet`` with residual units."""
+
+    name: Literal["unet"] = "unet"
+    channels: tuple[PositiveInt, ...] = Field(min_length=2)
+    strides: tuple[Voxels, ...]
+    """One down-sampling between two levels each."""
+    residual_units: int = Field(default=2, ge=0)
+    norm: Literal["batch", "instance"] = "batch"
+
+    @model_validator(mode="after")
+    def _one_stride_between_levels(self) -> "Network":
+        if len(self.strides) != len(self.channels) - 1:
+            raise ValueError(f"{len(self.channels)} levels need {len(self.channels) - 1} strides")
+        return self
+
+    @property
+    def total_stride(self) -> tuple[int, int, int]:
+        """Spatial sizes must be multiples of this, voxels."""
+        x = y = z = 1
+        for stride in self.strides:
+            x, y, z = x * stride[0], y * stride[1], z * stride[2]
+        return x, y, z
+
+
+class Augmentation(_Part):
+    """Probabilities and ranges of the random changes of a training patch; 0 switches one off."""
+
+    flip: Share = 0.5
+    """Per axis."""
+    affine: Share = 0.3
+    rotation_degrees: float = Field(default=20.0, ge=0, le=180)
+    """Uniform in plus or minus this, about each axis."""
+    scale: float = Field(default=0.2, ge=0, lt=1)
+    """Uniform zoom in 1 plus or minus this."""
+    noise: Share = 0.15
+    noise_sd: float = Field(default=0.1, ge=0)
+    """Largest standard deviation, in units of the patch's own standard deviation."""
+    blur: Share = 0.15
+    blur_voxels: float = Field(default=1.0, ge=0)
+    """Largest Gaussian sigma."""
+    intensity: Share = 0.3
+    """Of scaling the contrast and shifting the brightness."""
+    intensity_scale: float = Field(default=0.25, ge=0, lt=1)
+    intensity_shift: float = Field(default=0.1, ge=0)
+    """In units of the patch's own standard deviation."""
+    gamma: Share = 0.15
+    gamma_log: float = Field(default=0.35, ge=0)
+    """Largest absolute natural logarithm of the exponent."""
+
+
+class Training(_Part):
+    """How the weights are found."""
+
+    patch_size: Voxels
+    batch_size: int = Field(ge=2)
+    """At least 2: BatchNorm has no statistics of one."""
+    epochs: PositiveInt
+    """Passes over the training cases, one patch a case."""
+    max_minutes: PositiveFloat | None = None
+    """Wall-clock budget; the schedule ends with whichever of it and ``epochs`` comes first."""
+    learning_rate: PositiveFloat = 3e-3
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_share: Share = 0.03
+    """Of the schedule, in which the learning rate rises linearly."""
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    """Of the weights that are validated and shipped, per step; 0 ships the raw weights."""
+    foreground_ratio: float = Field(default=3.0, ge=0)
+    """Patches centred on a label to patches centred anywhere."""
+    validations: PositiveInt = 10
+    """Validations spread evenly over the schedule; the last one is at its end."""
+    augmentation: Augmentation = Augmentation()
+
+
+class Inference(_Part):
+    """How windows become one answer."""
+
+    window: Voxels
+    batch_size: int = Field(default=4, ge=1)
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    blending: Literal["gaussian", "constant"] = "gaussian"
+
+
+class Gate(_Part):
+    """What must hold before a model may be registered."""
+
+    nsd_tolerance_mm: PositiveFloat
+    dice_floor: Share = 0.0
+    """On the mean test Dice of every backend."""
+    dice_difference: Share = 0.001
+    nsd_difference: Share = 0.005
+    """Between a backend and PyTorch, for any one case and label."""
+    voxel_agreement: Share = 0.9999
+    """Least share of equal voxels between a backend's mask and PyTorch's, any one case."""
+
+
+class Split(_Part):
+    """Case names. Validation cases choose the checkpoint; test cases give the reported figures."""
+
+    train: tuple[str, ...] = Field(min_length=1)
+    val: tuple[str, ...] = Field(min_length=1)
+    test: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_case_twice(self) -> "Split":
+        names = [*self.train, *self.val, *self.test]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"case {twice[0]} is in the split more than once")
+        return self
+
+
+class Plan(_Part):
+    """Everything that must be the same in training, validation and deployment."""
+
+    version: Literal[1] = 1
+    task: str
+    dataset_digest: str
+    seed: int = 0
+    channels: tuple[str, ...] = Field(min_length=1)
+    labels: dict[int, str]
+    """Value in the label files to name, background included; the network's classes in this order."""
+    preprocessing: Preprocessing
+    network: Network
+    training: Training
+    inference: Inference
+    gate: Gate
+    split: Split
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Plan":
+        if len(self.preprocessing.intensity) != len(self.channels):
+            raise ValueError(f"{len(self.channels)} channels need as many intensity rules")
+        for part, size in (
+            ("training.patch_size", self.training.patch_size),
+            ("inference.window", self.inference.window),
+        ):
+            if any(n % s for n, s in zip(size, self.network.total_stride, strict=True)):
+                raise ValueError(
+                    f"{part} {size} must be a multiple of the network's stride {self.network.total_stride}"
+                )
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the plan's content."""
+        return sha256_of_json(self.model_dump(mode="json"))
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """Values in the label files, the network's class order; background first."""
+        return tuple(sorted(self.labels))
+
+    @property
+    def foreground(self) -> dict[int, str]:
+        """Network class index to name, without the background."""
+        return {index: self.labels[value] for index, value in enumerate(self.label_values) if index > 0}
+
+    @classmethod
+    def parse(cls, values: Any, name: str) -> "Plan":
+        """Check a parsed JSON document; ``name`` says in which file.
+
+        Raises:
+            SeglineError: a field is missing, unknown or wrong.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SeglineError(f"{name}: {first_fault(error)}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """Read a plan and check that its digest still fits its content.
+
+        Raises:
+            SeglineError: no such file, not JSON, not a plan, or edited after it was made.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise SeglineError(f"{path}: not JSON ({error})") from error
+        written = values.pop("digest", None) if isinstance(values, dict) else None
+        plan = cls.parse(values, str(path))
+        if written != plan.digest:
+            raise SeglineError(
+                f"{path}: its digest {str(written)[:12]} does not fit its content ({plan.digest[:12]}); "
+                "a plan is not edited by hand: change the task's YAML and plan again"
+            )
+        return plan
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON with its digest, atomically."""
+        document = {"digest": self.digest, **self.model_dump(mode="json")}
+        atomic.write_text(path, json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,181 @@
+"""From a data set's fingerprint to a plan: proposals, each of which the task may override.
+
+Spacing, patch and intensity follow the reasoning of nnU-Net (Isensee et al., Nature Methods 2021).
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from segline.dataset import Manifest
+from segline.errors import SeglineError
+from segline.fingerprint import Fingerprint
+from segline.geometry import Shape, as_shape
+from segline.plan import Inference, Network, Plan, Preprocessing, Training
+from segline.resampling import resampled_shape
+from segline.task import Task, first_fault, merged
+
+PATCH_VOXELS = 96**3
+BATCH_VOXELS = 2 * PATCH_VOXELS
+LARGEST_BATCH = 8
+SMALLEST_FEATURE_MAP = 5
+MOST_HALVINGS = 4
+FIRST_CHANNELS = 16
+THICK_SLICES = 3.0
+"""Largest to smallest spacing from which a grid counts as anisotropic."""
+CT_BODY_ABOVE_HU = -500.0
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
+    """Propose a plan; what ``task.plan`` names takes its place before the next part is proposed from it.
+
+    Raises:
+        SeglineError: an override is unknown, of the wrong type or does not fit the rest.
+    """
+    over = _Overrides(task)
+    preprocessing = over.apply("preprocessing", Preprocessing, propose_preprocessing(fingerprint))
+    shapes = [
+        resampled_shape(shape, have, preprocessing.spacing_mm)
+        for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
+    ]
+    training = over.apply("training", Training, propose_training(propose_patch(shapes)))
+    network = over.apply("network", Network, propose_network(training.patch_size))
+    inference = over.apply("inference", Inference, {"window": training.patch_size})
+    values = {
+        "task": task.name,
+        "dataset_digest": manifest.digest,
+        "channels": manifest.modalities,
+        "labels": manifest.labels,
+        "preprocessing": preprocessing.model_dump(),
+        "training": training.model_dump(),
+        "network": network.model_dump(),
+        "inference": inference.model_dump(),
+        "gate": merged({"nsd_tolerance_mm": 2.0}, over.part("gate")),
+        "split": over.split([case.name for case in manifest.cases]),
+    }
+    return Plan.parse({**values, **over.rest(values)}, over.name)
+
+
+def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
+    """Median spacing, but fine slices where slices are thick; HU window for CT, z-score for the rest."""
+    spacings = np.array(fingerprint.spacings_mm)
+    target = np.median(spacings, axis=0)
+    thick = int(np.argmax(target))
+    if target[thick] > THICK_SLICES * target.min():
+        target[thick] = max(np.percentile(spacings[:, thick], 10), target.min())
+    is_ct = [modality.upper() == "CT" for modality in fingerprint.modalities]
+    windows = [
+        {"rule": "window", "window": (low, high)} for low, _, high in fingerprint.foreground_percentiles
+    ]
+    return {
+        "spacing_mm": tuple(round(float(mm), 4) for mm in target),
+        "intensity": [
+            window if ct else {"rule": "zscore"} for ct, window in zip(is_ct, windows, strict=True)
+        ],
+        "foreground_above": CT_BODY_ABOVE_HU if all(is_ct) else 0.0,
+    }
+
+
+def propose_patch(shapes: Sequence[Shape]) -> Shape:
+    """The median shape, cut to a cube's edge where it exceeds ``PATCH_VOXELS``, in multiples of the stride.
+
+    >>> propose_patch([(35, 51, 36)]), propose_patch([(270, 270, 90)])
+    ((40, 56, 40), (96, 96, 96))
+    """
+    median = np.median(np.array(shapes), axis=0).astype(int)
+    edges = range(int(median.max()), 0, -1)
+    edge = next(edge for edge in edges if np.minimum(median, edge).prod() <= PATCH_VOXELS)
+    sizes = np.minimum(median, edge)
+    multiples = [2 ** _halvings(int(size)) for size in sizes]
+    return as_shape(-(-size // multiple) * multiple for size, multiple in zip(sizes, multiples, strict=True))
+
+
+def propose_network(patch: Shape) -> dict[str, Any]:
+    """Halve each axis while the feature map stays large enough; a short axis joins at the deeper levels.
+
+    >>> propose_network((64, 64, 16))["strides"]
+    [(2, 2, 1), (2, 2, 2)]
+    """
+    halvings = [_halvings(size) for size in patch]
+    levels = max(1, *halvings)
+    strides = [as_shape(2 if level >= levels - n else 1 for n in halvings) for level in range(levels)]
+    return {"channels": [FIRST_CHANNELS * 2**level for level in range(levels + 1)], "strides": strides}
+
+
+def propose_training(patch: Shape) -> dict[str, Any]:
+    """A batch of about two flagship patches of 96x96x96."""
+    batch = BATCH_VOXELS // int(np.prod(patch))
+    return {"patch_size": patch, "batch_size": min(max(batch, 2), LARGEST_BATCH), "epochs": 300}
+
+
+def split_cases(
+    names: Sequence[str],
+    test_share: float = 0.2,
+    val_share: float = 0.1,
+    folds: int = 0,
+    fold: int = 0,
+    seed: int = 0,
+) -> dict[str, list[str]]:
+    """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
+
+    With ``folds``, fold number ``fold`` is the test set, and each case is in exactly one fold's.
+
+    Raises:
+        SeglineError: fewer than three cases, or no such fold.
+    """
+    if len(names) < 3:
+        raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
+    if folds and not (2 <= folds <= len(names) and 0 <= fold < folds):
+        raise SeglineError(f"split: fold {fold} of {folds} over {len(names)} cases does not exist")
+    shuffled = sorted(names)
+    random.Random(seed).shuffle(shuffled)
+    test = shuffled[fold::folds] if folds else shuffled[: max(1, round(test_share * len(names)))]
+    rest = [name for name in shuffled if name not in set(test)]
+    val_count = min(max(1, round(val_share * len(names))), len(rest) - 1)
+    return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+
+
+def _halvings(size: int) -> int:
+    """How often ``size`` can be halved (rounding up) and still be ``SMALLEST_FEATURE_MAP`` voxels.
+
+    >>> _halvings(96), _halvings(40), _halvings(9)
+    (4, 3, 1)
+    """
+    return max(n for n in range(MOST_HALVINGS + 1) if n == 0 or -(-size // 2**n) >= SMALLEST_FEATURE_MAP)
+
+
+class _Overrides:
+    """A task's ``plan``, part by part."""
+
+    def __init__(self, task: Task) -> None:
+        self.name = f"task {task.name}: plan"
+        self._values = task.plan
+
+    def part(self, key: str) -> dict[str, Any]:
+        part = self._values.get(key, {})
+        if not isinstance(part, Mapping):
+            raise SeglineError(f"{self.name}.{key}: a mapping is needed, not {part!r}")
+        return dict(part)
+
+    def apply(self, key: str, model: type[Part], proposal: dict[str, Any]) -> Part:
+        try:
+            return model.model_validate(merged(proposal, self.part(key)))
+        except ValidationError as error:
+            raise SeglineError(f"{self.name}.{key}.{first_fault(error)}") from error
+
+    def split(self, names: Sequence[str]) -> dict[str, Any]:
+        part = self.part("split")
+        if {"train", "val", "test"} & part.keys():
+            return part
+        try:
+            return split_cases(names, **part)
+        except TypeError as error:
+            raise SeglineError(f"{self.name}.split: {error}") from error
+
+    def rest(self, done: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in self._values.items() if key not in done}

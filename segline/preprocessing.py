@@ -1,0 +1,176 @@
+"""From a file's grid to the plan's grid, and exactly back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from segline.errors import SeglineError
+from segline.geometry import Grid, Reorientation, Shape, as_shape
+from segline.intensity import normalise
+from segline.plan import Preprocessing
+from segline.resampling import resample_linear, resample_nearest, resampled_shape
+from segline.volumes import Volume
+
+PREPROCESSING_VERSION = 1
+"""Part of every cached case's key: raise it when this code changes what it makes."""
+
+
+class Placement(BaseModel):
+    """Where an array on the plan's grid lies in the file it came from.
+
+    The file's array is reoriented, then the box ``crop_start`` to ``crop_stop`` of it is sampled every
+    ``steps`` voxels.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    native_shape: Shape
+    native_affine: tuple[tuple[float, float, float, float], ...]
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    crop_start: Shape
+    crop_stop: Shape
+    shape: Shape
+    """Voxels on the plan's grid."""
+    steps: tuple[float, float, float]
+
+    @property
+    def reorientation(self) -> Reorientation:
+        """From the file's axes to the plan's."""
+        return Reorientation(self.axes, self.flips)
+
+    @property
+    def native_grid(self) -> Grid:
+        """The file's own grid."""
+        return Grid(self.native_shape, np.array(self.native_affine))
+
+    @property
+    def crop(self) -> tuple[slice, slice, slice]:
+        """The box, in the reoriented array."""
+        x, y, z = (slice(a, b) for a, b in zip(self.crop_start, self.crop_stop, strict=True))
+        return x, y, z
+
+    @property
+    def crop_shape(self) -> Shape:
+        """Native voxels of the box, reoriented."""
+        return as_shape(b - a for a, b in zip(self.crop_start, self.crop_stop, strict=True))
+
+    @property
+    def grid(self) -> Grid:
+        """The plan-grid array's own place in the patient."""
+        affine = self.reorientation.apply_to_grid(self.native_grid).affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array(self.crop_start, dtype=float)
+        affine[:3, :3] *= np.array(self.steps)
+        return Grid(self.shape, affine)
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """The preprocessing part of a plan, as functions."""
+
+    settings: Preprocessing
+
+    def place(self, volume: Volume) -> Placement:
+        """Choose the box of a volume that is kept, and its shape on the plan's grid."""
+        grid = volume.grid
+        reorientation = Reorientation.between(grid.orientation, self.settings.orientation)
+        turned = reorientation.apply_to_grid(grid)
+        start, stop = self._foreground_box(reorientation.apply(volume.array), turned.spacing_mm)
+        size = as_shape(b - a for a, b in zip(start, stop, strict=True))
+        target = self.settings.spacing_mm
+        steps = [want / have for want, have in zip(target, turned.spacing_mm, strict=True)]
+        rows = [(float(a), float(b), float(c), float(d)) for a, b, c, d in grid.affine]
+        return Placement(
+            native_shape=grid.shape,
+            native_affine=tuple(rows),
+            axes=reorientation.axes,
+            flips=reorientation.flips,
+            crop_start=start,
+            crop_stop=stop,
+            shape=resampled_shape(size, turned.spacing_mm, target),
+            steps=(steps[0], steps[1], steps[2]),
+        )
+
+    def image(self, volume: Volume, placement: Placement) -> Tensor:
+        """``(C, *placement.shape)`` float32, normalised.
+
+        Raises:
+            SeglineError: the volume has another number of channels than the plan.
+        """
+        rules = self.settings.intensity
+        if len(volume.array) != len(rules):
+            raise SeglineError(f"image has {len(volume.array)} channels, the plan wants {len(rules)}")
+        box = placement.reorientation.apply(volume.array)[:, *placement.crop]
+        above = self.settings.foreground_above
+        # a channel at a time: the float copy of a large volume is the peak of memory
+        channels = [
+            resample_linear(_float_tensor(channel), placement.shape, placement.steps) for channel in box
+        ]
+        return torch.stack([normalise(c, rule, above) for c, rule in zip(channels, rules, strict=True)])
+
+    def label(self, volume: Volume, placement: Placement, label_values: tuple[int, ...]) -> Tensor:
+        """``placement.shape`` uint8 class indices, nearest neighbour."""
+        box = placement.reorientation.apply(volume.array)[0][placement.crop]
+        lookup = np.zeros(max(label_values) + 1, dtype=np.uint8)
+        lookup[list(label_values)] = np.arange(len(label_values))
+        classes = torch.from_numpy(lookup[box])
+        return resample_nearest(classes, placement.shape, placement.steps)
+
+    def _foreground_box(self, array: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[Shape, Shape]:
+        above = self.settings.foreground_above
+        whole = as_shape(array.shape[1:])
+        if above is None:
+            return (0, 0, 0), whole
+        inside: np.ndarray = np.any(array > above, axis=0)
+        if not inside.any():
+            return (0, 0, 0), whole
+        start, stop = [], []
+        for axis, mm in enumerate(spacing_mm):
+            along = np.flatnonzero(np.moveaxis(inside, axis, 0).reshape(whole[axis], -1).any(axis=1))
+            margin = int(np.ceil(self.settings.margin_mm / mm))
+            start.append(max(0, along[0] - margin))
+            stop.append(min(whole[axis], along[-1] + 1 + margin))
+        return as_shape(start), as_shape(stop)
+
+
+def restore(scores: Tensor, placement: Placement, label_values: tuple[int, ...]) -> Volume:
+    """Bring class scores back onto the file's own grid, affine and orientation.
+
+    Scores are interpolated linearly and only then compared: on real spleen labels this loses a quarter less
+    Dice than taking the nearest class.
+
+    Args:
+        scores: ``(K, *placement.shape)`` float, probabilities.
+        label_values: the label file's value of each of the K classes.
+
+    Returns:
+        One channel of uint8 label values on ``placement.native_grid``; background outside the box.
+    """
+    native_steps = tuple(1 / step for step in placement.steps)
+    classes = _largest(scores, placement.crop_shape, native_steps)
+    lookup = np.array(label_values, dtype=np.uint8)
+    turned_shape = placement.reorientation.apply_to_grid(placement.native_grid).shape
+    full = np.full(turned_shape, lookup[0], dtype=np.uint8)
+    full[placement.crop] = lookup[classes.numpy()]
+    native = np.ascontiguousarray(placement.reorientation.undo(full))
+    return Volume(native[None], placement.native_grid.affine)
+
+
+def _largest(scores: Tensor, shape: Shape, steps: tuple[float, ...]) -> Tensor:
+    """Index of the largest interpolated score, ``shape`` uint8; two classes need one interpolation."""
+    if len(scores) == 2:
+        return (resample_linear(scores[1] - scores[0], shape, steps) > 0).to(torch.uint8)
+    best = resample_linear(scores[0], shape, steps)
+    classes = torch.zeros(shape, dtype=torch.uint8)
+    for index in range(1, len(scores)):
+        score = resample_linear(scores[index], shape, steps)
+        classes[score > best] = index
+        best = torch.maximum(best, score)
+    return classes
+
+
+def _float_tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -1,0 +1,197 @@
+"""A run's folder: what each stage did, and everything that people and machines read afterwards.
+
+Stages publish into it as they end, so that the report can be written whatever happened.
+"""
+
+import errno
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from segline import atomic
+from segline.benchmark import Benchmark
+from segline.dataset import Manifest
+from segline.errors import SeglineError
+from segline.evaluation import Evaluation
+from segline.gate import Verdict
+from segline.model import Model
+from segline.plan import Plan
+from segline.task import Task
+from segline.training import History
+
+Status = Literal["running", "succeeded", "skipped", "failed"]
+
+
+class StageSkippedError(Exception):
+    """A stage cannot run here; the message is the reason, and the run goes on."""
+
+
+class StageRecord(BaseModel):
+    """What became of one stage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    status: Status
+    started: datetime
+    seconds: float
+    reason: str
+    """Why it was skipped or failed; otherwise what it did, in a few words."""
+
+
+class RunInfo(BaseModel):
+    """What was asked for, written before the first stage."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    task: Task
+    started: datetime
+    versions: dict[str, str]
+    """Of segline and the packages that decide the result."""
+    machine: str
+
+
+@dataclass
+class Notes:
+    """What a stage says of itself, in a few words."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    ========================== ====================================================
+    ``run.json``               :class:`RunInfo`
+    ``stages/<name>.json``     :class:`StageRecord`
+    ``manifest.json``          the data set
+    ``plan.json``              the plan
+    ``model/``                 the model package, with ``history.json`` of its training
+    ``predictions/<backend>/`` masks and ``evaluation.json``
+    ``gate.json``              the verdict
+    ``benchmark.json``         the benchmark
+    ``report.html``            for people
+    ``summary.json``           for machines
+    ========================== ====================================================
+    """
+
+    folder: Path
+
+    @classmethod
+    def start(cls, folder: Path, info: RunInfo) -> "Run":
+        """Make the folder of a new run."""
+        atomic.write_text(folder / "run.json", info.model_dump_json(indent=2) + "\n")
+        return cls(folder)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Notes]:
+        """Record a stage: its time, and whether it succeeded, was skipped or failed.
+
+        Raises:
+            SeglineError: the stage's own; a full disk becomes one too.
+        """
+        started, clock, notes = datetime.now(UTC), time.perf_counter(), Notes()
+
+        def record(status: Status, reason: str) -> None:
+            seconds = round(time.perf_counter() - clock, 3)
+            entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
+            atomic.write_text(self.folder / "stages" / f"{name}.json", entry.model_dump_json(indent=2) + "\n")
+
+        record("running", "")
+        try:
+            yield notes
+        except StageSkippedError as skipped:
+            record("skipped", str(skipped))
+        except BaseException as error:
+            told = plain_error(error)
+            record("failed", str(told) or type(error).__name__)
+            raise told from error
+        else:
+            record("succeeded", notes.text)
+
+    def publish(self, source: Path, name: str) -> None:
+        """Copy a stage's file or folder to ``name`` below the run's folder, replacing what was there."""
+        target = self.folder / name
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            with atomic.new_folder(target) as scratch:
+                shutil.copytree(source, scratch, dirs_exist_ok=True)
+        else:
+            with atomic.new_file(target) as scratch:
+                shutil.copyfile(source, scratch)
+
+    @property
+    def info(self) -> RunInfo:
+        """What was asked for."""
+        return RunInfo.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def stages(self) -> list[StageRecord]:
+        """Records in the order in which the stages started."""
+        texts = [path.read_text(encoding="utf-8") for path in (self.folder / "stages").glob("*.json")]
+        return sorted(map(StageRecord.model_validate_json, texts), key=lambda record: record.started)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The data set, once downloaded."""
+        path = self.folder / "manifest.json"
+        return Manifest.read(path) if path.is_file() else None
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan, once made."""
+        path = self.folder / "plan.json"
+        return Plan.read(path) if path.is_file() else None
+
+    @property
+    def history(self) -> History | None:
+        """The training, once done."""
+        path = self.folder / "model" / "history.json"
+        return History.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @property
+    def model(self) -> Model | None:
+        """The model package, once trained."""
+        return Model.open(self.folder / "model") if (self.folder / "model").is_dir() else None
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """One a backend evaluated so far, in the order of their names."""
+        return [
+            Evaluation.read(path.parent) for path in sorted(self.folder.glob("predictions/*/evaluation.json"))
+        ]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The gate's, once compared."""
+        path = self.folder / "gate.json"
+        return Verdict.read(path) if path.is_file() else None
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """The benchmark, once timed."""
+        path = self.folder / "benchmark.json"
+        return Benchmark.read(path) if path.is_file() else None
+
+
+def plain_error(error: BaseException) -> BaseException:
+    """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or "the store"
+        return SeglineError(
+            f"{where}: no space left on the device; free some, or choose another STORE or RUNS"
+        )
+    if isinstance(error, PermissionError):
+        return SeglineError(f"{error.filename}: permission denied")
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return SeglineError("out of memory; lower training.patch_size, batch_size or the number of workers")
+    return error

@@ -1,0 +1,109 @@
+"""The summary of a run, for machines: ``summary.json``."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from segline.benchmark import Benchmark
+from segline.dataset import Manifest
+from segline.evaluation import Evaluation
+from segline.plan import Split
+from segline.runs import Run, StageRecord
+from segline.statistics import Estimate
+
+RunStatus = Literal["succeeded", "blocked", "failed"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DatasetSummary(_Part):
+    """Which data."""
+
+    name: str
+    digest: str
+    cases: int
+
+
+class BackendSummary(_Part):
+    """The test figures of one backend."""
+
+    dice: Estimate
+    nsd: Estimate
+    hd95_mm: Estimate
+    by_label: dict[str, dict[str, Estimate]]
+    worst: tuple[str, ...]
+
+
+class GateSummary(_Part):
+    """The gate's verdict."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+class Summary(_Part):
+    """What became of a run."""
+
+    id: str
+    task: str
+    status: RunStatus
+    reasons: tuple[str, ...]
+    """Why it failed or was blocked."""
+    seconds: float
+    """Sum over stages."""
+    stages: tuple[StageRecord, ...]
+    dataset: DatasetSummary | None
+    split: Split | None
+    metrics: dict[str, BackendSummary]
+    gate: GateSummary | None
+    benchmark: Benchmark | None
+    model: dict[str, str]
+    """SHA-256 of each file of the model package, and the digests of the plan and data set."""
+
+
+def summarise_run(run: Run) -> Summary:
+    """Read a run's folder, whatever state it is in.
+
+    A stage still marked as running was killed, since the report is written after all others.
+    """
+    records = tuple(_settled(record) for record in run.stages if record.name != "report")
+    verdict, model, manifest, plan = run.verdict, run.model, run.manifest, run.plan
+    failed = tuple(f"{record.name}: {record.reason}" for record in records if record.status == "failed")
+    blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
+    info = run.info
+    return Summary(
+        id=info.id,
+        task=info.task.name,
+        status="failed" if failed or verdict is None else "succeeded" if verdict.passed else "blocked",
+        reasons=failed or blocked,
+        seconds=round(sum(record.seconds for record in records), 3),
+        stages=records,
+        dataset=_dataset(manifest) if manifest else None,
+        split=plan.split if plan else None,
+        metrics={evaluation.backend: _backend(evaluation) for evaluation in run.evaluations},
+        gate=GateSummary(passed=verdict.passed, reasons=verdict.reasons) if verdict else None,
+        benchmark=run.benchmark,
+        model=model.digests() if model else {},
+    )
+
+
+def _settled(record: StageRecord) -> StageRecord:
+    if record.status != "running":
+        return record
+    return record.model_copy(update={"status": "failed", "reason": "killed before it could end"})
+
+
+def _dataset(manifest: Manifest) -> DatasetSummary:
+    return DatasetSummary(name=manifest.name, digest=manifest.digest, cases=len(manifest.cases))
+
+
+def _backend(evaluation: Evaluation) -> BackendSummary:
+    return BackendSummary(
+        dice=evaluation.overall["dice"],
+        nsd=evaluation.overall["nsd"],
+        hd95_mm=evaluation.overall["hd95_mm"],
+        by_label=evaluation.by_label,
+        worst=evaluation.worst,
+    )

@@ -1,0 +1,62 @@
+"""A task: what a user writes in YAML. Everything else of a plan is proposed from the data."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segline.errors import SeglineError
+
+
+class Task(BaseModel):
+    """A segmentation task, as data. ``plan`` overrides any part of the proposed plan, by the plan's names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    kind: Literal["segmentation"] = "segmentation"
+    source: str
+    description: str = ""
+    plan: dict[str, Any] = {}
+
+    @classmethod
+    def parse(cls, values: Any, name: str) -> "Task":
+        """Check a parsed YAML or JSON document.
+
+        Raises:
+            SeglineError: a field is missing, unknown or of the wrong type; ``name`` says in which file.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SeglineError(f"{name}: {first_fault(error)}") from error
+
+    def override(self, path: str, value: Any) -> "Task":
+        """A copy with one value of ``plan`` replaced; ``path`` is dotted, ``"training.epochs"``."""
+        return self.model_copy(update={"plan": merged(self.plan, _nested(path.split("."), value))})
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, nested mappings merged key by key.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a validation, in words: where, what."""
+    faults = error.errors()
+    where = ".".join(str(part) for part in faults[0]["loc"]) or "document"
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{where}: {faults[0]['msg']}{more}"
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)

@@ -1,0 +1,294 @@
+"""Training: a plan and its cases to weights."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from segline import atomic
+from segline.augmentation import Augmenter
+from segline.cases import Case
+from segline.errors import SeglineError
+from segline.machine import available_bytes
+from segline.networks import build_network, channels_last, training_bytes
+from segline.plan import Plan
+from segline.prediction import predict_scores
+from segline.progress import Progress, silent
+from segline.sampling import PatchSampler
+from segline.schedule import Schedule
+
+_CHECKPOINT_SECONDS = 30.0
+_LOSS_HORIZON = 20
+"""Steps over which the reported loss is averaged; the loss leaves the device once in as many steps."""
+
+
+class TrainingPoint(BaseModel):
+    """The state of a training at one moment; the curves are a list of these."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    epoch: float
+    minutes: float
+    """Of training, over all resumptions."""
+    loss: float
+    learning_rate: float
+    val_dice: dict[str, float] | None = None
+    """Mean over the validation cases of each label, where there was a validation."""
+
+    @property
+    def mean_val_dice(self) -> float | None:
+        """Over labels."""
+        return sum(self.val_dice.values()) / len(self.val_dice) if self.val_dice else None
+
+
+class History(BaseModel):
+    """What a training did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str
+    seed: int
+    resumed_from_step: int | None
+    """Where the last interruption was taken up again."""
+    steps: int
+    minutes: float
+    best_step: int
+    best_val_dice: float
+    points: tuple[TrainingPoint, ...]
+
+
+class Trainer:
+    """Finds the weights of a plan; the whole state fits a checkpoint.
+
+    Batches depend on the seed and the step alone, so that a resumed training continues as if unbroken.
+
+    Args:
+        plan: what to train.
+        train: cases the patches are cut from.
+        val: cases whose mean Dice, on the plan's grid, chooses the weights.
+        checkpoint: file that keeps the state during the training; removed by :meth:`forget`.
+        key: digest of everything the state depends on; a checkpoint of another key is an error.
+
+    Raises:
+        SeglineError: the patch does not fit into memory, or the checkpoint is of another training.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        train: Sequence[Case],
+        val: Sequence[Case],
+        checkpoint: Path,
+        key: str,
+        device: str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        check_memory(plan, self.device)
+        self.plan, self.val, self.checkpoint, self.key = plan, val, checkpoint, key
+        settings = plan.training
+        self.sampler = PatchSampler(
+            train, settings.patch_size, settings.batch_size, settings.foreground_ratio, plan.seed
+        )
+        self.augment = Augmenter(settings.augmentation, plan.seed)
+        self.schedule = Schedule(settings, settings.epochs * self.sampler.steps_per_epoch)
+        torch.manual_seed(plan.seed)
+        self.network = channels_last(build_network(plan).to(self.device))
+        average = get_ema_multi_avg_fn(settings.ema_decay)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.amp = self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp)
+        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self.step = 0
+        self.minutes = 0.0
+        self.points: list[TrainingPoint] = []
+        self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "weights": {}}
+        self.resumed_from: int | None = None
+        self._resume()
+
+    def run(self, progress: Progress = silent) -> History:
+        """Train to the end of the schedule, from wherever the checkpoint stands.
+
+        Raises:
+            SeglineError: the loss is no longer finite.
+        """
+        recent: list[Tensor] = []
+        started = saved = time.monotonic()
+        minutes_before = self.minutes
+        done = self.schedule.progress(self.step, self.minutes)
+        while done < 1:
+            rate = self.schedule.learning_rate(done)
+            recent = [*recent[-_LOSS_HORIZON + 1 :], self._train_step(rate)]
+            self.step += 1
+            self.minutes = minutes_before + (time.monotonic() - started) / 60
+            done = self.schedule.progress(self.step, self.minutes)
+            due = self.schedule.validations_due(done) > self._validations()
+            if due or self.step % _LOSS_HORIZON == 0:
+                self._record(recent, rate, validate=due)
+                progress(done, self._describe(done))
+            if due or time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                self._save()
+                saved = time.monotonic()
+        return self.history()
+
+    def history(self) -> History:
+        """What has been done so far."""
+        return History(
+            device=str(self.device),
+            seed=self.plan.seed,
+            resumed_from_step=self.resumed_from,
+            steps=self.step,
+            minutes=self.minutes,
+            best_step=self.best["step"],
+            best_val_dice=self.best["dice"],
+            points=tuple(self.points),
+        )
+
+    @property
+    def best_weights(self) -> dict[str, Tensor]:
+        """State dict of the validation's choice, on the CPU."""
+        weights: dict[str, Tensor] = self.best["weights"]
+        return weights
+
+    def forget(self) -> None:
+        """Remove the checkpoint, once the weights are safe elsewhere."""
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _train_step(self, learning_rate: float) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        image, label = self.sampler.batch(self.step)
+        image, label = self.augment(
+            image.to(self.device, non_blocking=True), label.to(self.device, non_blocking=True), self.step
+        )
+        self.network.train()
+        with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+            scores = self.network(image.contiguous(memory_format=torch.channels_last_3d))
+        loss = self.loss(scores.float(), label[:, None])
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.update_parameters(self.network)
+        return torch.as_tensor(loss.detach())
+
+    def _record(self, recent: list[Tensor], learning_rate: float, validate: bool) -> None:
+        loss = float(torch.stack(recent).mean())
+        if not loss == loss or loss in (float("inf"), float("-inf")):
+            raise SeglineError(
+                f"training: the loss is {loss} at step {self.step}; lower training.learning_rate "
+                f"(now {self.plan.training.learning_rate}) in the task's YAML"
+            )
+        self.points.append(
+            TrainingPoint(
+                step=self.step,
+                epoch=self.step / self.sampler.steps_per_epoch,
+                minutes=self.minutes,
+                loss=loss,
+                learning_rate=learning_rate,
+                val_dice=self._validate() if validate else None,
+            )
+        )
+        self._keep_if_best(self.points[-1])
+
+    def _keep_if_best(self, point: TrainingPoint) -> None:
+        dice = point.mean_val_dice
+        if dice is not None and dice >= self.best["dice"]:
+            state = self.average.module.state_dict()
+            weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.best = {"dice": dice, "step": point.step, "weights": weights}
+
+    def _validate(self) -> dict[str, float]:
+        network = self.average.module.eval()
+
+        def run(windows: Tensor) -> Tensor:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+                return torch.as_tensor(
+                    network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
+                )
+
+        return validation_dice(run, self.plan, self.val, self.device)
+
+    def _validations(self) -> int:
+        return sum(point.val_dice is not None for point in self.points)
+
+    def _describe(self, done: float) -> str:
+        latest = self.points[-1]
+        left = self.minutes * (1 - done) / done
+        best = f", Dice {self.best['dice']:.3f}" if self.best["dice"] >= 0 else ""
+        return f"epoch {latest.epoch:.0f}, loss {latest.loss:.3f}{best}, {left:.1f} min left"
+
+    def _save(self) -> None:
+        with atomic.new_file(self.checkpoint) as scratch:
+            torch.save(
+                {
+                    "key": self.key,
+                    "network": self.network.state_dict(),
+                    "average": self.average.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "step": self.step,
+                    "minutes": self.minutes,
+                    "points": [point.model_dump() for point in self.points],
+                    "best": self.best,
+                },
+                scratch,
+            )
+
+    def _resume(self) -> None:
+        if not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["key"] != self.key:
+            raise SeglineError(f"{self.checkpoint}: checkpoint of another training; remove it to start anew")
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step = self.resumed_from = state["step"]
+        self.minutes = state["minutes"]
+        self.points = [TrainingPoint(**point) for point in state["points"]]
+        self.best = state["best"]
+
+
+def validation_dice(
+    network: Callable[[Tensor], Tensor], plan: Plan, cases: Sequence[Case], device: torch.device
+) -> dict[str, float]:
+    """Mean Dice over ``cases`` of each foreground label, on the plan's grid; 1 where both masks are empty."""
+    totals = dict.fromkeys(plan.foreground.values(), 0.0)
+    for case in cases:
+        image = torch.from_numpy(case.image.astype("float32")).to(device)
+        found = predict_scores(network, image, plan.inference).max(dim=0).indices
+        truth = torch.from_numpy(np.array(case.label)).to(device)
+        for index, name in plan.foreground.items():
+            mask, wanted = found == index, truth == index
+            size = int(mask.sum()) + int(wanted.sum())
+            totals[name] += 2 * int((mask & wanted).sum()) / size if size else 1.0
+    return {name: total / len(cases) for name, total in totals.items()}
+
+
+def check_memory(plan: Plan, device: torch.device) -> None:
+    """Refuse a patch that cannot fit before anything is allocated.
+
+    Raises:
+        SeglineError: one training step needs more memory than is free.
+    """
+    needed, free = training_bytes(plan), available_bytes(device)
+    if needed > free:
+        size = "x".join(map(str, plan.training.patch_size))
+        raise SeglineError(
+            f"plan: patch {size}, batch {plan.training.batch_size} needs about {needed / 2**30:.1f} GiB, "
+            f"{free / 2**30:.1f} GiB are free on {device}; lower training.patch_size or batch_size"
+        )

@@ -83,8 +83,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
     def image(self, case: CaseEntry) -> Volume:
         """The channels of ``case``, stacked: ``(C, X, Y, Z)``."""
-        volumes = [read_volume(Path(self.root, file.path), file.path) for file in case.images]
-        return Volume(_stacked([volume.array for volume in volumes]), volumes[0].affine)
+        return Volume.stack([read_volume(Path(self.root, file.path), file.path) for file in case.images])
 
     def label(self, case: CaseEntry) -> Volume:
         """The label map of ``case``: ``(1, X, Y, Z)``, uint8."""
@@ -394,11 +393,3 @@ def _refuse_stray_values(stray: np.ndarray, labels: dict[int, str], name: str) -
         f"{name}: label value {values[0]:g} in {counts[0]} voxels{more} is {problem}; "
         f"declared are {', '.join(map(str, labels))}: correct the label or declare the value"
     )
-
-
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    if len(arrays) == 1:
-        return arrays[0]
-    # NumPy would widen int32 beside float32 to float64.
-    same = len({array.dtype for array in arrays}) == 1
-    return np.concatenate([array if same else array.astype(np.float32) for array in arrays])

@@ -1,17 +1,22 @@
 """The model package: a folder with everything inference needs, whose parts name the plan they belong to."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from segline import atomic
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError
+from segline.networks import save_weights
 from segline.plan import Plan
+from segline.training import History
 
 PLAN = "plan.json"
 WEIGHTS = "weights.pt"
+HISTORY = "history.json"
 ONNX = "model.onnx"
 ONNX_SIDECAR = "model.onnx.json"
 
@@ -57,6 +62,35 @@ class Model:
             if not (folder / part).is_file():
                 raise SeglineError(f"{folder}: not a model package, {part} is missing")
         return cls(folder, Plan.read(folder / PLAN))
+
+    @classmethod
+    def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History) -> "Model":
+        """Write a new package, replacing what lies at ``folder``; it appears whole or not at all."""
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic.new_folder(folder) as scratch:
+            plan.write(scratch / PLAN)
+            save_weights(scratch / WEIGHTS, weights, plan)
+            atomic.write_text(scratch / HISTORY, history.model_dump_json(indent=2) + "\n")
+        return cls(folder, plan)
+
+    def require_plan(self, plan: Plan, name: Path) -> None:
+        """Refuse a plan that is not the package's own.
+
+        Raises:
+            SeglineError: the digests differ; ``name`` says where ``plan`` was read.
+        """
+        if plan.digest != self.plan.digest:
+            raise SeglineError(
+                f"{name}: plan {plan.digest[:12]} is not the one {self.folder} was trained under "
+                f"({self.plan.digest[:12]}); leave --plan out to use the package's own"
+            )
+
+    def copied_to(self, folder: Path) -> "Model":
+        """A copy of the package, to add to; itself if that is where it lies."""
+        if folder.resolve() == self.folder.resolve():
+            return self
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Model(folder, self.plan)
 
     @property
     def weights(self) -> Path:

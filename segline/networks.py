@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.blocks import Convolution
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -21,6 +19,8 @@ _ACTIVATIONS_A_LEVEL = 14
 
 def build_network(plan: Plan) -> nn.Module:
     """The plan's network with fresh weights: ``(B, C, X, Y, Z)`` to ``(B, K, X, Y, Z)`` class scores."""
+    from monai.networks.nets import UNet  # two seconds, which most stages need not pay
+
     network = plan.network
     return UNet(
         spatial_dims=3,
@@ -80,12 +80,12 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     """
     folded = copy.deepcopy(network).eval()
     for block in folded.modules():
-        if isinstance(block, Convolution):
-            _fold_block(block)
+        _fold_block(block)
     return folded
 
 
 def _fold_block(block: Any) -> None:
+    """Fold the norm of a MONAI ``Convolution`` block (``conv``, then ``adn`` with the norm ``N``)."""
     norm = getattr(getattr(block, "adn", None), "N", None)
     if isinstance(norm, nn.BatchNorm3d):
         transposed = isinstance(block.conv, nn.ConvTranspose3d)

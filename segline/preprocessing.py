@@ -1,5 +1,6 @@
 """From a file's grid to the plan's grid, and exactly back."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +103,9 @@ class Preprocessor:
         """
         rules = self.settings.intensity
         if len(volume.array) != len(rules):
-            raise SeglineError(f"image has {len(volume.array)} channels, the plan wants {len(rules)}")
+            raise SeglineError(
+                f"the image has {len(volume.array)} channels, the plan wants {len(rules)}; give these, in its order"
+            )
         box = placement.reorientation.apply(volume.array)[:, *placement.crop]
         above = self.settings.foreground_above
         # a channel at a time: the float copy of a large volume is the peak of memory
@@ -112,12 +115,21 @@ class Preprocessor:
         return torch.stack([normalise(c, rule, above) for c, rule in zip(channels, rules, strict=True)])
 
     def label(self, volume: Volume, placement: Placement, label_values: tuple[int, ...]) -> Tensor:
-        """``placement.shape`` uint8 class indices, nearest neighbour."""
+        """``placement.shape`` uint8 class indices, nearest neighbour.
+
+        Raises:
+            SeglineError: a voxel has a value that is not among ``label_values``.
+        """
         box = placement.reorientation.apply(volume.array)[0][placement.crop]
+        native = torch.from_numpy(box.copy(order="K"))
+        values = resample_nearest(native, placement.shape, placement.steps).numpy()
+        if not (known := np.isin(values, label_values)).all():
+            raise SeglineError(
+                f"the label has value {values[~known][0]}, the plan knows {list(label_values)}; correct the label"
+            )
         lookup = np.zeros(max(label_values) + 1, dtype=np.uint8)
         lookup[list(label_values)] = np.arange(len(label_values))
-        classes = torch.from_numpy(lookup[box])
-        return resample_nearest(classes, placement.shape, placement.steps)
+        return torch.from_numpy(lookup[values])
 
     def _foreground_box(self, array: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[Shape, Shape]:
         above = self.settings.foreground_above
@@ -149,24 +161,43 @@ def restore(scores: Tensor, placement: Placement, label_values: tuple[int, ...])
     Returns:
         One channel of uint8 label values on ``placement.native_grid``; background outside the box.
     """
-    native_steps = tuple(1 / step for step in placement.steps)
-    classes = _largest(scores, placement.crop_shape, native_steps)
     lookup = np.array(label_values, dtype=np.uint8)
     turned_shape = placement.reorientation.apply_to_grid(placement.native_grid).shape
     full = np.full(turned_shape, lookup[0], dtype=np.uint8)
-    full[placement.crop] = lookup[classes.numpy()]
+    start, shape = _foreground_reach(scores, placement)
+    if min(shape) > 0:
+        classes = _largest(scores, shape, tuple(1 / step for step in placement.steps), start)
+        first = (a + b for a, b in zip(placement.crop_start, start, strict=True))
+        full[tuple(slice(a, a + n) for a, n in zip(first, shape, strict=True))] = lookup[classes.numpy()]
     native = np.ascontiguousarray(placement.reorientation.undo(full))
     return Volume(native[None], placement.native_grid.affine)
 
 
-def _largest(scores: Tensor, shape: Shape, steps: tuple[float, ...]) -> Tensor:
+def _foreground_reach(scores: Tensor, placement: Placement) -> tuple[Shape, Shape]:
+    """Start and shape of the native voxels, in the crop box, in which the background may not be the largest.
+
+    An interpolated score exceeds the background's only beside a voxel where it does: most of a volume is
+    spared the interpolation.
+    """
+    found = (scores[1:] > scores[0]).any(dim=0)
+    start, shape = [], []
+    for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
+        along = found.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
+        if not len(along):
+            return (0, 0, 0), (0, 0, 0)
+        start.append(max(0, math.floor((int(along[0]) - 1) * step)))
+        shape.append(min(size, math.ceil((int(along[-1]) + 1) * step) + 1) - start[-1])
+    return as_shape(start), as_shape(shape)
+
+
+def _largest(scores: Tensor, shape: Shape, steps: tuple[float, ...], start: Shape) -> Tensor:
     """Index of the largest interpolated score, ``shape`` uint8; two classes need one interpolation."""
     if len(scores) == 2:
-        return (resample_linear(scores[1] - scores[0], shape, steps) > 0).to(torch.uint8)
-    best = resample_linear(scores[0], shape, steps)
+        return (resample_linear(scores[1] - scores[0], shape, steps, start) > 0).to(torch.uint8)
+    best = resample_linear(scores[0], shape, steps, start)
     classes = torch.zeros(shape, dtype=torch.uint8)
     for index in range(1, len(scores)):
-        score = resample_linear(scores[index], shape, steps)
+        score = resample_linear(scores[index], shape, steps, start)
         classes[score > best] = index
         best = torch.maximum(best, score)
     return classes

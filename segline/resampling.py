@@ -2,7 +2,8 @@
 
 A reoriented volume and the plan's grid share their axes and the centre of their first voxel, so a trilinear
 interpolation is three one-dimensional ones, at a fraction of the cost of a general resampler. Samples beyond
-the last voxel take its value. Same grid and values as ``monai.transforms.Spacing(padding_mode="border")``.
+the last voxel take its value. Same grid and values as ``monai.transforms.Spacing(padding_mode="border")``,
+but that an extent of a whole number and a half of voxels is rounded up here, and to even there.
 """
 
 import math
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor
 
 from segline.geometry import Shape, as_shape
+
+_ROUNDING = 1e-9
+"""Voxels; a position this far below a voxel or a half is that, but for the rounding of its product."""
 
 
 def resampled_shape(shape: Shape, spacing_mm: tuple[float, ...], target_mm: tuple[float, ...]) -> Shape:
@@ -23,20 +27,23 @@ def resampled_shape(shape: Shape, spacing_mm: tuple[float, ...], target_mm: tupl
     return as_shape(math.floor(extent + 0.5) + 1 for extent in extents)
 
 
-def resample_linear(array: Tensor, shape: Shape, steps: tuple[float, ...]) -> Tensor:
+def resample_linear(
+    array: Tensor, shape: Shape, steps: tuple[float, ...], start: Shape = (0, 0, 0)
+) -> Tensor:
     """Interpolate the last three axes of ``array`` linearly.
 
     Args:
         array: ``(..., X, Y, Z)``, floating point.
         shape: output voxels along x, y, z.
         steps: source voxels between two output voxels, along x, y, z.
+        start: the first output voxel that is wanted, where only a box is.
 
     Returns:
-        ``(..., *shape)``: output voxel ``k`` lies at source index ``k * step``, clamped to the last one.
+        ``(..., *shape)``: voxel ``k`` lies at source index ``(start + k) * step``, clamped to the last one.
     """
     for axis in _cheapest_order(array.shape[-3:], shape):
         dim = array.ndim - 3 + axis
-        low, fraction = _sample_positions(array.shape[dim], shape[axis], steps[axis])
+        low, fraction = _sample_positions(array.shape[dim], shape[axis], steps[axis], start[axis])
         if not bool(fraction.any()):
             array = array.index_select(dim, low)
             continue
@@ -54,15 +61,15 @@ def resample_nearest(array: Tensor, shape: Shape, steps: tuple[float, ...]) -> T
     for axis in range(3):
         dim = array.ndim - 3 + axis
         positions = torch.arange(shape[axis], dtype=torch.float64) * steps[axis]
-        index = torch.floor(positions + 0.5).long().clamp_(max=array.shape[dim] - 1)
+        index = torch.floor(positions + 0.5 + _ROUNDING).long().clamp_(max=array.shape[dim] - 1)
         array = array.index_select(dim, index)
     return array
 
 
-def _sample_positions(size: int, count: int, step: float) -> tuple[Tensor, Tensor]:
+def _sample_positions(size: int, count: int, step: float, start: int) -> tuple[Tensor, Tensor]:
     """Lower neighbours ``(count,)`` int64 and fractions ``(count,)`` float64 of the output voxels."""
-    positions = (torch.arange(count, dtype=torch.float64) * step).clamp_(max=size - 1)
-    low = torch.floor(positions + 1e-9)
+    positions = (torch.arange(start, start + count, dtype=torch.float64) * step).clamp_(max=size - 1)
+    low = torch.floor(positions + _ROUNDING)
     return low.long(), (positions - low).clamp_(min=0)
 
 

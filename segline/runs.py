@@ -6,14 +6,15 @@ Stages publish into it as they end, so that the report can be written whatever h
 import errno
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline import atomic
 from segline.benchmark import Benchmark
@@ -27,6 +28,7 @@ from segline.task import Task
 from segline.training import History
 
 Status = Literal["running", "succeeded", "skipped", "failed"]
+Part = TypeVar("Part")
 
 
 class StageSkippedError(Exception):
@@ -67,6 +69,20 @@ class Notes:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """Every part of a run that is there; a damaged one is a line of ``problems``, and hides no other."""
+
+    manifest: Manifest | None
+    plan: Plan | None
+    history: History | None
+    model: Model | None
+    evaluations: tuple[Evaluation, ...]
+    verdict: Verdict | None
+    benchmark: Benchmark | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """The folder of one run.
 
@@ -104,7 +120,11 @@ class Run:
         def record(status: Status, reason: str) -> None:
             seconds = round(time.perf_counter() - clock, 3)
             entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
-            atomic.write_text(self.folder / "stages" / f"{name}.json", entry.model_dump_json(indent=2) + "\n")
+            path = self.folder / "stages" / f"{name}.json"
+            try:
+                atomic.write_text(path, entry.model_dump_json(indent=2) + "\n")
+            except OSError as error:
+                raise plain_error(error) from error
 
         record("running", "")
         try:
@@ -113,14 +133,19 @@ class Run:
             record("skipped", str(skipped))
         except BaseException as error:
             told = plain_error(error)
-            record("failed", str(told) or type(error).__name__)
+            with suppress(OSError, SeglineError):  # what went wrong counts more than that it is not recorded
+                record("failed", str(told) or type(error).__name__)
+            if told is error:
+                raise
             raise told from error
         else:
             record("succeeded", notes.text)
 
-    def publish(self, source: Path, name: str) -> None:
+    def publish(self, source: str | Path, name: str) -> None:
         """Copy a stage's file or folder to ``name`` below the run's folder, replacing what was there."""
-        target = self.folder / name
+        source, target = Path(source), self.folder / name
+        if target.exists() and target.samefile(source):
+            return
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
             with atomic.new_folder(target) as scratch:
@@ -131,14 +156,50 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """What was asked for."""
-        return RunInfo.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8"))
+        """What was asked for.
+
+        Raises:
+            SeglineError: this is not a run's folder.
+        """
+        try:
+            return RunInfo.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise SeglineError(f"{self.folder}: not a run's folder, run.json cannot be read") from error
 
     @property
     def stages(self) -> list[StageRecord]:
-        """Records in the order in which the stages started."""
-        texts = [path.read_text(encoding="utf-8") for path in (self.folder / "stages").glob("*.json")]
-        return sorted(map(StageRecord.model_validate_json, texts), key=lambda record: record.started)
+        """Records in the order in which the stages started; a damaged one counts as failed."""
+        records = [_stage_record(path) for path in (self.folder / "stages").glob("[!.]*.json")]
+        return sorted(records, key=lambda record: (record.started, record.name))
+
+    @property
+    def contents(self) -> Contents:
+        """Everything that is there, read part by part."""
+        problems: list[str] = []
+
+        def attempt(read: Callable[[], Part], name: str) -> Part | None:
+            try:
+                return read()
+            except SeglineError as error:
+                problems.append(str(error))
+            except (OSError, ValidationError):
+                problems.append(f"{self.folder / name}: damaged; run the stage that writes it again")
+            return None
+
+        evaluations = [
+            attempt(partial(Evaluation.read, folder), f"predictions/{folder.name}/evaluation.json")
+            for folder in self._evaluation_folders
+        ]
+        return Contents(
+            manifest=attempt(lambda: self.manifest, "manifest.json"),
+            plan=attempt(lambda: self.plan, "plan.json"),
+            history=attempt(lambda: self.history, "model/history.json"),
+            model=attempt(lambda: self.model, "model"),
+            evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
+            verdict=attempt(lambda: self.verdict, "gate.json"),
+            benchmark=attempt(lambda: self.benchmark, "benchmark.json"),
+            problems=tuple(problems),
+        )
 
     @property
     def manifest(self) -> Manifest | None:
@@ -166,9 +227,11 @@ class Run:
     @property
     def evaluations(self) -> list[Evaluation]:
         """One a backend evaluated so far, in the order of their names."""
-        return [
-            Evaluation.read(path.parent) for path in sorted(self.folder.glob("predictions/*/evaluation.json"))
-        ]
+        return [Evaluation.read(folder) for folder in self._evaluation_folders]
+
+    @property
+    def _evaluation_folders(self) -> list[Path]:
+        return sorted(path.parent for path in self.folder.glob("predictions/[!.]*/evaluation.json"))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -183,10 +246,19 @@ class Run:
         return Benchmark.read(path) if path.is_file() else None
 
 
+def _stage_record(path: Path) -> StageRecord:
+    try:
+        return StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        told = f"{path}: damaged; run the stage again"
+        return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
+
+
 def plain_error(error: BaseException) -> BaseException:
     """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = error.filename or "the store"
+    if _disk_is_full(error):
+        where = getattr(error, "filename", None) or "the store"
         return SeglineError(
             f"{where}: no space left on the device; free some, or choose another STORE or RUNS"
         )
@@ -195,3 +267,12 @@ def plain_error(error: BaseException) -> BaseException:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
         return SeglineError("out of memory; lower training.patch_size, batch_size or the number of workers")
     return error
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # torch.save gives no errno: its zip writer finds that fewer bytes arrived than it wrote
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("unexpected pos", "PytorchStreamWriter failed writing")
+    )

@@ -1,10 +1,7 @@
 """Where data sets come from: every source ends as a Decathlon folder on this machine."""
 
-import fcntl
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -13,6 +10,7 @@ from urllib.request import Request, urlopen
 from segline.archives import archive_stem, unpack
 from segline.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.errors import SeglineError
+from segline.locks import exclusive
 from segline.progress import Progress, silent
 from segline.s3 import S3Location, S3Settings
 
@@ -66,7 +64,7 @@ def fetch_archive(url: str, md5: str, name: str, store: Path, progress: Progress
         SeglineError: as :func:`download` and :func:`segline.archives.unpack`.
     """
     folder = store / "datasets" / name
-    with _only_one(name, store):
+    with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             archive = store / "downloads" / f"{name}.tar"
             download(url, archive, md5, progress)
@@ -144,7 +142,7 @@ def _phantom(cases: int, seed: int, store: Path) -> Path:
 
     name = f"phantom-{cases}-{seed}-v{PHANTOM_VERSION}"
     folder = store / "datasets" / name
-    with _only_one(name, store):
+    with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             write_phantom(folder, cases, seed)
     return folder
@@ -162,7 +160,7 @@ def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
 def _from_archive(archive: Path, store: Path) -> Path:
     name = f"{archive_stem(archive.name)}-{sha256_of_file(archive)[:_NAME_DIGITS]}"
     folder = store / "datasets" / name
-    with _only_one(name, store):
+    with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             unpack(archive, folder)
     return folder
@@ -176,7 +174,7 @@ def _from_s3(uri: str, store: Path, settings: S3Settings | None, progress: Progr
     if archive_stem(location.key):
         return _archive_from_s3(location, store)
     name = f"s3-{_short_digest(f'{location.bucket}/{location.key}')}"
-    with _only_one(name, store):
+    with exclusive(store / "locks" / f"{name}.lock"):
         location.mirror(store / "datasets" / name, progress)
     return store / "datasets" / name
 
@@ -185,7 +183,7 @@ def _archive_from_s3(location: S3Location, store: Path) -> Path:
     file = location.object()
     name = f"s3-{_short_digest(f'{location.bucket}/{location.key} {file.etag}')}"
     folder = store / "datasets" / name
-    with _only_one(name, store):
+    with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             archive = store / "downloads" / f"{name}.tar"
             location.download(file, archive)
@@ -198,17 +196,3 @@ def _archive_from_s3(location: S3Location, store: Path) -> Path:
 
 def _short_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]
-
-
-@contextmanager
-def _only_one(name: str, store: Path) -> Iterator[None]:
-    """Make other processes that fetch the same data set wait."""
-    lock = store / "locks" / name
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        stream = lock.open("w")
-    except OSError as error:
-        raise SeglineError(f"{store}: cannot be written ({error.strerror}); name another store") from error
-    with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

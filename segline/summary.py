@@ -67,12 +67,16 @@ def summarise_run(run: Run) -> Summary:
     """Read a run's folder, whatever state it is in.
 
     A stage still marked as running was killed, since the report is written after all others.
+
+    Raises:
+        SeglineError: this is not a run's folder.
     """
+    info, found = run.info, run.contents
     records = tuple(_settled(record) for record in run.stages if record.name != "report")
-    verdict, model, manifest, plan = run.verdict, run.model, run.manifest, run.plan
-    failed = tuple(f"{record.name}: {record.reason}" for record in records if record.status == "failed")
+    verdict, model, manifest, plan = found.verdict, found.model, found.manifest, found.plan
+    ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
+    failed = (*ended, *found.problems)
     blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
-    info = run.info
     return Summary(
         id=info.id,
         task=info.task.name,
@@ -82,9 +86,9 @@ def summarise_run(run: Run) -> Summary:
         stages=records,
         dataset=_dataset(manifest) if manifest else None,
         split=plan.split if plan else None,
-        metrics={evaluation.backend: _backend(evaluation) for evaluation in run.evaluations},
+        metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
         gate=GateSummary(passed=verdict.passed, reasons=verdict.reasons) if verdict else None,
-        benchmark=run.benchmark,
+        benchmark=found.benchmark,
         model=model.digests() if model else {},
     )
 

@@ -1,5 +1,6 @@
 """A task: what a user writes in YAML. Everything else of a plan is proposed from the data."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +30,22 @@ class Task(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise SeglineError(f"{name}: {first_fault(error)}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> "Task":
+        """Read a task's YAML.
+
+        Raises:
+            SeglineError: no such file, not YAML, or not a task.
+        """
+        import yaml
+
+        try:
+            return cls.parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
+        except yaml.YAMLError as error:
+            raise SeglineError(f"{path}: not YAML ({error})") from error
 
     def override(self, path: str, value: Any) -> "Task":
         """A copy with one value of ``plan`` replaced; ``path`` is dotted, ``"training.epochs"``."""

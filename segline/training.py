@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -90,6 +89,8 @@ class Trainer:
         key: str,
         device: str = "cpu",
     ) -> None:
+        from monai.losses import DiceCELoss
+
         self.device = torch.device(device)
         check_memory(plan, self.device)
         self.plan, self.val, self.checkpoint, self.key = plan, val, checkpoint, key

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ class Volume:
 
     array: np.ndarray
     affine: Affine
+
+    @classmethod
+    def stack(cls, channels: "Sequence[Volume]") -> "Volume":
+        """Volumes on one grid as the channels of one volume."""
+        arrays = [channel.array for channel in channels]
+        if len({array.dtype for array in arrays}) > 1:  # NumPy would widen int32 beside float32 to float64
+            arrays = [array.astype(np.float32) for array in arrays]
+        return cls(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], channels[0].affine)
 
     @property
     def grid(self) -> Grid:
@@ -61,6 +70,19 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     array = array.astype(dtype, copy=False)
     channels_first = array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0)
     return Volume(channels_first, affine)
+
+
+def read_channels(paths: Sequence[Path]) -> Volume:
+    """Read one volume from one file with all channels, or from one file a channel.
+
+    Raises:
+        SeglineError: a file cannot be read, or the files are on different grids.
+    """
+    volumes = [read_volume(path) for path in paths]
+    for path, volume in zip(paths, volumes, strict=True):
+        if not volume.grid.matches(volumes[0].grid):
+            raise SeglineError(f"{path}: on another grid than {paths[0]}; channels must share one grid")
+    return Volume.stack(volumes)
 
 
 def write_volume(path: Path, volume: Volume) -> None:

@@ -1,0 +1,30 @@
+"""Component: the gate."""
+
+from typing import List  # noqa: UP035  # kfp reads List, not list, of artifacts
+
+from kfp import dsl
+
+from components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def compare(
+    run: str,
+    plan: dsl.Input[dsl.Artifact],
+    evaluations: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
+    verdict: dsl.Output[dsl.Artifact],
+) -> str:
+    """Whether every backend gives PyTorch's answer case by case, and whether that is good enough.
+
+    Args:
+        run: folder of the run.
+        plan: whose gate says what is required.
+        evaluations: one a backend.
+        verdict: the reasons and every comparison.
+
+    Returns:
+        ``passed`` or ``blocked``.
+    """
+    from segline import stages
+
+    return stages.compare(run, plan.path, [evaluation.path for evaluation in evaluations], verdict.path)

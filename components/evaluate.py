@@ -1,0 +1,29 @@
+"""Component: score the test cases with one backend."""
+
+from kfp import dsl
+
+from components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def evaluate(
+    run: str,
+    backend: str,
+    model: dsl.Input[dsl.Model],
+    manifest: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    device: str = "auto",
+) -> None:
+    """Predict every test case and score it on the label file's own grid.
+
+    Args:
+        run: folder of the run.
+        backend: ``pytorch`` or ``onnxruntime``.
+        model: the package with an ONNX graph.
+        manifest: the data set that the model's plan was made for.
+        evaluation: metrics by case and label with intervals, and the masks.
+        device: ``cpu``, ``cuda`` or ``auto``.
+    """
+    from segline import stages
+
+    stages.evaluate(run, backend, model.path, manifest.path, evaluation.path, device)

@@ -1,0 +1,20 @@
+"""Component: the report."""
+
+from kfp import dsl
+
+from components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def report(run: str, page: dsl.Output[dsl.HTML]) -> None:
+    """Write ``report.html`` and ``summary.json`` from whatever the run has come to.
+
+    Args:
+        run: folder of the run.
+        page: the self-contained report.
+    """
+    import shutil
+
+    from segline import stages
+
+    shutil.copyfile(stages.report(run), page.path)

@@ -1,0 +1,1 @@
+"""The DAG, its tasks, and the entry points that run it."""

@@ -1,0 +1,139 @@
+"""Run the pipeline on this machine: every component in a process of its own, no Docker."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from kfp import local
+
+from pipelines.console import StageLines
+from pipelines.dag import segline_pipeline
+from segline import stages
+from segline.errors import SeglineError
+from segline.runs import Run, plain_error
+from segline.summary import Summary
+from segline.task import Task
+
+TASKS = Path(__file__).parent / "tasks"
+EXIT_STATUS = {"succeeded": 0, "failed": 1, "blocked": 3}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a task; 0 succeeded, 1 failed, 2 bad arguments, 3 blocked by the gate."""
+    options = _parser().parse_args(arguments)
+    try:
+        task = read_task(options.task, options.set)
+        folder = new_run_folder(options.runs, task.name)
+        run = stages.start_run(folder, task)
+        point_latest(folder)
+    except (SeglineError, OSError) as error:
+        sys.stderr.write(f"segline: {plain_error(error)}\n")
+        return 2
+    run_pipeline(run, task, options.data or task.source, options.store, options.device)
+    return announce(folder)
+
+
+def read_task(name: str, overrides: Sequence[str]) -> Task:
+    """A task by its name or its YAML's path, with ``key=value`` overrides of its plan.
+
+    Raises:
+        SeglineError: there is no such task, or an override is not ``key=value``.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else TASKS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in TASKS.glob("*.yaml")))
+        raise SeglineError(f"task {name!r}: no such task; there are {known}, or give the path of a YAML")
+    task = Task.read(path)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise SeglineError(f"--set {override!r}: key=value is needed, such as training.epochs=50")
+        task = task.override(key, yaml.safe_load(value))
+    return task
+
+
+def new_run_folder(runs: Path, task: str) -> Path:
+    """A folder that did not exist: task, date and time, and a number if two runs start in one second."""
+    stem = f"{task}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 100))]
+    folder = next(runs.resolve() / name for name in names if not (runs / name).exists())
+    folder.mkdir(parents=True)
+    return folder
+
+
+def point_latest(folder: Path) -> None:
+    """Let ``latest`` beside ``folder`` point at it."""
+    scratch = folder.parent / f".latest-{os.getpid()}"
+    scratch.symlink_to(folder.name)
+    scratch.replace(folder.parent / "latest")
+
+
+def run_pipeline(run: Run, task: Task, source: str, store: Path, device: str) -> None:
+    """Run the DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
+    with contextlib.closing(StageLines(run.folder / "run.log", sys.stdout)) as lines:
+        with contextlib.redirect_stdout(lines), warnings.catch_warnings():
+            # the runner doubts every image whose name does not contain "python"
+            warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+            local.init(
+                runner=local.SubprocessRunner(use_venv=False),
+                pipeline_root=str(run.folder / "artifacts"),
+                raise_on_error=False,
+            )
+            segline_pipeline(
+                task=json.dumps(task.model_dump()),
+                source=local_source(source),
+                run=str(run.folder),
+                store=str(store.resolve()),
+                device=device,
+            )
+
+
+def local_source(source: str) -> str:
+    """Folders and archives by their absolute path: stages run elsewhere."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
+
+
+def announce(folder: Path) -> int:
+    """Print the outcome; the exit status that belongs to it."""
+    path = folder / "summary.json"
+    if not path.is_file():
+        sys.stderr.write(f"segline: the run ended without a summary; see {folder / 'stages'}\n")
+        return EXIT_STATUS["failed"]
+    summary = Summary.model_validate_json(path.read_text(encoding="utf-8"))
+    for stage in summary.stages:
+        sys.stdout.write(f"{stage.name:22} {stage.status:10} {stage.seconds:8.1f} s  {stage.reason}\n")
+    sys.stdout.write(f"\n{summary.status} in {summary.seconds / 60:.1f} min: {folder / 'report.html'}\n")
+    for reason in summary.reasons:
+        sys.stderr.write(f"segline: {reason}\n")
+    return EXIT_STATUS[summary.status]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.run", description=__doc__)
+    parser.add_argument("--task", default="phantom", help="name below pipelines/tasks, or a YAML's path")
+    parser.add_argument("--data", help="where the volumes come from, instead of the task's source")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (runs)")
+    parser.add_argument(
+        "--store", type=Path, default=Path("store"), help="data sets, cases, checkpoints (store)"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override the plan: training.epochs=50",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Each component by itself through the local runner, on the artifacts of a finished run."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl, local
+
+import components
+from segline import stages
+from segline.cases import CaseIndex
+from segline.dataset import Manifest
+from segline.evaluation import Evaluation
+from segline.gate import Verdict
+from segline.model import Model
+from segline.plan import Plan
+from segline.runs import Run
+from segline.task import Task
+
+NAMES = components.__all__
+
+
+@pytest.fixture()
+def alone(finished: Path, tmp_path: Path) -> "Alone":
+    """A runner of single components, in a run of its own."""
+    return Alone(finished, tmp_path)
+
+
+class Alone:
+    """Runs one component in its own process; gives its outputs by name."""
+
+    def __init__(self, finished: Path, folder: Path) -> None:
+        self.finished, self.folder = finished, folder
+        self.run = folder / "run"
+        stages.start_run(self.run, Run(finished / "runs/latest").info.task)
+
+    def artifact(self, task: str, name: str) -> Path:
+        """An artifact of the finished run's pipeline."""
+        return next((self.finished / "runs/latest/artifacts").glob(f"*/{task}/{name}"))
+
+    def __call__(self, name: str, parameters: dict[str, Any], inputs: dict[str, Path]) -> Path:
+        """Run component ``name``; the folder of its outputs."""
+        component = getattr(components, name)
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(self.folder / "root"))
+
+        @dsl.pipeline(name="alone")
+        def alone() -> None:
+            imported = {
+                key: dsl.importer(
+                    artifact_uri=str(path), artifact_class=_artifact_class(component, key)
+                ).output
+                for key, path in inputs.items()
+            }
+            component(run=str(self.run), **parameters, **imported)
+
+        alone()
+        return next((self.folder / "root").glob(f"*/{name.replace('_', '-')}"))
+
+
+def _artifact_class(component: Any, key: str) -> type[dsl.Artifact]:
+    schema = component.component_spec.inputs[key].type
+    return {"system.Dataset": dsl.Dataset, "system.Model": dsl.Model}.get(schema.split("@")[0], dsl.Artifact)
+
+
+def test_download_describes_the_data_set(alone: Alone) -> None:
+    outputs = alone("download", {"store": str(alone.finished / "store"), "source": "phantom:6"}, {})
+    assert len(Manifest.read(outputs / "manifest").cases) == 6
+
+
+def test_plan_honours_the_task(alone: Alone) -> None:
+    task = Task(name="mine", source="phantom:6", plan={"training": {"epochs": 7}})
+    manifest = {"manifest": alone.artifact("download", "manifest")}
+    outputs = alone("plan", {"task": json.dumps(task.model_dump())}, manifest)
+    assert Plan.read(outputs / "plan").training.epochs == 7
+
+
+def test_preprocess_fills_the_cache(alone: Alone) -> None:
+    store = alone.folder / "store"
+    inputs = {"manifest": alone.artifact("download", "manifest"), "plan": alone.artifact("plan", "plan")}
+    outputs = alone("preprocess", {"store": str(store)}, inputs)
+    index = CaseIndex.read(outputs / "cases")
+    assert (index.computed, index.reused) == (6, 0)
+    assert {folder.name for folder in (store / "cases").iterdir()} == set(index.keys.values())
+
+
+def test_train_writes_a_package(alone: Alone) -> None:
+    inputs = {"plan": alone.artifact("plan", "plan"), "cases": alone.artifact("preprocess", "cases")}
+    outputs = alone("train", {"store": str(alone.folder / "store"), "device": "cpu"}, inputs)
+    assert Model.open(outputs / "model").weights.is_file()
+
+
+def test_export_onnx_adds_a_checked_graph(alone: Alone) -> None:
+    trained, cases = alone.artifact("train", "model"), alone.artifact("preprocess", "cases")
+    outputs = alone("export_onnx", {}, {"trained": trained, "cases": cases})
+    sidecar = Model.open(outputs / "model").sidecar()
+    assert sidecar.checked_patches > 0
+    assert sidecar.label_agreement >= 0.9999
+
+
+def test_build_tensorrt_is_skipped_without_a_gpu_and_says_so(alone: Alone) -> None:
+    outputs = alone("build_tensorrt", {}, {"model": alone.artifact("export-onnx", "model")})
+    assert (outputs / "engines").is_dir()
+    (record,) = Run(alone.run).stages
+    assert record.status == "succeeded" or "no NVIDIA GPU" in record.reason
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
+def test_evaluate_scores_the_test_cases(backend: str, alone: Alone) -> None:
+    inputs = {
+        "model": alone.artifact("export-onnx", "model"),
+        "manifest": alone.artifact("download", "manifest"),
+    }
+    outputs = alone("evaluate", {"backend": backend, "device": "cpu"}, inputs)
+    assert len(Evaluation.read(outputs / "evaluation").cases) == 1
+
+
+def test_benchmark_times_every_stage(alone: Alone) -> None:
+    inputs = {
+        "model": alone.artifact("export-onnx", "model"),
+        "manifest": alone.artifact("download", "manifest"),
+    }
+    outputs = alone("benchmark", {"device": "cpu"}, inputs)
+    timed = json.loads((outputs / "benchmark").read_text())["backends"]
+    assert all(min(times["stages_ms"].values()) > 0 for times in timed)
+
+
+def test_compare_passes_the_finished_run(finished: Path) -> None:
+    (path,) = (finished / "runs/latest/artifacts").glob("*/compare/verdict")
+    assert Verdict.read(path).passed
+    (output,) = (finished / "runs/latest/artifacts").glob("*/compare/executor_output.json")
+    assert json.loads(output.read_text())["parameterValues"]["Output"] == "passed"
+
+
+def test_report_is_written_for_a_run_that_did_nothing(alone: Alone) -> None:
+    outputs = alone("report", {}, {})
+    assert "<html" in (outputs / "page").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_component_is_a_signature_a_docstring_and_one_call(name: str) -> None:
+    source = inspect.getsource(getattr(components, name).python_func)
+    body = source[source.rindex('"""') :]
+    assert body.count("stages.") == 1
+    assert len(body.strip().splitlines()) <= 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_input_and_output_is_documented(name: str) -> None:
+    component = getattr(components, name)
+    names = [*(component.component_spec.inputs or {}), *(component.component_spec.outputs or {})]
+    docstring = component.python_func.__doc__
+    assert all(f"{key}:" in docstring for key in names if key != "Output")

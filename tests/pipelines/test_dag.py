@@ -1,0 +1,175 @@
+"""The whole DAG through the local runner, as ``make run`` starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segline.volumes import Volume, read_volume, write_volume
+
+from .conftest import ROOT, run_command, run_task
+
+STAGES = [
+    "download",
+    "plan",
+    "preprocess",
+    "train",
+    "export_onnx",
+    "build_tensorrt",
+    "evaluate_pytorch",
+    "evaluate_onnxruntime",
+    "compare",
+    "benchmark",
+]
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """The summary of the latest run in ``folder``."""
+    loaded: dict[str, Any] = json.loads((folder / "runs/latest/summary.json").read_text())
+    return loaded
+
+
+def stage_of(folder: Path, name: str) -> dict[str, Any]:
+    """The record of one stage of the latest run."""
+    return next(stage for stage in summary_of(folder)["stages"] if stage["name"] == name)
+
+
+def test_every_stage_is_recorded_and_none_fails(finished: Path) -> None:
+    stages = {stage["name"]: stage["status"] for stage in summary_of(finished)["stages"]}
+    assert sorted(stages) == sorted(STAGES)
+    assert set(stages.values()) <= {"succeeded", "skipped"}
+
+
+def test_a_stage_that_cannot_run_here_says_why(finished: Path) -> None:
+    record = stage_of(finished, "build_tensorrt")
+    assert record["status"] == "succeeded" or "no NVIDIA GPU" in record["reason"]
+
+
+def test_the_summary_holds_what_a_machine_asks_for(finished: Path) -> None:
+    summary = summary_of(finished)
+    assert summary["status"] == "succeeded"
+    assert summary["dataset"]["cases"] == 6
+    assert [len(summary["split"][part]) for part in ("train", "val", "test")] == [4, 1, 1]
+    assert set(summary["metrics"]) == {"pytorch", "onnxruntime"}
+    for figures in summary["metrics"].values():
+        assert {"dice", "nsd", "hd95_mm", "by_label"} <= figures.keys()
+        assert {"mean", "ci95"} <= figures["dice"].keys()
+    assert summary["gate"] == {"passed": True, "reasons": []}
+    assert {"plan", "dataset", "weights.pt", "model.onnx"} <= summary["model"].keys()
+    assert [times["backend"] for times in summary["benchmark"]["backends"]] == ["pytorch", "onnxruntime"]
+
+
+def test_what_people_and_machines_read_is_in_the_runs_folder(finished: Path) -> None:
+    latest = finished / "runs/latest"
+    assert latest.is_symlink()
+    for name in ("report.html", "plan.json", "model/weights.pt", "model/model.onnx", "run.log"):
+        assert (latest / name).is_file(), name
+    assert len(list((latest / "predictions/pytorch").glob("*.nii.gz"))) == 1
+
+
+def test_both_backends_give_the_same_masks(finished: Path) -> None:
+    folder = finished / "runs/latest/predictions"
+    for mask in (folder / "pytorch").glob("*.nii.gz"):
+        ours, theirs = read_volume(mask), read_volume(folder / "onnxruntime" / mask.name)
+        assert np.mean(ours.array == theirs.array) >= 0.9999
+
+
+def test_a_second_run_reuses_every_case_and_trains_the_same_weights(finished: Path, tiny_task: Path) -> None:
+    before = summary_of(finished)["model"]
+    assert run_task(finished, tiny_task).returncode == 0
+    record = stage_of(finished, "preprocess")
+    assert record["reason"] == "0 cases computed, 6 reused from the cache"
+    assert record["seconds"] < 2
+    after = summary_of(finished)["model"]
+    assert {after[name] == before[name] for name in ("plan", "dataset", "model.onnx")} == {True}
+
+
+def test_a_model_below_the_floor_is_blocked_with_the_reason(finished: Path, tiny_task: Path) -> None:
+    done = run_task(finished, tiny_task, "--set", "gate.dice_floor=1.0")
+    assert done.returncode == 3
+    assert summary_of(finished)["status"] == "blocked"
+    assert "is below the floor 1" in done.stderr
+    assert "below the floor" in (finished / "runs/latest/report.html").read_text()
+
+
+def test_bad_data_fails_the_run_in_one_line_and_the_report_is_still_written(
+    tiny_task: Path, tmp_path: Path
+) -> None:
+    data = bad_dataset(tmp_path / "data")
+    done = run_task(tmp_path, tiny_task, "--data", str(data))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "segline: download: labelsTr/case_1.nii.gz" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert summary_of(tmp_path)["status"] == "failed"
+    assert "labelsTr/case_1.nii.gz" in (tmp_path / "runs/latest/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--task", "liver"], "task 'liver': no such task"),
+        (["--task", "phantom", "--set", "epochs"], "key=value is needed"),
+    ],
+)
+def test_bad_arguments_are_told_before_anything_starts(
+    arguments: list[str], line: str, tmp_path: Path
+) -> None:
+    done = run_task(tmp_path, *arguments[1:])
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_plan_key_is_named(tmp_path: Path, tiny_task: Path) -> None:
+    done = run_task(tmp_path, tiny_task, "--set", "training.learningrate=1")
+    assert done.returncode == 1
+    assert "segline: plan: task tiny: plan.training.learningrate" in done.stderr
+
+
+def test_a_run_killed_in_training_continues_from_its_checkpoint(tmp_path: Path, tiny_task: Path) -> None:
+    longer = ("--set", "training.epochs=100000", "--set", "training.max_minutes=0.4")
+    first = subprocess.Popen(
+        run_command(tmp_path, tiny_task, *longer), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    wait_for(lambda: list((tmp_path / "store/checkpoints").glob("*.pt")) != [], first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    done = run_task(tmp_path, tiny_task, *longer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = json.loads((tmp_path / "runs/latest/model/history.json").read_text())
+    assert history["resumed_from_step"] > 0
+    assert "continued from step" in stage_of(tmp_path, "train")["reason"]
+    assert list((tmp_path / "store/checkpoints").glob("*.pt")) == []
+
+
+def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
+    """Poll until ``condition`` holds; the process must live until then."""
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint appeared within a minute")
+
+
+def bad_dataset(folder: Path) -> Path:
+    """A Decathlon folder whose second label is on another grid."""
+    for number in range(3):
+        image = Volume(np.zeros((1, 8, 8, 8), np.int16), np.eye(4))
+        label = Volume(np.zeros((1, 8, 8, 7 if number == 1 else 8), np.uint8), np.eye(4))
+        write_volume(folder / f"imagesTr/case_{number}.nii.gz", image)
+        write_volume(folder / f"labelsTr/case_{number}.nii.gz", label)
+    pairs = [
+        {"image": f"./imagesTr/case_{n}.nii.gz", "label": f"./labelsTr/case_{n}.nii.gz"} for n in range(3)
+    ]
+    declared = {"name": "Bad", "modality": {"0": "CT"}, "labels": {"0": "background", "1": "spleen"}}
+    (folder / "dataset.json").write_text(json.dumps({**declared, "training": pairs, "test": []}))
+    return folder

@@ -16,8 +16,8 @@ from kfp import local
 from pipelines.console import StageLines
 from pipelines.dag import segline_pipeline
 from segline import stages
-from segline.errors import SeglineError
-from segline.runs import Run, plain_error
+from segline.errors import SeglineError, plain_error
+from segline.runs import Run
 from segline.summary import Summary
 from segline.task import Task
 
@@ -77,22 +77,22 @@ def point_latest(folder: Path) -> None:
 
 def run_pipeline(run: Run, task: Task, source: str, store: Path, device: str) -> None:
     """Run the DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
-    with contextlib.closing(StageLines(run.folder / "run.log", sys.stdout)) as lines:
-        with contextlib.redirect_stdout(lines), warnings.catch_warnings():
-            # the runner doubts every image whose name does not contain "python"
-            warnings.filterwarnings("ignore", message="You may be attemping to run a task")
-            local.init(
-                runner=local.SubprocessRunner(use_venv=False),
-                pipeline_root=str(run.folder / "artifacts"),
-                raise_on_error=False,
-            )
-            segline_pipeline(
-                task=json.dumps(task.model_dump()),
-                source=local_source(source),
-                run=str(run.folder),
-                store=str(store.resolve()),
-                device=device,
-            )
+    lines = StageLines(run.folder / "run.log", sys.stdout)
+    with contextlib.closing(lines), contextlib.redirect_stdout(lines), warnings.catch_warnings():
+        # the runner doubts every image whose name does not contain "python"
+        warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(run.folder / "artifacts"),
+            raise_on_error=False,
+        )
+        segline_pipeline(
+            task=json.dumps(task.model_dump()),
+            source=local_source(source),
+            run=str(run.folder),
+            store=str(store.resolve()),
+            device=device,
+        )
 
 
 def local_source(source: str) -> str:

@@ -17,13 +17,21 @@ from segline.plan import Augmentation
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Applies a plan's augmentation; the result depends only on the batch, the seed and the step."""
+    """Applies a plan's augmentation; the result depends only on the batch, the seed, the step and the device.
+
+    Attributes:
+        spacing_mm: of the patches' voxels, so that a rotation keeps lengths in mm where these are no cubes.
+    """
 
     settings: Augmentation
     seed: int
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __call__(self, image: Tensor, label: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)`` alike in space."""
+        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)``, in place.
+
+        Both move alike in space; intensities change afterwards.
+        """
         rng = np.random.default_rng((self.seed, 2, step))
         noise = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
         for index in range(len(image)):
@@ -41,7 +49,8 @@ class Augmenter:
             return image, label
         angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
         zoom = 1 + rng.uniform(-settings.scale, settings.scale)
-        return apply_affine(image, label, rotation_matrix(angles) / zoom)
+        spacing = np.array(self.spacing_mm)
+        return apply_affine(image, label, rotation_matrix(angles) / zoom * spacing / spacing[:, None])
 
     def _change_intensity(self, image: Tensor, rng: np.random.Generator, noise: torch.Generator) -> None:
         """Blur, noise, contrast, brightness and gamma, in this order, in place; each channel on its own."""
@@ -61,11 +70,11 @@ class Augmenter:
 
 
 def rotation_matrix(angles: np.ndarray) -> np.ndarray:
-    """``(3, 3)`` rotation about x, then y, then z by ``angles`` in radians."""
+    """``(3, 3)`` right-handed rotation about x, then y, then z by ``angles`` in radians."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         turn = np.eye(3)
-        a, b = [other for other in range(3) if other != axis]
+        a, b = (axis + 1) % 3, (axis + 2) % 3
         turn[[a, a, b, b], [a, b, a, b]] = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
         matrix = turn @ matrix
     return matrix
@@ -88,7 +97,7 @@ def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tens
 
 
 def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:
-    """Gaussian blur of ``(X, Y, Z)``, one axis at a time, edges repeated."""
+    """Gaussian blur of ``(X, Y, Z)``, one axis at a time, cut off at two sigma, edges repeated."""
     radius = max(1, math.ceil(2 * sigma_voxels))
     offsets = torch.arange(-radius, radius + 1, device=channel.device, dtype=channel.dtype)
     kernel = torch.exp(-0.5 * (offsets / max(sigma_voxels, 1e-3)) ** 2)

@@ -1,22 +1,26 @@
 """Cases on the plan's grid, kept by content: a case is computed once for all plans that preprocess alike."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from segline import atomic
 from segline.dataset import CaseEntry, Manifest
-from segline.digests import sha256_of_json
+from segline.digests import sha256_of_file, sha256_of_json
 from segline.errors import SeglineError
 from segline.plan import Plan
 from segline.preprocessing import PREPROCESSING_VERSION, Placement, Preprocessor
+from segline.task import first_fault
 
 _LOCATIONS_A_LABEL = 4096
 
@@ -28,7 +32,8 @@ class Case:
     Attributes:
         image: ``(C, X, Y, Z)`` float16, normalised.
         label: ``(X, Y, Z)`` uint8 class indices.
-        locations: for each foreground class ``(n, 3)`` int32 voxel indices of up to 4096 of its voxels.
+        locations: for each foreground class, up to the last one that the case has, ``(n, 3)`` int32 voxel
+            indices of up to 4096 of its voxels.
         placement: where the arrays lie in the file.
     """
 
@@ -40,17 +45,24 @@ class Case:
 
     @classmethod
     def open(cls, name: str, folder: Path) -> "Case":
-        """Map the arrays of a case's folder."""
-        placement = Placement.model_validate_json((folder / "placement.json").read_text(encoding="utf-8"))
-        locations = np.load(folder / "locations.npy")
+        """Map the arrays of a case's folder.
+
+        Raises:
+            SeglineError: the folder is gone, or a file of it is missing or cut off.
+        """
+        try:
+            image = np.load(folder / "image.npy", mmap_mode="r")
+            label = np.load(folder / "label.npy", mmap_mode="r")
+            locations = np.load(folder / "locations.npy")
+            placement = Placement.model_validate_json((folder / "placement.json").read_bytes())
+        except (OSError, ValueError, EOFError) as error:
+            raise SeglineError(
+                f"case {name}: its cached entry {folder} is gone or damaged; remove what is left of it "
+                "and run preprocess again"
+            ) from error
         classes = range(1, int(locations[:, 0].max(initial=0)) + 1)
-        return cls(
-            name=name,
-            image=np.load(folder / "image.npy", mmap_mode="r"),
-            label=np.load(folder / "label.npy", mmap_mode="r"),
-            locations=tuple(locations[locations[:, 0] == index, 1:] for index in classes),
-            placement=placement,
-        )
+        by_class = tuple(locations[locations[:, 0] == index, 1:] for index in classes)
+        return cls(name=name, image=image, label=label, locations=by_class, placement=placement)
 
 
 class CaseIndex(BaseModel):
@@ -70,19 +82,29 @@ class CaseIndex(BaseModel):
         """Map the named cases.
 
         Raises:
-            SeglineError: an entry is gone from the cache.
+            SeglineError: a name is not in the index, or an entry is gone from the cache or damaged.
         """
         for name in names:
-            if not (Path(self.root) / self.keys[name]).is_dir():
+            if name not in self.keys:
                 raise SeglineError(
-                    f"case {name}: its cached entry is gone from {self.root}; run preprocess again"
+                    f"case {name}: not among the {len(self.keys)} preprocessed cases; run preprocess again"
                 )
         return [Case.open(name, Path(self.root) / self.keys[name]) for name in names]
 
     @classmethod
     def read(cls, path: Path) -> "CaseIndex":
-        """Read what :meth:`write` wrote."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            SeglineError: no such file, or not an index of cases.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValidationError as error:
+            problem = f"{path}: not an index of cases, {first_fault(error)}; run preprocess again"
+            raise SeglineError(problem) from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -108,27 +130,55 @@ def preprocess(manifest: Manifest, plan: Plan, root: Path, workers: int) -> Iter
         Case name and whether it had to be computed, as they get done.
 
     Raises:
-        SeglineError: a case cannot be preprocessed; those done before stay in the cache.
+        SeglineError: a case cannot be preprocessed, has changed since it was verified, or a process was
+            killed; the cases done before stay in the cache.
     """
-    keys = {case.name: case_key(case, plan) for case in manifest.cases}
-    missing = [case for case in manifest.cases if not (root / keys[case.name]).is_dir()]
-    yield from ((case.name, False) for case in manifest.cases if case not in missing)
+    folders = {case.name: root / case_key(case, plan) for case in manifest.cases}
+    missing = [case for case in manifest.cases if not folders[case.name].is_dir()]
+    names = {case.name for case in missing}
+    yield from ((case.name, False) for case in manifest.cases if case.name not in names)
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    workers = min(workers, len(missing))
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(_compute, manifest, case, plan, root / keys[case.name]) for case in missing]
+    with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker) as pool:
+        futures = {pool.submit(_compute, manifest, case, plan, folders[case.name]): case for case in missing}
         try:
-            for case, future in zip(missing, futures, strict=True):
+            for future in as_completed(futures):
                 future.result()
-                yield case.name, True
+                yield futures[future].name, True
+        except BrokenProcessPool as error:
+            raise SeglineError(
+                f"preprocess: one of {workers} processes was killed, perhaps for lack of memory; "
+                "allow more memory or fewer CPUs and run again, the cases done are kept"
+            ) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its pool, whose processes would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
+    """The key of a case is that of the files which were verified: others must not be kept under it."""
+    for file in (*case.images, case.label):
+        path = Path(manifest.root, file.path)
+        if path.is_file() and sha256_of_file(path) != file.sha256:
+            raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
+
+
 def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path) -> None:
+    _require_unchanged(manifest, case)
     preprocessor = Preprocessor(plan.preprocessing)
     volume = manifest.image(case)
     placement = preprocessor.place(volume)
@@ -146,6 +196,6 @@ def _locations(label: Tensor, classes: int) -> np.ndarray:
     rows = [np.zeros((0, 4), np.int32)]
     for index in range(1, classes):
         voxels = np.argwhere(label.numpy() == index)
-        voxels = voxels[:: max(1, len(voxels) // _LOCATIONS_A_LABEL)]
+        voxels = voxels[:: max(1, -(-len(voxels) // _LOCATIONS_A_LABEL))]
         rows.append(np.column_stack([np.full(len(voxels), index), voxels]).astype(np.int32))
     return np.concatenate(rows)

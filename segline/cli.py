@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segline import __version__
-from segline.errors import SeglineError
+from segline.errors import SeglineError, plain_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,8 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except SeglineError as error:
-        sys.stderr.write(f"segline {options.command}: {error}\n")
+    except Exception as error:
+        told = plain_error(error)
+        if not isinstance(told, SeglineError):
+            raise
+        sys.stderr.write(f"segline {options.command}: {told}\n")
         return 2
     return 0
 
@@ -162,3 +165,7 @@ _STAGES = {
     "benchmark": ("time every backend", _benchmark),
     "report": ("write report.html and summary.json", _report),
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,7 @@
 """The one kind of exception a user is meant to read."""
 
+import errno
+
 
 class SeglineError(Exception):
     """Bad input or an impossible request, told in one line: what was wrong, where, and what to do.
@@ -10,3 +12,28 @@ class SeglineError(Exception):
 
     def __str__(self) -> str:
         return " ".join(str(self.args[0]).split()) if self.args else "unknown error"
+
+
+def plain_error(error: BaseException) -> BaseException:
+    """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
+    if _disk_is_full(error):
+        where = getattr(error, "filename", None) or "the store"
+        return SeglineError(
+            f"{where}: no space left on the device; free some, or choose another STORE or RUNS"
+        )
+    if isinstance(error, PermissionError):
+        return SeglineError(f"{error.filename}: permission denied")
+    if isinstance(error, FileNotFoundError):
+        return SeglineError(f"{error.filename}: no such file or folder; run the stage that makes it first")
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return SeglineError("out of memory; lower training.patch_size, batch_size or the number of workers")
+    return error
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # torch.save gives no errno: its zip writer finds that fewer bytes arrived than it wrote
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("unexpected pos", "PytorchStreamWriter failed writing")
+    )

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from segline.dataset import CaseEntry, Manifest
+from segline.errors import SeglineError
 from segline.geometry import Reorientation, Shape, as_shape
 
 _VOXELS_A_CASE = 10_000
@@ -19,17 +20,27 @@ class Fingerprint(BaseModel):
 
     modalities: tuple[str, ...]
     spacings_mm: tuple[tuple[float, float, float], ...]
-    shapes: tuple[tuple[int, int, int], ...]
+    """Per case."""
+    shapes: tuple[Shape, ...]
+    """Per case, in voxels."""
     foreground_percentiles: tuple[tuple[float, float, float], ...]
-    """Per channel: the 0.5th, 50th and 99.5th percentile of the labelled voxels."""
+    """Per channel: the 0.5th, 50th and 99.5th percentile of the labelled voxels, in the files' unit."""
 
 
 def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
-    """Read every case once; at most 10 000 labelled voxels of each count towards the percentiles."""
+    """Read every case once; at most 10 000 labelled voxels of each count towards the percentiles.
+
+    Raises:
+        SeglineError: no case has a labelled voxel, or a file cannot be read.
+    """
     with ThreadPoolExecutor(workers) as pool:
         samples = list(pool.map(lambda case: _foreground_sample(manifest, case), manifest.cases))
     voxels = np.concatenate(samples, axis=1)
-    percentiles = np.percentile(voxels, PERCENTILES, axis=1) if voxels.size else np.zeros((3, len(voxels)))
+    if not voxels.size:
+        raise SeglineError(
+            f"data set {manifest.name}: no case has a labelled voxel; there is nothing to learn"
+        )
+    percentiles = np.percentile(voxels, PERCENTILES, axis=1)
     geometry = [_ras_geometry(case) for case in manifest.cases]
     return Fingerprint(
         modalities=manifest.modalities,
@@ -42,7 +53,7 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
 def _foreground_sample(manifest: Manifest, case: CaseEntry) -> np.ndarray:
     """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
     labelled = np.flatnonzero(manifest.label(case).array[0])
-    step = max(1, len(labelled) // _VOXELS_A_CASE)
+    step = max(1, -(-len(labelled) // _VOXELS_A_CASE))
     image = manifest.image(case).array
     return np.stack([channel.reshape(-1)[labelled[::step]] for channel in image]).astype(np.float32)
 

@@ -14,7 +14,12 @@ def normalise(channel: Tensor, rule: Intensity, foreground_above: float | None) 
 
     Args:
         channel: ``(X, Y, Z)`` float32 in the file's unit; changed in place.
-        foreground_above: voxels above it give the mean and standard deviation of a z-score (all, if none is).
+        rule: a window in the file's unit, to 0..1, or a z-score, to plus or minus ``clip_sd``.
+        foreground_above: voxels above it, in the file's unit, give the mean and standard deviation of a
+            z-score; all voxels do where it is ``None`` or fewer than two are above it.
+
+    Returns:
+        ``channel``, normalised.
     """
     if isinstance(rule, Window):
         low, high = rule.window

@@ -1,7 +1,6 @@
 """The plan: the frozen contract between training and inference, one readable JSON with a digest."""
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Window(_Part):
@@ -93,8 +92,8 @@ class Network(_Part):
 class Augmentation(_Part):
     """Probabilities and ranges of the random changes of a training patch; 0 switches one off."""
 
-    flip: Share = 0.5
-    """Per axis."""
+    flip: Share = 0.0
+    """Per axis. Off: left is not right in a body, and hippocampus reached 0.879 against 0.850 without it."""
     affine: Share = 0.3
     rotation_degrees: float = Field(default=20.0, ge=0, le=180)
     """Uniform in plus or minus this, about each axis."""
@@ -183,7 +182,7 @@ class Plan(_Part):
     version: Literal[1] = 1
     task: str
     dataset_digest: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     channels: tuple[str, ...] = Field(min_length=1)
     labels: dict[int, str]
     """Value in the label files to name, background included; the network's classes in this order."""
@@ -208,7 +207,7 @@ class Plan(_Part):
                 )
         return self
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the plan's content."""
         return sha256_of_json(self.model_dump(mode="json"))

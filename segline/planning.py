@@ -8,25 +8,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.dataset import Manifest
 from segline.errors import SeglineError
 from segline.fingerprint import Fingerprint
 from segline.geometry import Shape, as_shape
-from segline.plan import Inference, Network, Plan, Preprocessing, Training
+from segline.plan import Gate, Inference, Network, Plan, Preprocessing, Share, Split, Training
 from segline.resampling import resampled_shape
 from segline.task import Task, first_fault, merged
 
 PATCH_VOXELS = 96**3
 BATCH_VOXELS = 2 * PATCH_VOXELS
-LARGEST_BATCH = 8
+LARGEST_BATCH = 4
 SMALLEST_FEATURE_MAP = 5
 MOST_HALVINGS = 4
 FIRST_CHANNELS = 16
 THICK_SLICES = 3.0
 """Largest to smallest spacing from which a grid counts as anisotropic."""
 CT_BODY_ABOVE_HU = -500.0
+NSD_TOLERANCE_MM = 2.0
+
+_PARTS = ("preprocessing", "training", "network", "inference", "gate", "split")
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -35,7 +38,8 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
     """Propose a plan; what ``task.plan`` names takes its place before the next part is proposed from it.
 
     Raises:
-        SeglineError: an override is unknown, of the wrong type or does not fit the rest.
+        SeglineError: an override is unknown, of the wrong type or does not fit the rest; or there are fewer
+            than three cases.
     """
     over = _Overrides(task)
     preprocessing = over.apply("preprocessing", Preprocessing, propose_preprocessing(fingerprint))
@@ -43,7 +47,8 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         resampled_shape(shape, have, preprocessing.spacing_mm)
         for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
     ]
-    training = over.apply("training", Training, propose_training(propose_patch(shapes)))
+    patch = over.apply("training", Training, propose_training(propose_patch(shapes))).patch_size
+    training = over.apply("training", Training, propose_training(patch))
     network = over.apply("network", Network, propose_network(training.patch_size))
     inference = over.apply("inference", Inference, {"window": training.patch_size})
     values = {
@@ -55,10 +60,10 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "training": training.model_dump(),
         "network": network.model_dump(),
         "inference": inference.model_dump(),
-        "gate": merged({"nsd_tolerance_mm": 2.0}, over.part("gate")),
+        "gate": over.apply("gate", Gate, {"nsd_tolerance_mm": NSD_TOLERANCE_MM}).model_dump(),
         "split": over.split([case.name for case in manifest.cases]),
     }
-    return Plan.parse({**values, **over.rest(values)}, over.name)
+    return Plan.parse({**values, **over.rest()}, over.name)
 
 
 def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def split_cases(
     With ``folds``, fold number ``fold`` is the test set, and each case is in exactly one fold's.
 
     Raises:
-        SeglineError: fewer than three cases, or no such fold.
+        SeglineError: fewer than three cases, no such fold, or too few cases are left to train and validate.
     """
     if len(names) < 3:
         raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
@@ -136,6 +141,10 @@ def split_cases(
     random.Random(seed).shuffle(shuffled)
     test = shuffled[fold::folds] if folds else shuffled[: max(1, round(test_share * len(names)))]
     rest = [name for name in shuffled if name not in set(test)]
+    if len(rest) < 2:
+        raise SeglineError(
+            f"split: {len(test)} of {len(names)} cases for test leave none to train or validate"
+        )
     val_count = min(max(1, round(val_share * len(names))), len(rest) - 1)
     return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
 
@@ -147,6 +156,18 @@ def _halvings(size: int) -> int:
     (4, 3, 1)
     """
     return max(n for n in range(MOST_HALVINGS + 1) if n == 0 or -(-size // 2**n) >= SMALLEST_FEATURE_MAP)
+
+
+class _SplitRule(BaseModel):
+    """What a task may say of :func:`split_cases`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_share: Share = 0.2
+    val_share: Share = 0.1
+    folds: int = Field(default=0, ge=0)
+    fold: int = Field(default=0, ge=0)
+    seed: int = 0
 
 
 class _Overrides:
@@ -171,11 +192,26 @@ class _Overrides:
     def split(self, names: Sequence[str]) -> dict[str, Any]:
         part = self.part("split")
         if {"train", "val", "test"} & part.keys():
-            return part
+            return self._explicit_split(names)
+        rule = self.apply("split", _SplitRule, {})
         try:
-            return split_cases(names, **part)
-        except TypeError as error:
-            raise SeglineError(f"{self.name}.split: {error}") from error
+            return split_cases(names, **rule.model_dump())
+        except SeglineError as error:
+            raise SeglineError(f"{self.name}.{error}") from error
 
-    def rest(self, done: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in self._values.items() if key not in done}
+    def rest(self) -> dict[str, Any]:
+        for key in ("task", "dataset_digest", "channels", "labels"):
+            if key in self._values:
+                raise SeglineError(
+                    f"{self.name}.{key}: the task and its data set decide this; take it out of the plan"
+                )
+        return {key: value for key, value in self._values.items() if key not in _PARTS}
+
+    def _explicit_split(self, names: Sequence[str]) -> dict[str, Any]:
+        split = self.apply("split", Split, {})
+        unknown = {*split.train, *split.val, *split.test} - set(names)
+        if unknown:
+            raise SeglineError(
+                f"{self.name}.split: the data set has no case {min(unknown)}; its first is {min(names)}"
+            )
+        return split.model_dump()

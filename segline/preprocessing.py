@@ -104,7 +104,8 @@ class Preprocessor:
         rules = self.settings.intensity
         if len(volume.array) != len(rules):
             raise SeglineError(
-                f"the image has {len(volume.array)} channels, the plan wants {len(rules)}; give these, in its order"
+                f"the image has {len(volume.array)} channels, the plan wants {len(rules)}; "
+                "give one file a channel, in the plan's order, or one file with all"
             )
         box = placement.reorientation.apply(volume.array)[:, *placement.crop]
         above = self.settings.foreground_above
@@ -123,13 +124,7 @@ class Preprocessor:
         box = placement.reorientation.apply(volume.array)[0][placement.crop]
         native = torch.from_numpy(box.copy(order="K"))
         values = resample_nearest(native, placement.shape, placement.steps).numpy()
-        if not (known := np.isin(values, label_values)).all():
-            raise SeglineError(
-                f"the label has value {values[~known][0]}, the plan knows {list(label_values)}; correct the label"
-            )
-        lookup = np.zeros(max(label_values) + 1, dtype=np.uint8)
-        lookup[list(label_values)] = np.arange(len(label_values))
-        return torch.from_numpy(lookup[values])
+        return torch.from_numpy(_class_indices(values, label_values))
 
     def _foreground_box(self, array: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[Shape, Shape]:
         above = self.settings.foreground_above
@@ -146,6 +141,21 @@ class Preprocessor:
             start.append(max(0, along[0] - margin))
             stop.append(min(whole[axis], along[-1] + 1 + margin))
         return as_shape(start), as_shape(stop)
+
+
+def _class_indices(values: np.ndarray, label_values: tuple[int, ...]) -> np.ndarray:
+    unknown = 255
+    lookup = np.full(unknown + 1, unknown, dtype=np.uint8)
+    lookup[list(label_values)] = np.arange(len(label_values))
+    if values.min() >= 0 and values.max() <= unknown:
+        classes = lookup[values]
+        if classes.max() < len(label_values):
+            return classes
+    strays = np.setdiff1d(values, label_values)
+    raise SeglineError(
+        f"the label has value {strays[0]}, the plan knows {', '.join(map(str, label_values))}; "
+        "correct the label, or the labels in dataset.json and plan again"
+    )
 
 
 def restore(scores: Tensor, placement: Placement, label_values: tuple[int, ...]) -> Volume:

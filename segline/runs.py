@@ -3,7 +3,6 @@
 Stages publish into it as they end, so that the report can be written whatever happened.
 """
 
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from segline import atomic
 from segline.benchmark import Benchmark
 from segline.dataset import Manifest
-from segline.errors import SeglineError
+from segline.errors import SeglineError, plain_error
 from segline.evaluation import Evaluation
 from segline.gate import Verdict
 from segline.model import Model
@@ -253,26 +252,3 @@ def _stage_record(path: Path) -> StageRecord:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         told = f"{path}: damaged; run the stage again"
         return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
-
-
-def plain_error(error: BaseException) -> BaseException:
-    """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
-    if _disk_is_full(error):
-        where = getattr(error, "filename", None) or "the store"
-        return SeglineError(
-            f"{where}: no space left on the device; free some, or choose another STORE or RUNS"
-        )
-    if isinstance(error, PermissionError):
-        return SeglineError(f"{error.filename}: permission denied")
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
-        return SeglineError("out of memory; lower training.patch_size, batch_size or the number of workers")
-    return error
-
-
-def _disk_is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # torch.save gives no errno: its zip writer finds that fewer bytes arrived than it wrote
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error) for sign in ("unexpected pos", "PytorchStreamWriter failed writing")
-    )

@@ -12,6 +12,8 @@ from segline.runs import Run, StageRecord
 from segline.statistics import Estimate
 
 RunStatus = Literal["succeeded", "blocked", "failed"]
+KILLED = "killed before it could end"
+"""The reason of a stage that left no other."""
 
 
 class _Part(BaseModel):
@@ -96,7 +98,7 @@ def summarise_run(run: Run) -> Summary:
 def _settled(record: StageRecord) -> StageRecord:
     if record.status != "running":
         return record
-    return record.model_copy(update={"status": "failed", "reason": "killed before it could end"})
+    return record.model_copy(update={"status": "failed", "reason": KILLED})
 
 
 def _dataset(manifest: Manifest) -> DatasetSummary:

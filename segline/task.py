@@ -44,7 +44,7 @@ class Task(BaseModel):
             return cls.parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
         except OSError as error:
             raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SeglineError(f"{path}: not YAML ({error})") from error
 
     def override(self, path: str, value: Any) -> "Task":

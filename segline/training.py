@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,13 @@ class Trainer:
         self.schedule = Schedule(settings, settings.epochs * self.sampler.steps_per_epoch)
         torch.manual_seed(plan.seed)
         self.network = channels_last(build_network(plan).to(self.device))
-        average = get_ema_multi_avg_fn(settings.ema_decay)
+        average = partial(_average, settings.ema_decay)
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.amp = self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp)
@@ -262,6 +266,12 @@ class Trainer:
         self.minutes = state["minutes"]
         self.points = [TrainingPoint(**point) for point in state["points"]]
         self.best = state["best"]
+
+
+def _average(decay: float, average: Any, current: Any, count: Any) -> None:
+    """Exponential moving average whose memory grows to ``decay``: the first weights are soon forgotten."""
+    warmed = min(decay, (1 + float(count)) / (10 + float(count)))
+    get_ema_multi_avg_fn(warmed)(average, current, count)
 
 
 def validation_dice(

@@ -134,6 +134,12 @@ def test_an_unknown_plan_key_is_named(tmp_path: Path, tiny_task: Path) -> None:
     assert "segline: plan: task tiny: plan.training.learningrate" in done.stderr
 
 
+def test_a_patch_larger_than_memory_is_refused_before_training(finished: Path, tiny_task: Path) -> None:
+    done = run_task(finished, tiny_task, "--set", "training.patch_size=[4096, 4096, 2048]")
+    assert done.returncode == 1
+    assert "segline: train: plan: patch 4096x4096x2048, batch 2 needs about" in done.stderr
+
+
 def test_a_run_killed_in_training_continues_from_its_checkpoint(tmp_path: Path, tiny_task: Path) -> None:
     longer = ("--set", "training.epochs=100000", "--set", "training.max_minutes=0.4")
     first = subprocess.Popen(

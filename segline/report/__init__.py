@@ -1,0 +1,23 @@
+"""The report of a run: ``report.html`` for people, ``summary.json`` for machines."""
+
+from segline import atomic
+from segline.report.findings import Findings
+from segline.report.page import page
+from segline.runs import Run
+from segline.summary import Summary
+
+__all__ = ["write_report"]
+
+
+def write_report(run: Run) -> Summary:
+    """Write ``summary.json`` and then ``report.html`` from whatever the run's folder holds.
+
+    The page needs no network and no other file. What is missing or damaged is told on it, with the reason.
+
+    Raises:
+        SeglineError: this is not a run's folder.
+    """
+    findings = Findings.of(run)
+    atomic.write_text(run.folder / "summary.json", findings.summary.model_dump_json(indent=2) + "\n")
+    atomic.write_text(run.folder / "report.html", page(findings))
+    return findings.summary

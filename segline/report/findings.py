@@ -1,0 +1,67 @@
+"""What a report is made of: a run's folder, read once, and why each missing part is missing."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from segline.backends import REFERENCE
+from segline.errors import SeglineError
+from segline.evaluation import CaseEvaluation, Evaluation
+from segline.model import OnnxSidecar
+from segline.runs import Contents, Run, RunInfo, StageRecord
+from segline.summary import Summary, summarise_run
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A run, as far as it came."""
+
+    run: Run
+    info: RunInfo
+    summary: Summary
+    contents: Contents
+
+    @classmethod
+    def of(cls, run: Run) -> "Findings":
+        """Read a run's folder.
+
+        Raises:
+            SeglineError: this is not a run's folder.
+        """
+        return cls(run, run.info, summarise_run(run), run.contents)
+
+    @property
+    def reference(self) -> Evaluation | None:
+        """The evaluation that others are compared with; the first one where that is missing."""
+        evaluations = self.contents.evaluations
+        chosen = [evaluation for evaluation in evaluations if evaluation.backend == REFERENCE]
+        return next(iter([*chosen, *evaluations]), None)
+
+    @property
+    def ranked(self) -> list[CaseEvaluation]:
+        """The test cases of the reference, the lowest mean Dice first."""
+        return sorted(self.reference.cases, key=lambda case: case.mean_dice) if self.reference else []
+
+    @cached_property
+    def export(self) -> OnnxSidecar | str:
+        """The sidecar of the exported graph, or why there is none."""
+        if self.contents.model is None:
+            return self.why_missing("export_onnx")
+        try:
+            return self.contents.model.sidecar()
+        except SeglineError as error:
+            stage = self.stage("export_onnx")
+            return str(error) if stage and stage.status == "succeeded" else self.why_missing("export_onnx")
+
+    def stage(self, name: str) -> StageRecord | None:
+        """The record of one stage, or of the first that starts with ``name``."""
+        return next((record for record in self.summary.stages if record.name.startswith(name)), None)
+
+    def why_missing(self, stage: str) -> str:
+        """Why there is nothing of ``stage``: what it says itself, or what ended the run before it."""
+        record = self.stage(stage)
+        if record is None:
+            ended = [other.name for other in self.summary.stages if other.status == "failed"]
+            return f"not reached, because {ended[0]} failed" if ended else "this stage was not run"
+        if record.status in ("failed", "skipped"):
+            return f"{record.status}: {record.reason or 'no reason was given'}"
+        return "the stage succeeded, but its result in the run's folder is missing or damaged"

@@ -1,5 +1,6 @@
 """The benchmark: where the time goes from a file on disk to a mask on disk, for every backend."""
 
+import math
 import platform
 import statistics
 import tempfile
@@ -7,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline import atomic
 from segline.backends import Backend, open_backend
 from segline.dataset import Manifest
-from segline.machine import peak_memory_bytes
+from segline.errors import SeglineError
+from segline.machine import peak_memory_bytes, processor_name
 from segline.model import Model
 from segline.prediction import Predictor
 from segline.progress import Progress, silent
 from segline.stopwatch import Stopwatch
+from segline.task import first_fault
 from segline.volumes import write_volume
 
 STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
@@ -36,6 +39,7 @@ class BackendTimes(BaseModel):
     total_ms: float
     """Median from file to file; not the sum of the stages' medians."""
     total_p95_ms: float
+    """Nearest rank."""
     volumes_per_minute: float
 
 
@@ -53,8 +57,19 @@ class Benchmark(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "Benchmark":
-        """Read what :meth:`write` wrote."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            SeglineError: no such file, or not a benchmark.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValidationError as error:
+            raise SeglineError(
+                f"{path}: not a benchmark, {first_fault(error)}; run benchmark again"
+            ) from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -70,19 +85,28 @@ def benchmark(
     repeats: int = 3,
     progress: Progress = silent,
 ) -> Benchmark:
-    """Time ``repeats`` predictions of each case with each backend, one at a time."""
+    """Time ``repeats`` predictions of each case with each backend, one at a time.
+
+    Raises:
+        SeglineError: a backend cannot run on ``device``, or a case cannot be read.
+    """
     times = []
     for number, name in enumerate(backends):
         progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
         times.append(_time_backend(open_backend(name, model, device), model, manifest, cases, repeats))
     progress(1.0, f"{len(backends)} backends timed")
     return Benchmark(
-        machine=f"{platform.processor() or platform.machine()}, {platform.system()}, {device}",
+        machine=_describe_machine(device),
         threads=torch.get_num_threads(),
         cases=tuple(cases),
         backends=tuple(times),
         peak_memory_bytes=peak_memory_bytes(),
     )
+
+
+def _describe_machine(device: str) -> str:
+    gpu = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
+    return f"{processor_name()}, {platform.system()}, {device}{gpu}"
 
 
 def _time_backend(
@@ -98,7 +122,7 @@ def _time_backend(
         runs=len(laps),
         stages_ms={stage: 1000 * statistics.median(lap[stage] for lap in laps) for stage in STAGES},
         total_ms=statistics.median(totals_ms),
-        total_p95_ms=totals_ms[min(len(totals_ms) - 1, round(0.95 * len(totals_ms)))],
+        total_p95_ms=totals_ms[math.ceil(0.95 * len(totals_ms)) - 1],
         volumes_per_minute=60_000 * len(laps) / sum(totals_ms),
     )
 

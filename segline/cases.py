@@ -148,7 +148,7 @@ def preprocess(manifest: Manifest, plan: Plan, root: Path, workers: int) -> Iter
                 yield futures[future].name, True
         except BrokenProcessPool as error:
             raise SeglineError(
-                f"preprocess: one of {workers} processes was killed, perhaps for lack of memory; "
+                f"preprocess: a process was killed, perhaps for lack of memory ({workers} run at a time); "
                 "allow more memory or fewer CPUs and run again, the cases done are kept"
             ) from error
         except BaseException:

@@ -2,21 +2,23 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline import atomic
 from segline.backends import Backend
 from segline.dataset import Manifest
+from segline.errors import SeglineError
 from segline.metrics import LabelMetrics, label_metrics
 from segline.model import Model
 from segline.plan import Plan
 from segline.prediction import Predictor
 from segline.progress import Progress, silent
 from segline.statistics import Estimate
+from segline.task import first_fault
 from segline.volumes import Volume, write_volume
 
 METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
@@ -35,8 +37,8 @@ class CaseEvaluation(BaseModel):
 
     @property
     def mean_dice(self) -> float:
-        """Over labels; an undefined Dice does not occur."""
-        return float(np.mean([metrics.dice for metrics in self.labels.values()]))
+        """Over labels; an undefined Dice, which no metric gives, counts as 0."""
+        return float(np.mean([metrics.dice or 0.0 for metrics in self.labels.values()]))
 
 
 class Evaluation(BaseModel):
@@ -51,15 +53,29 @@ class Evaluation(BaseModel):
     nsd_tolerance_mm: float
     cases: tuple[CaseEvaluation, ...]
     overall: dict[str, Estimate]
-    """Each metric's mean over labels, estimated over cases."""
+    """Each metric's mean over labels, estimated over cases.
+
+    An HD95 that one label lacks is missing for the case; a label without any truth takes no part in the rest.
+    """
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
     """Cases of the lowest mean Dice, the worst first."""
 
     @classmethod
     def read(cls, folder: Path) -> "Evaluation":
-        """Read ``evaluation.json`` of an evaluation's folder."""
-        return cls.model_validate_json((folder / "evaluation.json").read_text(encoding="utf-8"))
+        """Read ``evaluation.json`` of an evaluation's folder.
+
+        Raises:
+            SeglineError: no such file, or not an evaluation.
+        """
+        path = folder / "evaluation.json"
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror}); run evaluate first") from error
+        except ValidationError as error:
+            problem = f"{path}: not an evaluation, {first_fault(error)}; run evaluate again"
+            raise SeglineError(problem) from error
 
     def write(self, folder: Path) -> None:
         """Write ``evaluation.json`` into ``folder``, atomically."""
@@ -71,14 +87,21 @@ def evaluate(
 ) -> Evaluation:
     """Predict and score every test case; masks are saved as ``folder/<case>.nii.gz``.
 
-    The metrics of one case are computed while the next is predicted.
+    The metrics of one case are computed while the next ones are predicted, a few at most: each waits with
+    its mask in memory.
+
+    Raises:
+        SeglineError: a case is not in the data set or its files cannot be read.
     """
     plan = model.plan
     predictor = Predictor(plan, backend)
     names = plan.split.test
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
-        futures = []
+    workers = max(1, (os.cpu_count() or 2) // 2)
+    with ThreadPoolExecutor(workers) as pool:
+        futures: list[Future[CaseEvaluation]] = []
         for number, name in enumerate(names):
+            if number > workers:
+                futures[number - workers - 1].result()
             progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
             prediction = predictor(manifest.image(manifest.case(name)))
             futures.append(pool.submit(_score, plan, manifest, name, prediction, folder))
@@ -128,4 +151,7 @@ def _score(plan: Plan, manifest: Manifest, name: str, prediction: Volume, folder
 def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:
     values = [getattr(metrics, metric) for metrics in case.labels.values()]
     defined = [value for value in values if value is not None]
+    # a missing HD95 is the worst there is: the mean of the other labels would hide it
+    if metric == "hd95_mm" and len(defined) < len(values):
+        return None
     return float(np.mean(defined)) if defined else None

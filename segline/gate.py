@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline import atomic
 from segline.backends import REFERENCE
@@ -12,6 +12,7 @@ from segline.errors import SeglineError
 from segline.evaluation import CaseEvaluation, Evaluation
 from segline.metrics import voxel_agreement
 from segline.plan import Gate
+from segline.task import first_fault
 from segline.volumes import read_volume
 
 
@@ -23,8 +24,9 @@ class CaseComparison(BaseModel):
     backend: str
     case: str
     dice_difference: float
-    """Largest absolute difference over labels."""
+    """Largest absolute difference over labels; 1 where only one of the two is defined."""
     nsd_difference: float
+    """Likewise."""
     voxel_agreement: float
 
 
@@ -42,8 +44,17 @@ class Verdict(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "Verdict":
-        """Read what :meth:`write` wrote."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            SeglineError: no such file, or not a verdict.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise SeglineError(f"{path}: cannot be read ({error.strerror}); run compare first") from error
+        except ValidationError as error:
+            raise SeglineError(f"{path}: not a verdict, {first_fault(error)}; run compare again") from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -54,31 +65,20 @@ def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
     """Compare evaluations, one folder (``evaluation.json`` and masks) a backend.
 
     Raises:
-        SeglineError: PyTorch's evaluation is missing, or two evaluations are not of the same model and cases.
+        SeglineError: an evaluation or a mask cannot be read, PyTorch's evaluation is missing, two are of one
+            backend, or not of the same model and cases.
     """
-    evaluations = {
-        evaluation.backend: (evaluation, folder)
-        for folder in folders
-        for evaluation in [Evaluation.read(folder)]
-    }
-    if REFERENCE not in evaluations:
-        raise SeglineError(
-            f"compare: no evaluation of {REFERENCE}, the reference, among {sorted(evaluations)}"
-        )
-    reference, reference_folder = evaluations.pop(REFERENCE)
+    folder_of = _by_backend(folders)
+    evaluations = {backend: Evaluation.read(folder) for backend, folder in folder_of.items()}
+    reference = evaluations.pop(REFERENCE)
     comparisons = []
-    for evaluation, folder in evaluations.values():
+    for backend, evaluation in evaluations.items():
         _require_same_subject(reference, evaluation)
         for wanted, got in zip(reference.cases, evaluation.cases, strict=True):
-            agreement = voxel_agreement(_mask(reference_folder, wanted), _mask(folder, got))
-            comparisons.append(_compare(evaluation.backend, wanted, got, agreement))
-    floor_reasons = [
-        reason
-        for evaluation in [reference, *(evaluation for evaluation, _ in evaluations.values())]
-        for reason in _below_floor(evaluation, requirements)
-    ]
+            agreement = voxel_agreement(_mask(folder_of[REFERENCE], wanted), _mask(folder_of[backend], got))
+            comparisons.append(_compare(backend, wanted, got, agreement))
     reasons = [
-        *floor_reasons,
+        *(r for judged in (reference, *evaluations.values()) for r in _below_floor(judged, requirements)),
         *(r for comparison in comparisons for r in _disagreements(comparison, requirements)),
     ]
     return Verdict(
@@ -90,15 +90,39 @@ def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
     )
 
 
+def _by_backend(folders: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in folders:
+        backend = Evaluation.read(folder).backend
+        if backend in found:
+            raise SeglineError(
+                f"compare: {found[backend]} and {folder} are both of {backend}; give one of them"
+            )
+        found[backend] = folder
+    if REFERENCE not in found:
+        among = ", ".join(sorted(found)) or "none"
+        raise SeglineError(
+            f"compare: no evaluation of {REFERENCE}, the reference, among {among}; evaluate it too"
+        )
+    return found
+
+
 def _compare(backend: str, wanted: CaseEvaluation, got: CaseEvaluation, agreement: float) -> CaseComparison:
     pairs = [(wanted.labels[label], got.labels[label]) for label in wanted.labels]
     return CaseComparison(
         backend=backend,
         case=wanted.case,
-        dice_difference=max(abs((a.dice or 0) - (b.dice or 0)) for a, b in pairs),
-        nsd_difference=max(abs((a.nsd or 0) - (b.nsd or 0)) for a, b in pairs),
+        dice_difference=max(_difference(a.dice, b.dice) for a, b in pairs),
+        nsd_difference=max(_difference(a.nsd, b.nsd) for a, b in pairs),
         voxel_agreement=agreement,
     )
+
+
+def _difference(a: float | None, b: float | None) -> float:
+    """Of two shares; the largest there is, 1, where only one is defined."""
+    if a is None or b is None:
+        return float(a is not b)
+    return abs(a - b)
 
 
 def _below_floor(evaluation: Evaluation, gate: Gate) -> list[str]:
@@ -130,7 +154,11 @@ def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:
     for what in ("plan_digest", "dataset_digest"):
         if getattr(reference, what) != getattr(other, what):
             raise SeglineError(
-                f"compare: {other.backend} was evaluated under another {what} than {reference.backend}"
+                f"compare: {other.backend} was evaluated under another {what} than {reference.backend}; "
+                "evaluate both with one model on one data set"
             )
     if [case.case for case in reference.cases] != [case.case for case in other.cases]:
-        raise SeglineError(f"compare: {other.backend} was evaluated on other cases than {reference.backend}")
+        raise SeglineError(
+            f"compare: {other.backend} was evaluated on other cases than {reference.backend}; "
+            "evaluate it again"
+        )

@@ -11,9 +11,40 @@ from pathlib import Path
 
 import torch
 
+from segline.errors import SeglineError
+
+
+def as_device(name: str) -> torch.device:
+    """``cpu``, ``cuda`` or ``cuda:<number>`` as a device, whether or not this machine has it.
+
+    Raises:
+        SeglineError: no such kind of device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SeglineError(f"device {name!r}: unknown; give cpu, cuda or cuda:<number>") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SeglineError(f"device {name!r}: not supported; give cpu, cuda or cuda:<number>")
+    return device
+
+
+def usable_device(name: str) -> torch.device:
+    """A device on which PyTorch can compute here.
+
+    Raises:
+        SeglineError: no such device, with the reason.
+    """
+    device = as_device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SeglineError(f"device {name}: {_why_no_cuda()}; use cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SeglineError(f"device {name}: this machine has {torch.cuda.device_count()} GPUs, from cuda:0")
+    return device
+
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that a new allocation on ``device`` can still take."""
+    """Bytes that a new allocation on ``device`` can still take; the least of machine and container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min([_host_available(), *_cgroup_available()])
@@ -54,7 +85,7 @@ def nvidia_driver_missing() -> str | None:
 
 
 def _host() -> Ability:
-    gib = _host_available() / 2**30
+    gib = available_bytes(torch.device("cpu")) / 2**30
     detail = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {gib:.1f} GiB free"
     return Ability("host", True, detail)
 
@@ -69,14 +100,25 @@ def _package(name: str) -> Ability:
 def _cuda() -> Ability:
     if torch.cuda.is_available():
         return Ability("cuda", True, f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    return Ability("cuda", False, nvidia_driver_missing() or "this build of torch has no CUDA")
+    return Ability("cuda", False, _why_no_cuda())
+
+
+def _why_no_cuda() -> str:
+    missing = nvidia_driver_missing()
+    if missing:
+        return missing
+    if torch.version.cuda is None:
+        return "this build of torch has no CUDA; install one from download.pytorch.org"
+    return f"the NVIDIA driver is too old for CUDA {torch.version.cuda}, which this build of torch needs"
 
 
 def _onnx_providers() -> list[Ability]:
     if importlib.util.find_spec("onnxruntime") is None:
         return [Ability("onnxruntime", False, "not installed: pip install onnxruntime or onnxruntime-gpu")]
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except Exception as error:  # a broken installation may raise anything
+        return [Ability("onnxruntime", False, f"installed, but cannot be loaded: {error}")]
     compiled_in = onnxruntime.get_available_providers()
     found = [Ability("onnxruntime CPU", True, onnxruntime.__version__)]
     if "CUDAExecutionProvider" not in compiled_in:
@@ -104,17 +146,33 @@ def _host_available() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _cgroup_available() -> list[int]:
-    """What a container's limit leaves, if there is one (cgroup v2)."""
-    folder = Path("/sys/fs/cgroup")
+def _cgroup_available(folder: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What a container's limit leaves, if there is one (cgroup v2).
+
+    Files that the kernel keeps in memory count as used there, but make room when it is needed.
+    """
     try:
-        limit = (folder / "memory.max").read_text().strip()
+        limit = int((folder / "memory.max").read_text())  # "max" where there is none
         used = int((folder / "memory.current").read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+        reclaimable = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
     except (OSError, ValueError):
         return []
-    return [] if limit == "max" else [int(limit) - used]
+    return [max(0, limit - used + reclaimable)]
+
+
+def processor_name() -> str:
+    """The model of the CPU, as the system calls it; its architecture where the system does not say."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this process so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

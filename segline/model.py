@@ -1,6 +1,8 @@
 """The model package: a folder with everything inference needs, whose parts name the plan they belong to."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +68,7 @@ class Model:
     @classmethod
     def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History) -> "Model":
         """Write a new package, replacing what lies at ``folder``; it appears whole or not at all."""
-        shutil.rmtree(folder, ignore_errors=True)
-        with atomic.new_folder(folder) as scratch:
+        with _replaced(folder) as scratch:
             plan.write(scratch / PLAN)
             save_weights(scratch / WEIGHTS, weights, plan)
             atomic.write_text(scratch / HISTORY, history.model_dump_json(indent=2) + "\n")
@@ -86,10 +87,11 @@ class Model:
             )
 
     def copied_to(self, folder: Path) -> "Model":
-        """A copy of the package, to add to; itself if that is where it lies."""
+        """A copy of the package, to add to, in place of what lies there; itself if that is where it lies."""
         if folder.resolve() == self.folder.resolve():
             return self
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        with _replaced(folder) as scratch:
+            shutil.copytree(self.folder, scratch, dirs_exist_ok=True)
         return Model(folder, self.plan)
 
     @property
@@ -103,7 +105,7 @@ class Model:
         return self.folder / ONNX
 
     def sidecar(self) -> OnnxSidecar:
-        """The exported graph's sidecar, after checking that graph, sidecar and plan belong together.
+        """The exported graph's sidecar, after checking that graph, sidecar, weights and plan belong together.
 
         Raises:
             SeglineError: nothing was exported, or a part is of another model.
@@ -112,7 +114,7 @@ class Model:
         if not self.onnx.is_file() or not path.is_file():
             raise SeglineError(f"{self.folder}: no {ONNX} with {ONNX_SIDECAR}; run export_onnx first")
         try:
-            sidecar = OnnxSidecar.model_validate_json(path.read_text(encoding="utf-8"))
+            sidecar = OnnxSidecar.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise SeglineError(f"{path}: not a segline sidecar; run export_onnx again") from error
         if sidecar.plan_digest != self.plan.digest:
@@ -122,6 +124,10 @@ class Model:
             )
         if sidecar.onnx_sha256 != sha256_of_file(self.onnx):
             raise SeglineError(f"{self.onnx}: changed after export; run export_onnx again")
+        if sidecar.weights_sha256 != sha256_of_file(self.weights):
+            raise SeglineError(
+                f"{self.onnx}: exported from other weights than {WEIGHTS}; run export_onnx again"
+            )
         return sidecar
 
     def write_sidecar(self, sidecar: OnnxSidecar) -> None:
@@ -129,6 +135,15 @@ class Model:
         atomic.write_text(self.folder / ONNX_SIDECAR, sidecar.model_dump_json(indent=2) + "\n")
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every file of the package, and the plan's digest."""
+        """SHA-256 of every file of the package, and the digests of the plan and its data set."""
         files = {path.name: sha256_of_file(path) for path in sorted(self.folder.iterdir()) if path.is_file()}
         return {"plan": self.plan.digest, "dataset": self.plan.dataset_digest, **files}
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A scratch folder that takes the place of ``folder`` once it is whole."""
+    with atomic.new_folder(folder) as scratch:
+        yield scratch
+        if folder.is_dir():
+            shutil.rmtree(folder)

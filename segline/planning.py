@@ -89,6 +89,8 @@ def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
 def propose_patch(shapes: Sequence[Shape]) -> Shape:
     """The median shape, cut to a cube's edge where it exceeds ``PATCH_VOXELS``, in multiples of the stride.
 
+    An axis that is cut is rounded down, for memory; one that is not is rounded up, to hold the whole volume.
+
     >>> propose_patch([(35, 51, 36)]), propose_patch([(270, 270, 90)])
     ((40, 56, 40), (96, 96, 96))
     """
@@ -96,15 +98,16 @@ def propose_patch(shapes: Sequence[Shape]) -> Shape:
     edges = range(int(median.max()), 0, -1)
     edge = next(edge for edge in edges if np.minimum(median, edge).prod() <= PATCH_VOXELS)
     sizes = np.minimum(median, edge)
-    multiples = [2 ** _halvings(int(size)) for size in sizes]
-    return as_shape(-(-size // multiple) * multiple for size, multiple in zip(sizes, multiples, strict=True))
+    multiples = np.array([2 ** _halvings(int(size)) for size in sizes])
+    rounded = np.where(median > edge, sizes // multiples, -(-sizes // multiples)) * multiples
+    return as_shape(rounded)
 
 
 def propose_network(patch: Shape) -> dict[str, Any]:
     """Halve each axis while the feature map stays large enough; a short axis joins at the deeper levels.
 
     >>> propose_network((64, 64, 16))["strides"]
-    [(2, 2, 1), (2, 2, 2)]
+    [(2, 2, 1), (2, 2, 1), (2, 2, 2)]
     """
     halvings = [_halvings(size) for size in patch]
     levels = max(1, *halvings)
@@ -187,7 +190,7 @@ class _Overrides:
         try:
             return model.model_validate(merged(proposal, self.part(key)))
         except ValidationError as error:
-            raise SeglineError(f"{self.name}.{key}.{first_fault(error)}") from error
+            raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
 
     def split(self, names: Sequence[str]) -> dict[str, Any]:
         part = self.part("split")

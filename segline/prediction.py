@@ -17,7 +17,10 @@ from segline.stopwatch import Stopwatch
 from segline.volumes import Volume
 
 Network = Callable[[Tensor], Tensor]
-"""Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax."""
+"""Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.
+
+The scores become the caller's, who may overwrite them.
+"""
 
 _GAUSSIAN_SIGMA = 1 / 8
 """Of the window's edge; after nnU-Net."""
@@ -43,7 +46,8 @@ class Predictor:
             image = preprocessor.image(volume, placement)
         scores = predict_scores(self.network, image, self.plan.inference, self.watch)
         with self.watch.lap("invert"):
-            return restore(scores.softmax(dim=0), placement, self.plan.label_values)
+            _softmax_in_place(scores)
+            return restore(scores, placement, self.plan.label_values)
 
 
 def predict_scores(
@@ -81,7 +85,8 @@ def window_starts(shape: Shape, window: Shape, overlap: float) -> list[Shape]:
     """
     along = []
     for size, length in zip(shape, window, strict=True):
-        gaps = math.ceil((size - length) / (length * (1 - overlap)) - 1e-9)
+        step = max(1, math.floor(length * (1 - overlap) + 1e-9))
+        gaps = math.ceil((size - length) / step)
         along.append([round(k * (size - length) / gaps) for k in range(gaps + 1)] if gaps else [0])
     return [as_shape(start) for start in itertools.product(*along)]
 
@@ -96,6 +101,13 @@ def _window_weight(window: Shape, blending: str) -> Tensor:
         offsets = torch.arange(size) - (size - 1) / 2
         weight = weight[..., None] * torch.exp(-0.5 * (offsets / (size * _GAUSSIAN_SIGMA)) ** 2)
     return weight[0].clamp_min(1e-3)
+
+
+def _softmax_in_place(scores: Tensor) -> None:
+    """Class scores ``(K, X, Y, Z)`` to probabilities; a second volume of them could be gigabytes."""
+    with torch.inference_mode():
+        for slab in scores.split(16, dim=1):
+            slab.copy_(slab.softmax(dim=0))
 
 
 def _pad_to(image: Tensor, window: Shape) -> tuple[Tensor, tuple[slice, slice, slice]]:

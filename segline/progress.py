@@ -24,12 +24,13 @@ class ConsoleProgress:
         self._last = float("-inf")
 
     def __call__(self, done: float, message: str) -> None:
-        """Show ``done`` and ``message``."""
+        """Show ``done``, 0 to 1, and ``message``; on a terminal a long line is cut, not wrapped."""
         if self.stream.isatty():
             filled = round(24 * done)
             bar = "█" * filled + "·" * (24 - filled)
             self.stream.write(
-                f"\r\x1b[K{self.name} {bar} {done:4.0%} {message}" + ("\n" if done >= 1 else "")
+                f"\r\x1b[K\x1b[?7l{self.name} {bar} {done:4.0%} {message}\x1b[?7h"
+                + ("\n" if done >= 1 else "")
             )
             self.stream.flush()
         elif done >= 1 or time.monotonic() - self._last > _LINE_SECONDS:

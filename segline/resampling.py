@@ -58,12 +58,14 @@ def resample_nearest(array: Tensor, shape: Shape, steps: tuple[float, ...]) -> T
 
     Halves are rounded up, so that the answer does not depend on even or odd indices.
     """
-    for axis in range(3):
-        dim = array.ndim - 3 + axis
-        positions = torch.arange(shape[axis], dtype=torch.float64) * steps[axis]
-        index = torch.floor(positions + 0.5 + _ROUNDING).long().clamp_(max=array.shape[dim] - 1)
-        array = array.index_select(dim, index)
-    return array
+    x, y, z = (_nearest(*along) for along in zip(array.shape[-3:], shape, steps, strict=True))
+    return array[..., x[:, None, None], y[:, None], z]
+
+
+def _nearest(size: int, count: int, step: float) -> Tensor:
+    """Nearest source voxels ``(count,)`` int64 of the output voxels."""
+    positions = torch.arange(count, dtype=torch.float64) * step
+    return torch.floor(positions + 0.5 + _ROUNDING).long().clamp_(max=size - 1)
 
 
 def _sample_positions(size: int, count: int, step: float, start: int) -> tuple[Tensor, Tensor]:

@@ -133,7 +133,7 @@ class Run:
         except BaseException as error:
             told = plain_error(error)
             with suppress(OSError, SeglineError):  # what went wrong counts more than that it is not recorded
-                record("failed", str(told) or type(error).__name__)
+                record("failed", _told(told))
             if told is error:
                 raise
             raise told from error
@@ -252,3 +252,8 @@ def _stage_record(path: Path) -> StageRecord:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         told = f"{path}: damaged; run the stage again"
         return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
+
+
+def _told(error: BaseException) -> str:
+    """What a record says of an error; one that is not meant for users is named by its kind too."""
+    return str(error) if isinstance(error, SeglineError) else f"{type(error).__name__}: {error}".rstrip(": ")

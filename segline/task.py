@@ -65,10 +65,10 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def first_fault(error: ValidationError) -> str:
-    """The first fault of a validation, in words: where, what."""
+def first_fault(error: ValidationError, root: str = "") -> str:
+    """The first fault of a validation, in words: where (below ``root``, a dotted path), what."""
     faults = error.errors()
-    where = ".".join(str(part) for part in faults[0]["loc"]) or "document"
+    where = ".".join([*filter(None, [root]), *map(str, faults[0]["loc"])]) or "document"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{where}: {faults[0]['msg']}{more}"
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from segline.errors import SeglineError
 from segline.machine import nvidia_driver_missing
 from segline.model import Model
 from segline.runs import StageSkippedError
@@ -12,10 +11,11 @@ def build_tensorrt(model: Model, folder: Path) -> None:
     """Build an engine of the exported graph into ``folder``.
 
     Raises:
-        StageSkippedError: this machine has no NVIDIA GPU.
-        SeglineError: it has one, but engines are not built by this version.
+        SeglineError: the package has no graph to build from.
+        StageSkippedError: this machine has no NVIDIA GPU, or it has one, but this version builds no engines.
     """
+    model.sidecar()
     missing = nvidia_driver_missing()
     if missing:
         raise StageSkippedError(missing)
-    raise SeglineError(f"build_tensorrt: {model.onnx}: this version cannot build into {folder} yet")
+    raise StageSkippedError(f"this version of segline builds no engines yet; {folder} stays empty")

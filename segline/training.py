@@ -1,5 +1,6 @@
 """Training: a plan and its cases to weights."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from segline import atomic
 from segline.augmentation import Augmenter
 from segline.cases import Case
 from segline.errors import SeglineError
-from segline.machine import available_bytes
+from segline.machine import available_bytes, usable_device
 from segline.networks import build_network, channels_last, training_bytes
 from segline.plan import Plan
 from segline.prediction import predict_scores
@@ -78,7 +79,8 @@ class Trainer:
         key: digest of everything the state depends on; a checkpoint of another key is an error.
 
     Raises:
-        SeglineError: the patch does not fit into memory, or the checkpoint is of another training.
+        SeglineError: the device cannot be used here, the patch does not fit into memory, or the checkpoint
+            is damaged or of another training.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Trainer:
     ) -> None:
         from monai.losses import DiceCELoss
 
-        self.device = torch.device(device)
+        self.device = usable_device(device)
         check_memory(plan, self.device)
         self.plan, self.val, self.checkpoint, self.key = plan, val, checkpoint, key
         settings = plan.training
@@ -116,6 +118,7 @@ class Trainer:
         self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         self.step = 0
         self.minutes = 0.0
+        self.recent: list[Tensor] = []
         self.points: list[TrainingPoint] = []
         self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "weights": {}}
         self.resumed_from: int | None = None
@@ -127,23 +130,30 @@ class Trainer:
         Raises:
             SeglineError: the loss is no longer finite.
         """
-        recent: list[Tensor] = []
         started = saved = time.monotonic()
         minutes_before = self.minutes
+
+        def look_at_clock() -> float:
+            self.minutes = minutes_before + (time.monotonic() - started) / 60
+            return self.schedule.progress(self.step, self.minutes)
+
         done = self.schedule.progress(self.step, self.minutes)
         while done < 1:
             rate = self.schedule.learning_rate(done)
-            recent = [*recent[-_LOSS_HORIZON + 1 :], self._train_step(rate)]
+            self.recent = [*self.recent[-_LOSS_HORIZON + 1 :], self._train_step(rate)]
             self.step += 1
-            self.minutes = minutes_before + (time.monotonic() - started) / 60
-            done = self.schedule.progress(self.step, self.minutes)
-            due = self.schedule.validations_due(done) > self._validations()
-            if due or self.step % _LOSS_HORIZON == 0:
-                self._record(recent, rate, validate=due)
-                progress(done, self._describe(done))
+            before, done = done, look_at_clock()
+            due = self.schedule.validations_due(done) > self.schedule.validations_due(before)
+            told = due or self.step % _LOSS_HORIZON == 0
+            if told:
+                self._record(rate, validate=due)
+            if due:  # what came due while validating is not made up for: it would leave no time to train
+                done = look_at_clock()
             if due or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.monotonic()
+            if told:
+                progress(done, self._describe(done))
         return self.history()
 
     def history(self) -> History:
@@ -189,13 +199,17 @@ class Trainer:
         self.average.update_parameters(self.network)
         return torch.as_tensor(loss.detach())
 
-    def _record(self, recent: list[Tensor], learning_rate: float, validate: bool) -> None:
-        loss = float(torch.stack(recent).mean())
-        if not loss == loss or loss in (float("inf"), float("-inf")):
+    def _mean_loss(self) -> float:
+        loss = float(torch.stack(self.recent).mean())
+        if not math.isfinite(loss):
             raise SeglineError(
                 f"training: the loss is {loss} at step {self.step}; lower training.learning_rate "
                 f"(now {self.plan.training.learning_rate}) in the task's YAML"
             )
+        return loss
+
+    def _record(self, learning_rate: float, validate: bool) -> None:
+        loss = self._mean_loss()
         self.points.append(
             TrainingPoint(
                 step=self.step,
@@ -226,9 +240,6 @@ class Trainer:
 
         return validation_dice(run, self.plan, self.val, self.device)
 
-    def _validations(self) -> int:
-        return sum(point.val_dice is not None for point in self.points)
-
     def _describe(self, done: float) -> str:
         latest = self.points[-1]
         left = self.minutes * (1 - done) / done
@@ -236,6 +247,7 @@ class Trainer:
         return f"epoch {latest.epoch:.0f}, loss {latest.loss:.3f}{best}, {left:.1f} min left"
 
     def _save(self) -> None:
+        self._mean_loss()  # a checkpoint of a diverged training could never end well
         with atomic.new_file(self.checkpoint) as scratch:
             torch.save(
                 {
@@ -246,6 +258,7 @@ class Trainer:
                     "scaler": self.scaler.state_dict(),
                     "step": self.step,
                     "minutes": self.minutes,
+                    "recent": self.recent,
                     "points": [point.model_dump() for point in self.points],
                     "best": self.best,
                 },
@@ -255,15 +268,26 @@ class Trainer:
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["key"] != self.key:
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            if same := state["key"] == self.key:
+                self._restore(state)
+        except Exception as error:  # torch raises anything from OSError to UnpicklingError here
+            raise SeglineError(
+                f"{self.checkpoint}: a damaged checkpoint, or one of another version of segline "
+                f"({type(error).__name__}); remove it to start anew"
+            ) from error
+        if not same:
             raise SeglineError(f"{self.checkpoint}: checkpoint of another training; remove it to start anew")
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = self.resumed_from = state["step"]
         self.minutes = state["minutes"]
+        self.recent = [loss.to(self.device) for loss in state["recent"]]
         self.points = [TrainingPoint(**point) for point in state["points"]]
         self.best = state["best"]
 
@@ -277,7 +301,10 @@ def _average(decay: float, average: Any, current: Any, count: Any) -> None:
 def validation_dice(
     network: Callable[[Tensor], Tensor], plan: Plan, cases: Sequence[Case], device: torch.device
 ) -> dict[str, float]:
-    """Mean Dice over ``cases`` of each foreground label, on the plan's grid; 1 where both masks are empty."""
+    """Mean Dice over ``cases`` of each foreground label, on the plan's grid; 1 where both masks are empty.
+
+    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``.
+    """
     totals = dict.fromkeys(plan.foreground.values(), 0.0)
     for case in cases:
         image = torch.from_numpy(case.image.astype("float32")).to(device)

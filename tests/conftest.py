@@ -1,11 +1,68 @@
 """Fixtures shared by all tests."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from segline.cases import CaseIndex, case_key, preprocess
+from segline.dataset import Manifest, verify
+from segline.export import export_onnx
+from segline.fingerprint import take_fingerprint
+from segline.model import Model
+from segline.phantom import write_phantom
+from segline.plan import Plan
+from segline.planning import make_plan
+from segline.task import Task, merged
+from segline.training import History, Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+TINY_PLAN = {
+    "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
+    "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
+    "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 100, "validations": 4},
+    "gate": {"nsd_tolerance_mm": 3.0},
+    "split": {
+        "train": ["phantom_000", "phantom_001", "phantom_002"],
+        "val": ["phantom_003"],
+        "test": ["phantom_004", "phantom_005"],
+    },
+}
+"""The part of a task's YAML that makes six phantom cases train in seconds."""
+
+
+def small_plan(channels: int = 1, labels: int = 2, **parts: Any) -> Plan:
+    """A valid plan of no data set, on a grid of 1 mm; ``parts`` are merged into it."""
+    window = {"rule": "window", "window": [0, 1]}
+    values = {
+        "task": "small",
+        "dataset_digest": "0" * 64,
+        "channels": [f"channel{number}" for number in range(channels)],
+        "labels": {number: f"label{number}" for number in range(labels)},
+        "preprocessing": {
+            "spacing_mm": [1, 1, 1],
+            "intensity": [window] * channels,
+            "foreground_above": None,
+        },
+        "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
+        "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 10},
+        "inference": {"window": [16, 16, 16]},
+        "gate": {"nsd_tolerance_mm": 1},
+        "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
+    }
+    return Plan.parse(merged(values, parts), "plan")
+
+
+@dataclass(frozen=True)
+class TinyTraining:
+    """A finished training, and the model package that came of it, exported."""
+
+    history: History
+    model: Model
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +72,54 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real volumes are not at {folder}; set SEGLINE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks are slower on many threads than on one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Six phantom cases, verified; each is stored in another orientation."""
+    folder = tmp_path_factory.mktemp("phantoms") / "Phantom"
+    write_phantom(folder, cases=6)
+    return verify(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_plan(phantoms: Manifest) -> Plan:
+    """A plan for ``phantoms`` on a grid of 8 mm, with a network of two levels."""
+    return make_plan(phantoms, take_fingerprint(phantoms), Task(name="tiny", source="none", plan=TINY_PLAN))
+
+
+@pytest.fixture(scope="session")
+def tiny_index(phantoms: Manifest, tiny_plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CaseIndex:
+    """The cases of ``phantoms``, preprocessed under ``tiny_plan``."""
+    root = tmp_path_factory.mktemp("cases")
+    done = dict(preprocess(phantoms, tiny_plan, root, workers=1))
+    keys = {case.name: case_key(case, tiny_plan) for case in phantoms.cases}
+    return CaseIndex(
+        plan_digest=tiny_plan.digest, root=str(root), keys=keys, computed=sum(done.values()), reused=0
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_training(
+    tiny_plan: Plan, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory
+) -> TinyTraining:
+    """A training under ``tiny_plan``; treat its package as read-only."""
+    folder = tmp_path_factory.mktemp("tiny")
+    train, val = tiny_index.open(tiny_plan.split.train), tiny_index.open(tiny_plan.split.val)
+    trainer = Trainer(tiny_plan, train, val, folder / "checkpoint.pt", "tiny")
+    history = trainer.run()
+    model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history)
+    export_onnx(model, val)
+    return TinyTraining(history, model)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_training: TinyTraining) -> Model:
+    """The exported package of ``tiny_training``, read-only."""
+    return tiny_training.model

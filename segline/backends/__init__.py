@@ -37,7 +37,7 @@ def open_backend(name: str, model: Model, device: str = "cpu") -> Backend:
     """Load a model for one backend.
 
     Raises:
-        SeglineError: no such backend, or the package lacks what it needs.
+        SeglineError: no such backend, it cannot run on ``device`` here, or the package lacks what it needs.
     """
     if name not in BACKENDS:
         raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from segline.errors import SeglineError
+from segline.machine import as_device, nvidia_driver_missing
 from segline.model import Model
 
 INPUT, OUTPUT = "windows", "scores"
@@ -15,20 +16,31 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
 
     def __init__(self, model: Model, device: str) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise SeglineError(
+                f"onnxruntime: cannot be imported ({error}); pip install 'segline[onnx]'"
+            ) from error
         model.sidecar()
-        provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
+        wanted = as_device(device)
+        on_gpu = wanted.type == "cuda"
+        provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
-            raise SeglineError(f"onnxruntime: this build has no {provider}; install onnxruntime-gpu")
+            raise SeglineError(
+                f"onnxruntime: this build has no {provider}; install onnxruntime-gpu or use cpu"
+            )
+        if on_gpu and (missing := nvidia_driver_missing()):
+            raise SeglineError(f"onnxruntime: device {device}: {missing}; use cpu")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        if provider != "CPUExecutionProvider":
+        if on_gpu:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._session = onnxruntime.InferenceSession(model.onnx, options, providers=[provider])
+        choice = (provider, {"device_id": wanted.index or 0} if on_gpu else {})
+        self._session = onnxruntime.InferenceSession(model.onnx, options, providers=[choice])
         active = self._session.get_providers()[0]
         if active != provider:
-            raise SeglineError(f"onnxruntime: asked for {provider}, got {active}; no usable GPU")
+            raise SeglineError(f"onnxruntime: asked for {provider}, got {active}; see its log, or use cpu")
         self.version = f"onnxruntime {onnxruntime.__version__} {provider}"
 
     def __call__(self, windows: Tensor) -> Tensor:
@@ -38,5 +50,10 @@ class OnnxRuntimeBackend:
 
 
 def open_backend(model: Model, device: str) -> OnnxRuntimeBackend:
-    """Open the exported graph of a package."""
+    """Open the exported graph of a package.
+
+    Raises:
+        SeglineError: ONNX Runtime or the device cannot be used here, or the graph is missing or not the
+            package's own.
+    """
     return OnnxRuntimeBackend(model, device)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from segline.machine import usable_device
 from segline.model import Model
 from segline.networks import channels_last, fold_batch_norm, load_network
 
@@ -13,8 +14,8 @@ class PyTorchBackend:
     name = "pytorch"
 
     def __init__(self, model: Model, device: str) -> None:
+        self._device = usable_device(device)
         self.version = f"torch {torch.__version__} on {device}"
-        self._device = torch.device(device)
         self._network = channels_last(
             fold_batch_norm(load_network(model.weights, model.plan)).to(self._device)
         )
@@ -28,5 +29,9 @@ class PyTorchBackend:
 
 
 def open_backend(model: Model, device: str) -> PyTorchBackend:
-    """Load the weights of a package."""
+    """Load the weights of a package.
+
+    Raises:
+        SeglineError: the device cannot be used here, or the weights are damaged or of another plan.
+    """
     return PyTorchBackend(model, device)

@@ -10,7 +10,17 @@ import numpy as np
 from segline.dataset import CaseEntry, Manifest
 from segline.geometry import Reorientation
 from segline.plan import Augmentation, Plan, Split, Window
-from segline.report.markup import Content, Html, cell, details, element, heading, join, number, preformatted, table
+from segline.report.markup import (
+    Content,
+    Html,
+    cell,
+    details,
+    element,
+    heading,
+    number,
+    preformatted,
+    table,
+)
 from segline.report.wording import counted, dash, decimal, percent, short_digest, small_share, times
 
 _AXES = ("right–left", "posterior–anterior", "inferior–superior")
@@ -47,14 +57,16 @@ def split(parts: Split) -> Html:
         element("span", f"{name} {len(names)}", class_=name, style=f"flex-grow:{len(names) / total:.4f}")
         for name, names in sets.items()
     ]
-    listed = [(element("strong", name), cell(", ".join(names), class_="words")) for name, names in sets.items()]
+    listed = [
+        (element("strong", name), cell(", ".join(names), class_="words")) for name, names in sets.items()
+    ]
     return element(
         "section",
         element("h2", "Split"),
         element(
             "p",
-            "Training cases find the weights, validation cases choose among them, and test cases, which neither "
-            "has seen, give the figures of this report.",
+            "Training cases find the weights, validation cases choose among them, and test cases, which "
+            "neither has seen, give the figures of this report.",
         ),
         element("div", *bar, class_="split-bar"),
         details("Names of the cases", table(("Set", "Cases"), listed)),
@@ -63,14 +75,18 @@ def split(parts: Split) -> Html:
 
 
 def plan(made: Plan, asked: dict[str, Any]) -> Html:
-    """The parts of the plan that decide most, in words; all of it folded away. ``asked`` is the task's part."""
+    """The parts that decide most, in words; the whole plan folded away. ``asked`` is the task's share."""
     rows = [(element("strong", name), cell(value, class_="words")) for name, value in _plan_in_words(made)]
     overrides = preformatted(json.dumps(asked, indent=2, ensure_ascii=False))
     whole = preformatted(json.dumps({"digest": made.digest, **made.model_dump(mode="json")}, indent=2))
     return element(
         "section",
         element("h2", "Plan"),
-        element("p", "The contract between training and every later prediction; digest ", short_digest(made.digest)),
+        element(
+            "p",
+            "The contract between training and every later prediction; digest ",
+            short_digest(made.digest),
+        ),
         table((), rows, "facts-table"),
         details("What the task set; the rest was proposed from the data", overrides) if asked else None,
         details("The whole plan", whole),
@@ -187,5 +203,3 @@ def _augmentation(changes: Augmentation) -> str:
     }
     used = [f"{name} {percent(p, 0)}" for name, p in probabilities.items() if p]
     return ", ".join(used) if used else "none"
-
-

@@ -24,7 +24,7 @@ _VARIABLES = {
     _PAPER: "var(--card)",
     **{color: f"var(--series-{i + 1})" for i, color in enumerate(_SERIES)},
 }
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "segline",
     "text.parse_math": False,
@@ -62,6 +62,7 @@ def curves(history: History) -> Html:
         _learning_rate(rows[-1], history)
         for axes in rows:
             _mark_steps(axes, history)
+        figure.align_ylabels()
         return _svg(figure, "Training curves")
 
 
@@ -90,7 +91,9 @@ def stage_times(benchmark: Benchmark) -> Html:
         axes.set_ylim(-0.55, len(backends) - 0.45)
         axes.set_xlabel("median milliseconds a volume, from file to file")
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(STAGES), frameon=False, handlelength=0.9)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=len(STAGES), frameon=False, handlelength=0.9
+        )
         return _svg(figure, "Time of every stage and backend")
 
 
@@ -111,13 +114,14 @@ def _validation(axes: Any, history: History, points: Sequence[TrainingPoint]) ->
         means = [point.mean_val_dice for point in points]
         axes.plot(steps, means, color=_INK, linewidth=2, label="mean")
     axes.set_ylabel("validation Dice")
-    axes.set_ylim(0, 1.05)
+    axes.set_ylim(0, 1.15)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.plot([history.best_step], [history.best_val_dice], "o", color=_INK, markersize=6)
     late = history.best_step > 0.7 * steps[-1]
     axes.annotate(
         f"best {history.best_val_dice:.3f} at step {history.best_step}",
         (history.best_step, history.best_val_dice),
-        xytext=(-8 if late else 8, -14),
+        xytext=(-8 if late else 8, 7),
         textcoords="offset points",
         ha="right" if late else "left",
     )
@@ -128,12 +132,11 @@ def _learning_rate(axes: Any, history: History) -> None:
     axes.plot([p.step for p in history.points], [p.learning_rate for p in history.points], color=_MUTED)
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="y", style="plain")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("step")
 
 
 def _mark_steps(axes: Any, history: History) -> None:
-    axes.yaxis.set_label_coords(-0.055, 0.5)
     if history.best_val_dice >= 0:
         axes.axvline(history.best_step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:
@@ -191,7 +194,7 @@ def _stacks(axes: Any, benchmark: Benchmark) -> None:
 
 
 @contextmanager
-def _figure(height_inches: float, rows: int, **layout: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
+def _figure(height_inches: float, rows: int, **layout: Any) -> Iterator[tuple[Any, Any]]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -210,5 +213,7 @@ def _svg(figure: Any, title: str) -> Html:
     drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    drawn = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 role="img" aria-label="{title}"', drawn)
+    drawn = re.sub(
+        r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 role="img" aria-label="{title}"', drawn
+    )
     return Html(re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], drawn))

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
+from segline.errors import SeglineError
+
 _VOID = {"img", "meta", "source"}
 
 
@@ -26,7 +28,7 @@ Attribute = str | int | float | bool | None
 
 
 def element(tag: str, *children: Content, **attributes: Attribute) -> Html:
-    """An element; ``class_`` stands for ``class``, ``data_x`` for ``data-x``; ``None`` and ``False`` are left out.
+    """An element; ``class_`` stands for ``class``, ``data_x`` for ``data-x``; ``None`` for nothing.
 
     >>> element("p", "1 < 2", class_="x")
     '<p class="x">1 &lt; 2</p>'
@@ -85,6 +87,17 @@ def details(summary: str, *children: Content) -> Html:
 def preformatted(text: str) -> Html:
     """Text as it stands, in a box that scrolls."""
     return element("pre", text, tabindex=0)
+
+
+def drawn(draw: Callable[[], Html]) -> Html:
+    """A picture; or, where it cannot be made, a line that says why."""
+    try:
+        return draw()
+    except SeglineError as error:
+        why = str(error)
+    except ModuleNotFoundError as error:
+        why = f"{error.name} is not installed here: pip install 'segline[evaluation,report]'"
+    return element("p", f"No picture: {why}", class_="absent")
 
 
 def data_uri(content: bytes, mime: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from segline.report.findings import Findings
-from segline.report.markup import Html, cell, element, heading, join, number, table
+from segline.report.markup import Html, cell, details, element, heading, join, number, table
 from segline.report.wording import (
     DICE,
     HD95,
@@ -20,6 +20,7 @@ from segline.statistics import Estimate
 from segline.summary import KILLED
 
 _FEW_CASES = 10
+_REASONS_SHOWN = 6
 _AGAIN = (
     "Run the same task again: verified files, cached cases and the checkpoint of an unfinished training are "
     "kept, so finished work is not repeated."
@@ -56,22 +57,34 @@ def outcome(findings: Findings) -> Html | None:
     return element(
         "section",
         element("h2", titles[summary.status]),
-        element("ul", *(element("li", _reason(reason)) for reason in summary.reasons), class_="reasons"),
+        reason_list(summary.reasons),
         element("p", element("strong", "What to do. "), _advice(findings)),
         id="outcome",
         class_=f"outcome {summary.status}",
     )
 
 
+def reason_list(reasons: Sequence[str]) -> Html:
+    """Reasons; where there are many, all but the first are folded away."""
+    first, others = reasons[:_REASONS_SHOWN], reasons[_REASONS_SHOWN:]
+    items = [
+        element("ul", *(element("li", _reason(r)) for r in some), class_="reasons")
+        for some in (first, others)
+    ]
+    more = details(f"{len(others)} more", items[1]) if others else None
+    return element("div", items[0], more, class_="reason-list")
+
+
 def cards(findings: Findings) -> Html:
     """The key figures."""
     summary, reference = findings.summary, findings.reference
     missing = f"no test figures: {findings.why_missing('evaluate')}"
+    overall = reference.overall if reference else {}
     tolerance = f" at {reference.nsd_tolerance_mm:g} mm" if reference else ""
     shown = [
-        _estimate_card("Mean test Dice", DICE, reference and reference.overall["dice"], missing),
-        _estimate_card(f"NSD{tolerance}", NSD, reference and reference.overall["nsd"], missing),
-        _estimate_card("HD95", HD95, reference and reference.overall["hd95_mm"], missing, unit="mm"),
+        _estimate_card("Mean test Dice", DICE, overall.get("dice"), missing),
+        _estimate_card(f"NSD{tolerance}", NSD, overall.get("nsd"), missing),
+        _estimate_card("HD95", HD95, overall.get("hd95_mm"), missing, unit="mm"),
         _cases_card(findings),
         _card("Total time", join([duration(summary.seconds)]), "sum over the stages"),
     ]
@@ -87,7 +100,7 @@ def stages(findings: Findings) -> Html:
             element("code", record.name),
             element("span", record.status, class_=f"pill {record.status}"),
             number(dash("not known: it was killed") if record.reason == KILLED else duration(record.seconds)),
-            cell(_time_bar(record.seconds, longest), class_="bar-cell"),
+            cell(_time_bar(record, longest), class_="bar-cell"),
             cell(_reason(record.reason), class_="words"),
         )
         for record in records
@@ -97,13 +110,22 @@ def stages(findings: Findings) -> Html:
     return element("section", element("h2", "Stages"), _skipped(records), body, id="stages")
 
 
-def missing(parts: Sequence[tuple[str, str | None]]) -> Html | None:
-    """The parts that this report should have and has not, each with the reason; ``None`` means present."""
-    rows = [(element("strong", part), cell(why, class_="words")) for part, why in parts if why is not None]
-    if not rows:
+def missing(gaps: Sequence[tuple[str, str]]) -> Html | None:
+    """The parts that a whole run's report has and this one has not, each with the reason."""
+    if not gaps:
         return None
+    parts_by_reason: dict[str, list[str]] = {}
+    for part, why in gaps:
+        parts_by_reason.setdefault(why, []).append(part)
+    rows = [
+        (cell(element("strong", ", ".join(parts)), class_="words"), cell(why, class_="words"))
+        for why, parts in parts_by_reason.items()
+    ]
     return element(
-        "section", element("h2", "Not in this report"), table(("Part", "Why"), rows), id="not-in-this-report"
+        "section",
+        element("h2", "Not in this report"),
+        table(("Parts", "Why"), rows, "two-columns"),
+        id="missing",
     )
 
 
@@ -111,8 +133,8 @@ def _advice(findings: Findings) -> str:
     summary = findings.summary
     if summary.status == "blocked":
         return (
-            "Below the floor: train longer (training.epochs, training.max_minutes), add labelled cases, or look "
-            "at the worst cases first. Where backends disagree: export again and compare the cases named above. "
+            "Below the floor: look at the worst cases, train longer (training.epochs, training.max_minutes), "
+            "or add labelled cases. Where backends disagree: look at the cases above, and export again. "
             "The model must not be registered as it is."
         )
     if any(record.reason == KILLED for record in summary.stages):
@@ -178,22 +200,23 @@ def _few_cases(findings: Findings) -> Html | None:
     count = len(findings.ranked)
     if not 0 < count < _FEW_CASES:
         return None
-    return element(
-        "p",
-        f"Only {counted(count, 'test case')}: the intervals are too narrow with fewer than about {_FEW_CASES}; "
-        "read them as a lower bound of the uncertainty.",
-        class_="note",
+    told = (
+        f"Only {counted(count, 'test case')}: with fewer than {_FEW_CASES}, the intervals are too narrow."
+        " Read them as a lower bound of the uncertainty."
     )
+    return element("p", told, class_="note")
 
 
-def _time_bar(seconds: float, longest: float) -> Html:
-    share = 100 * seconds / longest if longest else 0
+def _time_bar(record: StageRecord, longest: float) -> Html | None:
+    if record.reason == KILLED:
+        return None
+    share = 100 * record.seconds / longest if longest else 0
     return element("span", class_="bar", style=f"width:{max(share, 0.4):.1f}%")
 
 
 def _skipped(records: Sequence[StageRecord]) -> Html | None:
-    names = [record.name for record in records if record.status == "skipped"]
-    if not names:
+    skipped = [record for record in records if record.status == "skipped"]
+    if not skipped:
         return None
-    told = f"{counted(len(names), 'stage')} skipped: {', '.join(names)}. The reason stands in the table."
-    return element("p", told, class_="note skipped")
+    told = "; ".join(f"{record.name} ({record.reason})" for record in skipped)
+    return element("p", f"{counted(len(skipped), 'stage')} skipped: {told}", class_="note skipped")

@@ -1,0 +1,110 @@
+"""The whole page: its parts in order, in one file that needs no other."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from importlib import resources
+
+from segline.model import OnnxSidecar
+from segline.report import acceptance, data, learning, overview, provenance, quality, speed
+from segline.report.findings import Findings
+from segline.report.markup import Html, element
+
+Section = Callable[[Findings], Html | None]
+
+
+def page(findings: Findings) -> str:
+    """The report as one HTML document."""
+    style, script = _resource("style.css"), _resource("sort.js")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", f"{findings.info.task.name} {findings.summary.status}, run {findings.info.id}"),
+        element("style", style),
+    )
+    body = element("body", element("main", *_parts(findings)), element("script", script))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _parts(findings: Findings) -> list[Html | None]:
+    made = [(title, stage, make(findings)) for title, stage, make in _SECTIONS]
+    gaps = [(title, findings.why_missing(stage)) for title, stage, html in made if html is None]
+    return [
+        overview.header(findings),
+        overview.outcome(findings),
+        overview.cards(findings),
+        overview.stages(findings),
+        overview.missing(gaps),
+        *(html for _, _, html in made),
+        provenance.provenance(findings),
+        _footer(findings),
+    ]
+
+
+def _dataset(findings: Findings) -> Html | None:
+    manifest = findings.contents.manifest
+    return data.dataset(manifest) if manifest else None
+
+
+def _split(findings: Findings) -> Html | None:
+    plan = findings.contents.plan
+    return data.split(plan.split) if plan else None
+
+
+def _plan(findings: Findings) -> Html | None:
+    plan = findings.contents.plan
+    return data.plan(plan, findings.info.task.plan) if plan else None
+
+
+def _training(findings: Findings) -> Html | None:
+    history = findings.contents.history
+    return learning.training(history, findings.contents.plan) if history else None
+
+
+def _gate(findings: Findings) -> Html | None:
+    verdict = findings.contents.verdict
+    return acceptance.gate(verdict, findings.contents.evaluations) if verdict else None
+
+
+def _export(findings: Findings) -> Html | None:
+    export = findings.export
+    return acceptance.export(export) if isinstance(export, OnnxSidecar) else None
+
+
+def _benchmark(findings: Findings) -> Html | None:
+    timed = findings.contents.benchmark
+    return speed.benchmark(timed) if timed else None
+
+
+_SECTIONS: tuple[tuple[str, str, Section], ...] = (
+    ("Data set", "download", _dataset),
+    ("Split", "plan", _split),
+    ("Plan", "plan", _plan),
+    ("Training", "train", _training),
+    ("Evaluation", "evaluate", quality.evaluation),
+    ("Test cases", "evaluate", quality.cases),
+    ("Pictures", "evaluate", quality.pictures),
+    ("Gate", "compare", _gate),
+    ("ONNX export", "export_onnx", _export),
+    ("Benchmark", "benchmark", _benchmark),
+)
+"""Title, the stage it comes from, and how it is made."""
+
+
+def _footer(findings: Findings) -> Html:
+    version = findings.info.versions.get("segline", "of unknown version")
+    told = f"Written by segline {version}. The same figures for machines: summary.json beside this file."
+    return element("footer", element("p", told))
+
+
+def _resource(name: str) -> Html:
+    return Html(resources.files("segline.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _policy(script: str) -> str:
+    """Nothing may be loaded, and no script may run but the page's own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

@@ -1,37 +1,38 @@
-"""How good the predictions are: every backend side by side, every test case, and what the errors look like."""
+"""How good the predictions are: backends side by side, every test case, and what the errors look like."""
 
 from collections.abc import Sequence
 
-from segline.errors import SeglineError
 from segline.evaluation import WORST_CASES, CaseEvaluation, Evaluation
 from segline.metrics import LabelMetrics
+from segline.plan import Plan
 from segline.report import figures
 from segline.report.findings import Findings
-from segline.report.markup import Cell, Content, Html, element, heading, join, number, table
-from segline.report.overlays import case_overlay, label_legend
-from segline.report.spin import spin_figure
-from segline.report.wording import DICE, METRICS, Metric, counted, decimal, interval
+from segline.report.markup import Cell, Content, Html, drawn, element, heading, join, number, table
+from segline.report.overlays import CaseVolumes, legend, overlay, read_case
+from segline.report.spin import spin
+from segline.report.wording import METRICS, Metric, counted, decimal, interval
 from segline.runs import StageRecord
 from segline.statistics import Estimate
 
 _VOLUME = "volume in millilitres on the label file's own grid"
 
 
-def evaluation(findings: Findings) -> Html:
+def evaluation(findings: Findings) -> Html | None:
     """Figures of every backend, label and metric, and the spread over cases."""
-    evaluations = findings.contents.evaluations
-    first = evaluations[0]
+    evaluations, first = findings.contents.evaluations, findings.reference
+    if first is None:
+        return None
     lead = (
         f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids; "
-        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Intervals are 95 % bootstrap intervals of the "
-        "mean over cases."
+        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Intervals are 95 % bootstrap "
+        "intervals of the mean over cases."
     )
     return element(
         "section",
         element("h2", "Evaluation"),
         element("p", lead),
         _not_evaluated(findings.summary.stages),
-        _side_by_side(evaluations),
+        _side_by_side(sorted(evaluations, key=lambda other: other is not first)),
         _distribution(findings),
         id="evaluation",
     )
@@ -44,10 +45,12 @@ def cases(findings: Findings) -> Html | None:
         return None
     ranked = findings.ranked
     named = ", ".join(f"{case.case} ({decimal(case.mean_dice, 3)})" for case in ranked[:WORST_CASES])
-    badges = {case.case: element("span", title.split()[0], class_="tag") for title, case in _chosen(ranked)}
+    badges = {
+        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
+    }
     several = len(reference.by_label) > 1
     metrics = [heading(m.name, numeric=True, title=m.meaning) for m in METRICS]
-    volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("Truth (ml)", "Predicted (ml)")]
+    volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("True ml", "Found ml")]
     head = ("Case", *(("Label",) if several else ()), *metrics, *volumes)
     rows = [
         _case_row(case, label, values, several, badges.get(case.case))
@@ -81,9 +84,8 @@ def pictures(findings: Findings) -> Html | None:
             "Slices as a radiologist sees them: the patient's right (R) is on the left. Each is the slice on "
             "which truth and error together are largest.",
         ),
-        label_legend(plan),
-        *(_overlay(findings, title, case) for title, case in _chosen(findings.ranked)),
-        _spin(findings),
+        legend(plan),
+        *(_pictured(findings, plan, title, case) for title, case in _chosen(findings.ranked)),
         id="pictures",
     )
 
@@ -92,32 +94,45 @@ def _chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]
     """The worst, the median and the best, no case twice."""
     if len(ranked) < 3:
         return list(zip(("Worst test case", "Best test case"), ranked, strict=False))
-    middle = ranked[(len(ranked) - 1) // 2]
-    return [("Worst test case", ranked[0]), ("Median test case", middle), ("Best test case", ranked[-1])]
+    return [
+        ("Worst test case", ranked[0]),
+        ("Median test case", _middle(ranked)),
+        ("Best test case", ranked[-1]),
+    ]
 
 
-def _overlay(findings: Findings, title: str, case: CaseEvaluation) -> Html:
+def _pictured(findings: Findings, plan: Plan, title: str, case: CaseEvaluation) -> Html:
     head = element("h3", f"{title}: {case.case}, Dice {decimal(case.mean_dice, 3)}")
-    try:
-        body = case_overlay(findings, case)
-    except SeglineError as error:
-        body = element("p", f"No picture: {error}", class_="absent")
-    return element("div", head, body, class_="case")
+    return element("div", head, drawn(lambda: _pictures_of(findings, plan, case)), class_="case")
 
 
-def _spin(findings: Findings) -> Html:
-    case = findings.ranked[(len(findings.ranked) - 1) // 2]
-    head = element("h3", f"In the round: {case.case}")
-    try:
-        body = spin_figure(findings, case)
-    except SeglineError as error:
-        body = element("p", f"No picture: {error}", class_="absent")
-    return element("div", head, body, class_="case")
+def _pictures_of(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:
+    """A case's slices; the median case in the round too."""
+    volumes = read_case(findings, case)
+    slices = overlay(volumes, plan, case.case)
+    if case != _middle(findings.ranked):
+        return slices
+    return join([slices, drawn(lambda: _in_the_round(volumes, plan.gate.nsd_tolerance_mm, case))])
+
+
+def _in_the_round(volumes: CaseVolumes, tolerance_mm: float, case: CaseEvaluation) -> Html:
+    picture = spin(volumes, tolerance_mm, case.case)
+    caption = (
+        f"{case.case} in the round, smoothed for display. Left: the prediction. Right: truth and prediction "
+        f"together, where they lie more than {tolerance_mm:g} mm apart in the colours of the errors."
+    )
+    return element("figure", picture, element("figcaption", caption), class_="spin")
+
+
+def _middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
+    return ranked[(len(ranked) - 1) // 2]
 
 
 def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
     lines = [
-        element("li", element("code", record.name.removeprefix("evaluate_")), f" {record.status}: {record.reason}")
+        element(
+            "li", element("code", record.name.removeprefix("evaluate_")), f" {record.status}: {record.reason}"
+        )
         for record in stages
         if record.name.startswith("evaluate_") and record.status in ("skipped", "failed")
     ]
@@ -146,7 +161,9 @@ def _label_rows(label: str, estimates: Sequence[dict[str, Estimate]]) -> list[li
     for metric in METRICS:
         beside = [heading(label, scope="rowgroup", rowspan=len(METRICS))] if not rows else []
         name = element("abbr", metric.name, title=metric.meaning)
-        rows.append([*beside, name, *(c for of in estimates for c in _estimate_cells(metric, of[metric.key]))])
+        rows.append(
+            [*beside, name, *(c for of in estimates for c in _estimate_cells(metric, of[metric.key]))]
+        )
     return rows
 
 
@@ -182,7 +199,7 @@ def _distribution(findings: Findings) -> Html | None:
     caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
     return element(
         "figure",
-        figures.dice_by_case(reference),
+        drawn(lambda: figures.dice_by_case(reference)),
         element("figcaption", caption),
         class_="chart",
         id="dice-by-case",

@@ -37,12 +37,12 @@ def percent(share: float, digits: int = 1, signed: bool = False) -> str:
 
 
 def small_share(share: float) -> str:
-    """A share that may be tiny, to two significant digits.
+    """A share that may be tiny, to two significant digits or more.
 
-    >>> small_share(0.00123), small_share(0.98)
-    ('0.12 %', '98 %')
+    >>> small_share(0.00123), small_share(0.986)
+    ('0.12 %', '98.6 %')
     """
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %" if share < 0.1 else percent(share)
 
 
 def scientific(value: float) -> str:
@@ -68,10 +68,10 @@ def duration(seconds: float) -> str:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def moment(time: datetime) -> str:
@@ -142,7 +142,7 @@ def interval(estimate: Estimate, metric: Metric) -> Html:
     if estimate.ci95 is None:
         return dash("an interval needs two or more cases in which the figure is defined")
     low, high = estimate.ci95
-    return join([f"{metric.text(low)} to {metric.text(high)}"])
+    return join([f"{metric.text(low).removesuffix(' %')} to {metric.text(high)}"])
 
 
 METRICS = (

@@ -1,0 +1,359 @@
+"""From a data set's fingerprint to a plan, and what a task may say against it."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segline.dataset import CaseEntry, FileEntry, Manifest
+from segline.errors import SeglineError
+from segline.fingerprint import Fingerprint
+from segline.plan import Plan, Window, ZScore
+from segline.planning import (
+    BATCH_VOXELS,
+    LARGEST_BATCH,
+    PATCH_VOXELS,
+    SMALLEST_FEATURE_MAP,
+    make_plan,
+    propose_network,
+    propose_patch,
+    propose_preprocessing,
+    propose_training,
+    split_cases,
+)
+from segline.task import Task
+
+Spacing = tuple[float, float, float]
+
+NAMES = [f"case_{number:02d}" for number in range(10)]
+
+
+def fingerprint(
+    modalities: Sequence[str] = ("CT",),
+    spacings_mm: Sequence[Spacing] = ((0.8, 0.8, 1.5),) * 10,
+    shapes: Sequence[tuple[int, int, int]] = ((300, 280, 200),) * 10,
+) -> Fingerprint:
+    return Fingerprint(
+        modalities=tuple(modalities),
+        spacings_mm=tuple(spacings_mm),
+        shapes=tuple(shapes),
+        foreground_percentiles=((-40.5, 100.0, 190.25),) * len(modalities),
+    )
+
+
+def manifest(names: Sequence[str] = NAMES, modalities: Sequence[str] = ("CT",)) -> Manifest:
+    cases = [
+        CaseEntry(
+            name=name,
+            images=(FileEntry(path=f"imagesTr/{name}.nii.gz", sha256="0" * 64),),
+            label=FileEntry(path=f"labelsTr/{name}.nii.gz", sha256="1" * 64),
+            shape=(300, 280, 200),
+            spacing_mm=(0.8, 0.8, 1.5),
+            orientation="RAS",
+            label_voxels={0: 100, 1: 10},
+        )
+        for name in names
+    ]
+    return Manifest(
+        name="Test",
+        licence="none",
+        modalities=tuple(modalities),
+        labels={0: "background", 1: "organ"},
+        root="/nowhere",
+        cases=tuple(cases),
+    )
+
+
+def planned(over: dict[str, Any] | None = None, names: Sequence[str] = NAMES) -> Plan:
+    return make_plan(manifest(names), fingerprint(), Task(name="organ", source="x", plan=over or {}))
+
+
+class TestSpacing:
+    def test_it_is_the_median_of_each_axis(self):
+        found = fingerprint(spacings_mm=[(0.7, 0.8, 1.0), (0.9, 0.8, 2.0), (0.8, 0.8, 1.5)])
+        assert propose_preprocessing(found)["spacing_mm"] == (0.8, 0.8, 1.5)
+
+    def test_thick_slices_are_made_as_fine_as_in_the_finest_tenth(self):
+        thick = [(0.8, 0.8, float(mm)) for mm in np.linspace(2, 7, 11)]
+        assert propose_preprocessing(fingerprint(spacings_mm=thick))["spacing_mm"] == (0.8, 0.8, 2.5)
+
+    def test_but_no_finer_than_the_finest_axis(self):
+        found = fingerprint(spacings_mm=[(0.8, 0.8, 0.5)] * 4 + [(0.8, 0.8, 6.0)] * 6)
+        assert propose_preprocessing(found)["spacing_mm"] == (0.8, 0.8, 0.8)
+
+    def test_slices_up_to_three_times_as_thick_keep_the_median(self):
+        found = fingerprint(spacings_mm=[(1.0, 1.0, 3.0)] * 6 + [(1.0, 1.0, 1.0)] * 4)
+        assert propose_preprocessing(found)["spacing_mm"] == (1.0, 1.0, 3.0)
+
+    def test_the_thick_axis_may_be_any(self):
+        found = fingerprint(spacings_mm=[(5.0, 0.8, 0.8)] * 8 + [(2.0, 0.8, 0.8)] * 2)
+        assert propose_preprocessing(found)["spacing_mm"] == (2.0, 0.8, 0.8)
+
+
+class TestIntensity:
+    def test_ct_gets_a_window_from_the_organ_s_percentiles_and_the_body_as_foreground(self):
+        plan = planned()
+        assert plan.preprocessing.intensity == (Window(window=(-40.5, 190.25)),)
+        assert plan.preprocessing.foreground_above == -500
+
+    @pytest.mark.parametrize("name", ["CT", "ct"])
+    def test_ct_is_known_by_its_name(self, name):
+        assert propose_preprocessing(fingerprint([name]))["intensity"][0]["rule"] == "window"
+
+    def test_mr_gets_a_z_score_over_what_is_above_zero(self):
+        proposal = propose_preprocessing(fingerprint(["T1", "T2", "FLAIR"]))
+        assert proposal["intensity"] == [{"rule": "zscore"}] * 3
+        assert proposal["foreground_above"] == 0
+
+    def test_each_channel_has_the_rule_of_its_modality(self):
+        task = Task(name="tumour", source="x")
+        both = make_plan(manifest(modalities=("CT", "PET")), fingerprint(["CT", "PET"]), task)
+        assert both.preprocessing.intensity == (Window(window=(-40.5, 190.25)), ZScore())
+        assert both.channels == ("CT", "PET")
+
+
+class TestPatch:
+    def test_small_volumes_fit_into_one_patch(self):
+        assert propose_patch([(35, 51, 36)]) == (40, 56, 40)
+
+    def test_large_volumes_are_cut_to_a_cube(self):
+        assert propose_patch([(270, 270, 200)]) == (96, 96, 96)
+
+    def test_a_flat_volume_gets_a_wide_patch(self):
+        assert propose_patch([(300, 300, 20)]) == (208, 208, 20)
+
+    def test_an_axis_that_is_cut_is_rounded_down_and_one_that_is_not_up(self):
+        assert propose_patch([(270, 270, 90)]) == (96, 96, 96)
+
+    def test_it_follows_the_median_case(self):
+        assert propose_patch([(35, 51, 36), (20, 20, 20), (400, 400, 400)]) == (40, 56, 40)
+
+    @pytest.mark.parametrize("sizes", itertools.product((3, 11, 33, 70, 97, 161, 513), repeat=3), ids=str)
+    def test_any_shape_gives_a_patch_that_its_network_can_halve(self, sizes):
+        patch = propose_patch([sizes])
+        strides = np.prod(propose_network(patch)["strides"], axis=0)
+        assert not (np.array(patch) % strides).any()
+        deepest = np.array(patch) // strides
+        assert (deepest >= np.minimum(SMALLEST_FEATURE_MAP, sizes)).all()
+        assert np.prod(patch) <= 1.6 * PATCH_VOXELS
+
+    def test_a_batch_is_as_large_as_memory_for_two_flagship_patches_allows(self):
+        assert propose_training((96, 96, 96))["batch_size"] == 2
+        assert propose_training((80, 80, 80))["batch_size"] == BATCH_VOXELS // 80**3
+        assert propose_training((40, 56, 40))["batch_size"] == LARGEST_BATCH
+        assert propose_training((160, 160, 160))["batch_size"] == 2
+
+
+class TestNetwork:
+    def test_a_cube_is_halved_on_all_axes(self):
+        assert propose_network((96, 96, 96)) == {
+            "channels": [16, 32, 64, 128, 256],
+            "strides": [(2, 2, 2)] * 4,
+        }
+
+    def test_a_short_axis_is_halved_at_the_deeper_levels_only(self):
+        assert propose_network((96, 96, 24))["strides"] == [(2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2)]
+
+    def test_even_the_smallest_patch_has_two_levels(self):
+        assert propose_network((4, 4, 4)) == {"channels": [16, 32], "strides": [(1, 1, 1)]}
+
+
+class TestProposal:
+    def test_the_window_of_inference_is_the_patch_of_training(self):
+        plan = planned()
+        assert plan.inference.window == plan.training.patch_size == (96, 96, 96)
+
+    def test_it_names_its_task_and_data_set(self):
+        plan = planned()
+        assert (plan.task, plan.dataset_digest) == ("organ", manifest().digest)
+        assert plan.labels == {0: "background", 1: "organ"}
+
+    def test_the_patch_fits_the_shapes_at_the_plan_s_spacing_not_the_files(self):
+        plan = planned({"preprocessing": {"spacing_mm": [8, 8, 8]}})
+        assert plan.training.patch_size == (32, 32, 40)
+
+    def test_the_same_input_gives_the_same_plan(self):
+        assert planned().digest == planned().digest
+
+
+OVERRIDES: list[tuple[str, Any]] = [
+    ("seed", 7),
+    ("preprocessing.spacing_mm", (2.0, 2.0, 3.0)),
+    ("preprocessing.intensity", (ZScore(clip_sd=3.0),)),
+    ("preprocessing.foreground_above", None),
+    ("preprocessing.margin_mm", 0.0),
+    ("training.patch_size", (64, 64, 32)),
+    ("training.batch_size", 3),
+    ("training.max_minutes", 5.0),
+    ("training.augmentation.flip", 0.5),
+    ("training.augmentation.rotation_degrees", 5.0),
+    ("network.norm", "instance"),
+    ("network.channels", (8, 16, 32, 64, 128)),
+    ("inference.window", (128, 128, 64)),
+    ("inference.overlap", 0.5),
+    ("gate.nsd_tolerance_mm", 1.0),
+    ("gate.dice_floor", 0.85),
+]
+
+
+class TestOverride:
+    @pytest.mark.parametrize(("path", "value"), OVERRIDES, ids=[path for path, _ in OVERRIDES])
+    def test_any_part_can_be_overridden(self, path, value):
+        plain = [rule.model_dump() for rule in value] if path == "preprocessing.intensity" else value
+        over = Task(name="organ", source="x").override(path, plain).plan
+        found: Any = planned(over)
+        for key in path.split("."):
+            found = getattr(found, key)
+        assert found == value
+
+    def test_its_neighbours_keep_what_is_proposed(self):
+        plan, proposal = planned({"training": {"augmentation": {"flip": 0.5}}}), planned()
+        expected = proposal.training.augmentation.model_copy(update={"flip": 0.5})
+        assert plan.training == proposal.training.model_copy(update={"augmentation": expected})
+
+    def test_the_network_the_batch_and_the_window_follow_an_overridden_patch(self):
+        plan = planned({"training": {"patch_size": [64, 64, 32]}})
+        assert plan.network.total_stride == (8, 8, 4)
+        assert plan.training.batch_size == LARGEST_BATCH
+        assert plan.inference.window == (64, 64, 32)
+
+    @pytest.mark.parametrize(
+        ("over", "told"),
+        [
+            ({"surprise": 1}, "surprise"),
+            ({"training": {"surprise": 1}}, "plan.training.surprise"),
+            ({"training": {"augmentation": {"surprise": 1}}}, "plan.training.augmentation.surprise"),
+            ({"preprocessing": {"spacing": [1, 1, 1]}}, "plan.preprocessing.spacing"),
+            ({"gate": {"surprise": 1}}, "plan.gate.surprise"),
+            ({"network": {"surprise": 1}}, "plan.network.surprise"),
+            ({"inference": {"surprise": 1}}, "plan.inference.surprise"),
+            ({"split": {"surprise": 1}}, "plan.split.surprise"),
+            ({"split": {"train": ["case_00"], "surprise": 1}}, "plan.split"),
+            ({"seed": "many"}, "seed"),
+            ({"training": {"epochs": "many"}}, "plan.training.epochs"),
+            ({"training": [3]}, r"plan.training: a mapping is needed, not \[3\]"),
+            ({"training": None}, "plan.training: a mapping is needed, not None"),
+            ({"training": {"augmentation": 3}}, "plan.training.augmentation"),
+            ({"preprocessing": {"spacing_mm": 1.5}}, "plan.preprocessing.spacing_mm"),
+            ({"preprocessing": {"spacing_mm": [1, 1, ".inf"]}}, "plan.preprocessing.spacing_mm"),
+            ({"preprocessing": {"intensity": {"rule": "zscore"}}}, "plan.preprocessing.intensity"),
+            ({"preprocessing": {"intensity": []}}, "1 channels need as many intensity rules"),
+            ({"gate": {"nsd_tolerance_mm": -1}}, "plan.gate.nsd_tolerance_mm"),
+            ({"split": {"test_share": "half"}}, "plan.split.test_share"),
+            ({"split": {"test_share": 1.5}}, "plan.split.test_share"),
+            ({"split": {"folds": "five"}}, "plan.split.folds"),
+            ({"split": [1]}, "plan.split: a mapping is needed"),
+            ({"training": {"patch_size": [100, 100, 100]}}, "training.patch_size .* must be a multiple"),
+            ({"inference": {"window": [90, 90, 90]}}, "inference.window .* must be a multiple"),
+            ({"network": {"channels": [8, 16]}}, "plan.network: .* 2 levels need 1 strides"),
+        ],
+        ids=str,
+    )
+    def test_what_does_not_fit_is_refused_by_task_and_key(self, over, told):
+        with pytest.raises(SeglineError, match=told) as error:
+            planned(over)
+        assert str(error.value).startswith("task organ: plan")
+        assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("task", "liver"), ("labels", {0: "a", 1: "b"}), ("channels", ["MR"]), ("dataset_digest", "0")],
+    )
+    def test_what_the_data_set_says_cannot_be_overridden(self, key, value):
+        with pytest.raises(SeglineError, match=f"task organ: plan.{key}: .* take it out"):
+            planned({key: value})
+
+
+class TestSplit:
+    def test_every_case_is_in_one_part(self):
+        split = split_cases(NAMES)
+        assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
+
+    @pytest.mark.parametrize(
+        ("count", "sizes"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (10, (7, 1, 2)), (41, (29, 4, 8))]
+    )
+    def test_a_fifth_is_for_test_a_tenth_for_validation_and_at_least_one_each(self, count, sizes):
+        split = split_cases([f"{number:02d}" for number in range(count)])
+        assert tuple(len(split[part]) for part in ("train", "val", "test")) == sizes
+
+    def test_shares_can_be_chosen(self):
+        split = split_cases(NAMES, test_share=0.5, val_share=0.3)
+        assert [len(split[part]) for part in ("train", "val", "test")] == [2, 3, 5]
+
+    def test_it_depends_on_the_seed_and_not_on_the_order(self):
+        assert split_cases(NAMES) == split_cases(NAMES[::-1])
+        assert split_cases(NAMES) != split_cases(NAMES, seed=1)
+
+    @pytest.mark.parametrize("folds", [2, 3, 5, 10])
+    def test_folds_test_every_case_once(self, folds):
+        splits = [split_cases(NAMES, folds=folds, fold=fold) for fold in range(folds)]
+        assert sorted(name for split in splits for name in split["test"]) == NAMES
+        for split in splits:
+            assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
+
+    @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (11, 0), (5, 5), (5, -1)])
+    def test_a_fold_that_does_not_exist_is_refused(self, folds, fold):
+        with pytest.raises(SeglineError, match=f"split: fold {fold} of {folds} over 10 cases does not exist"):
+            split_cases(NAMES, folds=folds, fold=fold)
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    def test_fewer_than_three_cases_are_refused(self, count):
+        with pytest.raises(SeglineError, match=f"split: {count} labelled cases, at least 3 are needed"):
+            split_cases(NAMES[:count])
+
+    @pytest.mark.parametrize("choice", [{"test_share": 0.95}, {"test_share": 1.0}])
+    def test_a_test_part_that_leaves_none_to_train_and_validate_is_refused(self, choice):
+        with pytest.raises(SeglineError, match="cases for test leave none to train or validate"):
+            split_cases(NAMES, **choice)
+
+    def test_two_folds_of_three_cases_leave_too_few(self):
+        with pytest.raises(SeglineError, match="split: 2 of 3 cases for test leave none"):
+            split_cases(NAMES[:3], folds=2)
+
+
+class TestSplitOfATask:
+    def test_a_rule_can_be_given(self):
+        split = planned({"split": {"folds": 5, "fold": 2, "seed": 3}}).split
+        assert split.model_dump() == {
+            part: tuple(names) for part, names in split_cases(NAMES, folds=5, fold=2, seed=3).items()
+        }
+
+    def test_cases_can_be_named(self):
+        split = planned({"split": {"train": NAMES[2:], "val": NAMES[:1], "test": NAMES[1:2]}}).split
+        assert (split.train, split.val, split.test) == (tuple(NAMES[2:]), ("case_00",), ("case_01",))
+
+    @pytest.mark.parametrize("part", ["train", "val", "test"])
+    def test_a_case_that_does_not_exist_is_refused(self, part):
+        named = {"train": ["case_00"], "val": ["case_01"], "test": ["case_02"]}
+        named[part] = ["case_99"]
+        with pytest.raises(
+            SeglineError, match=r"task organ: plan\.split: the data set has no case case_99; its first is"
+        ):
+            planned({"split": named})
+
+    @pytest.mark.parametrize(
+        ("named", "told"),
+        [
+            ({"train": ["case_00"]}, "plan.split.val: Field required"),
+            ({"train": ["case_00"], "val": ["case_00"], "test": ["case_01"]}, "case_00 is in the split more"),
+            ({"train": [], "val": ["case_00"], "test": ["case_01"]}, "plan.split.train"),
+            ({"train": [0], "val": ["case_00"], "test": ["case_01"]}, "plan.split.train"),
+        ],
+    )
+    def test_named_parts_must_be_whole_and_apart(self, named, told):
+        with pytest.raises(SeglineError, match=f"task organ: .*{told}"):
+            planned({"split": named})
+
+    @pytest.mark.parametrize(
+        ("rule", "told"), [({"folds": 20}, "fold 0 of 20"), ({"test_share": 1.0}, "leave none")]
+    )
+    def test_a_rule_that_cannot_be_followed_names_the_task(self, rule, told):
+        with pytest.raises(SeglineError, match=rf"task organ: plan\.split: .*{told}"):
+            planned({"split": rule})
+
+    def test_two_cases_are_too_few_for_any_task(self):
+        found = fingerprint(spacings_mm=[(1.0, 1.0, 1.0)] * 2, shapes=[(64, 64, 64)] * 2)
+        with pytest.raises(SeglineError, match=r"task organ: plan\.split: 2 labelled cases"):
+            make_plan(manifest(NAMES[:2]), found, Task(name="organ", source="x"))

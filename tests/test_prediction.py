@@ -1,0 +1,278 @@
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from segline.errors import SeglineError
+from segline.geometry import Grid, Reorientation
+from segline.model import Model
+from segline.networks import load_network
+from segline.phantom import ORIENTATIONS, phantom_on_grid
+from segline.plan import Inference
+from segline.prediction import Predictor, predict_scores, window_starts
+from segline.stopwatch import Stopwatch
+from segline.volumes import Volume, read_volume
+
+from .conftest import small_plan
+
+PEAK = """
+import resource
+import numpy as np
+import torch
+from segline.plan import Plan
+from segline.prediction import Predictor, predict_scores
+from segline.volumes import Volume
+from tests.conftest import small_plan
+
+torch.set_num_threads(1)
+CLASSES, SIZE = 24, 128
+plan = small_plan(labels=CLASSES, inference={"window": [32, 32, 32], "batch_size": 1})
+
+def network(windows):
+    return windows.expand(-1, CLASSES, -1, -1, -1).contiguous()
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+def predict(size):
+    Predictor(plan, network)(Volume(np.random.rand(1, size, size, size).astype(np.float32), np.eye(4)))
+
+predict(40)
+before = peak_bytes()
+predict(SIZE)
+print((peak_bytes() - before) / (CLASSES * SIZE**3 * 4))
+"""
+
+
+@dataclass
+class Threshold:
+    """A perfect network for images whose intensity says the class: the k-th of K lies at ``k / (K - 1)``."""
+
+    classes: int = 2
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        levels = torch.linspace(0, 1, self.classes).reshape(1, -1, 1, 1, 1)
+        return -100 * (windows[:, :1] - levels).abs()
+
+
+def image(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def settings(window: tuple[int, int, int], overlap: float = 0.5, blending: str = "gaussian") -> Inference:
+    return Inference(window=window, overlap=overlap, blending=blending, batch_size=3)
+
+
+def convolution(channels: int = 1, classes: int = 2) -> Callable[[Tensor], Tensor]:
+    """A linear network that sees the edges of its windows."""
+    torch.manual_seed(0)
+    network = nn.Conv3d(channels, classes, 3, padding=1)
+    return torch.no_grad()(network)
+
+
+WINDOWS = list(
+    itertools.product(
+        [(8, 8, 8), (9, 16, 23), (40, 33, 17), (100, 8, 64)], [(8, 8, 8), (8, 4, 16)], [0, 0.25, 0.5, 0.9]
+    )
+)
+
+
+@pytest.mark.parametrize(("shape", "window", "overlap"), WINDOWS)
+def test_windows_cover_every_voxel(
+    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
+) -> None:
+    shape = tuple(max(n, w) for n, w in zip(shape, window, strict=True))
+    seen = np.zeros(shape, int)
+    for start in window_starts(shape, window, overlap):
+        box = tuple(slice(a, a + n) for a, n in zip(start, window, strict=True))
+        assert seen[box].shape == window
+        seen[box] += 1
+    assert seen.min() >= 1
+
+
+@pytest.mark.parametrize(("shape", "window", "overlap"), WINDOWS)
+def test_neighbouring_windows_overlap_by_at_least_what_was_asked(
+    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
+) -> None:
+    shape = tuple(max(n, w) for n, w in zip(shape, window, strict=True))
+    starts = window_starts(shape, window, overlap)
+    assert len(set(starts)) == len(starts)
+    for axis, length in enumerate(window):
+        along = sorted({start[axis] for start in starts})
+        steps = np.diff(along)
+        assert (length - steps >= min(overlap * length, length - 1) - 1e-9).all()
+
+
+def test_windows_are_as_few_as_the_overlap_allows() -> None:
+    assert window_starts((8, 8, 8), (8, 8, 8), 0.5) == [(0, 0, 0)]
+    assert len(window_starts((9, 8, 8), (8, 8, 8), 0.5)) == 2
+    assert len(window_starts((24, 8, 8), (8, 8, 8), 0)) == 3
+    assert len(window_starts((25, 8, 8), (8, 8, 8), 0)) == 4
+
+
+@pytest.mark.parametrize("blending", ["gaussian", "constant"])
+@pytest.mark.parametrize("shape", [(21, 30, 17), (8, 8, 8), (5, 40, 8)])
+def test_a_constant_network_gives_a_constant(blending: str, shape: tuple[int, int, int]) -> None:
+    def network(windows: Tensor) -> Tensor:
+        return torch.tensor([2.0, -3.0]).reshape(1, 2, 1, 1, 1).expand(len(windows), 2, *windows.shape[2:])
+
+    scores = predict_scores(network, image(1, *shape), settings((8, 8, 8), 0.25, blending))
+    assert scores.shape == (2, *shape)
+    assert torch.allclose(scores[0], torch.tensor(2.0), atol=1e-5)
+    assert torch.allclose(scores[1], torch.tensor(-3.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("blending", ["gaussian", "constant"])
+def test_a_network_that_sees_single_voxels_gives_its_own_answer(blending: str) -> None:
+    torch.manual_seed(0)
+    network = torch.inference_mode()(nn.Conv3d(2, 3, 1))
+    volume = image(2, 21, 30, 17)
+    scores = predict_scores(network, volume, settings((8, 8, 8), 0.5, blending))
+    assert torch.allclose(scores, network(volume[None])[0], atol=1e-5)
+
+
+def test_constant_blending_is_that_of_monai() -> None:
+    network, volume = convolution(), image(1, 20, 28, 16)
+    wanted = sliding_window_inference(volume[None], (8, 8, 8), 4, network, overlap=0.5, mode="constant")
+    got = predict_scores(network, volume, settings((8, 8, 8), 0.5, "constant"))
+    assert torch.allclose(got, wanted[0], atol=1e-5)
+
+
+def test_gaussian_blending_is_close_to_that_of_monai() -> None:
+    network, volume = convolution(), image(1, 32, 48, 16)
+    wanted = sliding_window_inference(
+        volume[None], (16, 16, 16), 4, network, overlap=0.5, mode="gaussian", sigma_scale=0.125
+    )[0]
+    got = predict_scores(network, volume, settings((16, 16, 16), 0.5))
+    constant = predict_scores(network, volume, settings((16, 16, 16), 0.5, "constant"))
+    assert (got - wanted).abs().max() < 0.1 * (constant - wanted).abs().max()
+
+
+def test_gaussian_blending_trusts_the_middle_of_a_window() -> None:
+    network, volume = convolution(), image(1, 48, 16, 16)
+    whole = network(volume[None])[0]
+    gaussian, constant = (
+        predict_scores(network, volume, settings((16, 16, 16), 0.5, blending)) - whole
+        for blending in ("gaussian", "constant")
+    )
+    assert gaussian.abs().mean() < 0.5 * constant.abs().mean()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
+def test_the_batch_size_does_not_change_the_answer(batch_size: int) -> None:
+    network, volume = convolution(), image(1, 20, 11, 9)
+    one = predict_scores(network, volume, Inference(window=(8, 8, 8), batch_size=1))
+    some = predict_scores(network, volume, Inference(window=(8, 8, 8), batch_size=batch_size))
+    assert torch.allclose(one, some, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (5, 20, 8), (1, 1, 1)])
+def test_a_volume_smaller_than_the_window_is_padded_with_air(shape: tuple[int, int, int]) -> None:
+    seen: list[Tensor] = []
+
+    def network(windows: Tensor) -> Tensor:
+        seen.append(windows)
+        return torch.cat([windows, -windows], dim=1)
+
+    volume = 1 + image(1, *shape).abs()
+    scores = predict_scores(network, volume, settings((8, 8, 8), 0))
+    assert torch.allclose(scores[0], volume[0], atol=1e-6)
+    assert all(windows.shape[2:] == (8, 8, 8) for windows in seen)
+    assert sum(int((windows == 0).sum()) for windows in seen) > 0
+
+
+def test_no_network_call_is_larger_than_a_batch() -> None:
+    sizes: list[int] = []
+
+    def network(windows: Tensor) -> Tensor:
+        sizes.append(len(windows))
+        return torch.cat([windows, windows], dim=1)
+
+    predict_scores(network, image(1, 16, 16, 8), settings((8, 8, 8), 0))
+    assert sizes == [3, 1]
+
+
+@pytest.mark.parametrize("orientation", [*ORIENTATIONS, "PIR", "SAL"])
+def test_the_mask_is_on_exactly_the_grid_of_the_volume(orientation: str) -> None:
+    grid = Grid(
+        (40, 36, 20), np.array([[8.5, 0, 0, -170], [0, 8.5, 0, -150], [0, 0, 9, -90], [0, 0, 0, 1.0]])
+    )
+    stored = Reorientation.between("RAS", orientation).apply_to_grid(grid)
+    phantom, _ = phantom_on_grid(stored, 0)
+    plan = small_plan(
+        preprocessing={
+            "spacing_mm": [8, 8, 8],
+            "intensity": [{"rule": "window", "window": [-200, 300]}],
+            "foreground_above": -500,
+        }
+    )
+    mask = Predictor(plan, Threshold())(phantom)
+    assert mask.array.shape == phantom.array.shape
+    assert np.array_equal(mask.affine, phantom.affine)
+    assert mask.grid.orientation == orientation
+    assert mask.array.dtype == np.uint8
+    assert set(np.unique(mask.array)) == {0, 1}
+
+
+@pytest.mark.parametrize("orientation", [*ORIENTATIONS, "PIR", "SAL"])
+def test_every_voxel_is_labelled_where_it_lies(orientation: str) -> None:
+    rng = np.random.default_rng(0)
+    axes = Reorientation.between("RAS", orientation)
+    grid = axes.apply_to_grid(Grid((20, 17, 23), np.diag([1.0, 2.0, 3.0, 1.0])))
+    classes = rng.integers(0, 3, (1, *grid.shape))
+    plan = small_plan(labels=3, preprocessing={"spacing_mm": [1, 2, 3]}, inference={"window": [8, 16, 8]})
+    mask = Predictor(plan, Threshold(3))(Volume((classes / 2).astype(np.float32), grid.affine))
+    assert np.array_equal(mask.array, classes)
+
+
+def test_the_mask_holds_the_label_files_own_values() -> None:
+    plan = small_plan().model_copy(update={"labels": {0: "background", 3: "liver", 200: "spleen"}})
+    classes = np.random.default_rng(0).integers(0, 3, (1, 20, 16, 16))
+    mask = Predictor(plan, Threshold(3))(Volume((classes / 2).astype(np.float32), np.eye(4)))
+    assert np.array_equal(mask.array, np.array([0, 3, 200])[classes])
+
+
+def test_a_real_ct_is_answered_on_its_own_grid(tiny_model: Model, shared_data: Path) -> None:
+    ct = read_volume(shared_data / "Task09_SpleenMini/imagesTr/spleen_tsB.nii.gz")
+    network = torch.inference_mode()(load_network(tiny_model.weights, tiny_model.plan))
+    mask = Predictor(tiny_model.plan, network)(ct)
+    assert mask.array.shape == (1, 512, 512, 20)
+    assert np.array_equal(mask.affine, ct.affine)
+    assert mask.grid.orientation == ct.grid.orientation
+    assert mask.array.dtype == np.uint8
+    assert set(np.unique(mask.array)) <= {0, 1}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_volume_with_another_number_of_channels_is_refused(channels: int) -> None:
+    volume = Volume(np.zeros((channels, 16, 16, 16), np.float32), np.eye(4))
+    with pytest.raises(SeglineError, match=rf"the image has {channels} channels, the plan wants 2"):
+        Predictor(small_plan(channels=2), Threshold())(volume)
+
+
+def test_each_stage_is_timed() -> None:
+    watch = Stopwatch()
+    Predictor(small_plan(), Threshold(), watch)(Volume(np.zeros((1, 20, 16, 16), np.float32), np.eye(4)))
+    assert set(watch.seconds) == {"preprocess", "network", "stitch", "invert"}
+    assert min(watch.seconds.values()) > 0
+
+
+def test_no_more_than_one_volume_of_scores_is_kept() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK],
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) < 1.6

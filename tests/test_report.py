@@ -1,0 +1,481 @@
+"""What the report of a run shows, for every state that a run can end in."""
+
+import importlib
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segline.backends import open_backend
+from segline.benchmark import STAGES, BackendTimes, Benchmark
+from segline.dataset import Manifest, verify
+from segline.digests import sha256_of_file
+from segline.errors import SeglineError
+from segline.evaluation import CaseEvaluation, Evaluation, summarise
+from segline.fingerprint import take_fingerprint
+from segline.gate import judge
+from segline.geometry import Reorientation
+from segline.metrics import label_metrics
+from segline.model import Model, OnnxSidecar
+from segline.networks import build_network
+from segline.plan import Plan
+from segline.planning import make_plan
+from segline.report import acceptance, overview, quality, write_report
+from segline.report.findings import Findings
+from segline.report.markup import Html, drawn
+from segline.report.overlays import CaseVolumes, View
+from segline.report.spin import spin
+from segline.runs import Run, RunInfo, StageSkippedError
+from segline.task import Task
+from segline.training import History, TrainingPoint
+from segline.volumes import Volume, write_volume
+
+SHAPE = (24, 20, 12)
+LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
+SPLIT = {"train": ["case_a", "case_b"], "val": ["case_c"], "test": ["case_d", "case_e", "case_f"]}
+NAMES = [name for names in SPLIT.values() for name in names]
+AFFINES = {
+    "RAS": np.diag([1.5, 1.5, 3.0, 1.0]),
+    "LPS": np.diag([-1.5, -1.5, 3.0, 1.0]),
+    "LAI": np.diag([-1.5, 1.5, -3.0, 1.0]),
+}
+
+
+def truth_array() -> np.ndarray:
+    label = np.zeros(SHAPE, np.uint8)
+    label[6:16, 10:16, 3:9] = 1
+    label[6:16, 5:10, 3:9] = 2
+    return label
+
+
+def write_dataset(root: Path, names: Sequence[str] = NAMES) -> Manifest:
+    for number, name in enumerate(names):
+        affine = list(AFFINES.values())[number % len(AFFINES)]
+        image = np.random.default_rng(number).normal(0, 20, SHAPE) + 100 * truth_array()
+        write_volume(root / f"imagesTr/{name}.nii.gz", Volume(image[None].astype(np.float32), affine))
+        write_volume(root / f"labelsTr/{name}.nii.gz", Volume(truth_array()[None], affine))
+    pairs = [{"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in names]
+    content = {
+        "name": "Blocks",
+        "licence": "CC0",
+        "modality": {"0": "MRI"},
+        "labels": LABELS,
+        "training": pairs,
+    }
+    (root / "dataset.json").write_text(json.dumps(content))
+    return verify(root)
+
+
+def task(dice_floor: float = 0.0, split: Mapping[str, list[str]] = SPLIT) -> Task:
+    network = {"channels": [2, 4], "strides": [[2, 2, 2]], "residual_units": 0}
+    training = {"patch_size": [8, 8, 8], "epochs": 2}
+    gate = {"dice_floor": dice_floor, "nsd_tolerance_mm": 2.0}
+    return Task(
+        name="blocks",
+        source="folder:blocks",
+        description="Two blocks.",
+        plan={"network": network, "training": training, "gate": gate, "split": dict(split)},
+    )
+
+
+def start(folder: Path, asked: Task) -> Run:
+    versions = {"segline": "0.1.0", "torch": "2.13"}
+    info = RunInfo(
+        id=folder.name,
+        task=asked,
+        started="2026-01-02T03:04:05Z",
+        versions=versions,
+        machine="a small machine",
+    )
+    return Run.start(folder, info)
+
+
+def history() -> History:
+    points = [
+        TrainingPoint(
+            step=step,
+            epoch=step / 10,
+            minutes=step / 100,
+            loss=2 / step,
+            learning_rate=1e-3 / step,
+            val_dice={"anterior": step / 100, "posterior": step / 90} if step % 20 == 0 else None,
+        )
+        for step in range(10, 70, 10)
+    ]
+    return History(
+        device="cpu",
+        seed=0,
+        resumed_from_step=30,
+        steps=60,
+        minutes=0.6,
+        best_step=60,
+        best_val_dice=0.63,
+        points=tuple(points),
+    )
+
+
+def write_model(folder: Path, plan: Plan) -> Model:
+    model = Model.write(folder, plan, build_network(plan).state_dict(), history())
+    model.onnx.write_bytes(b"a graph")
+    model.write_sidecar(
+        OnnxSidecar(
+            plan_digest=plan.digest,
+            weights_sha256=sha256_of_file(model.weights),
+            onnx_sha256=sha256_of_file(model.onnx),
+            opset=20,
+            torch_version="2.13",
+            onnxruntime_version="1.31",
+            checked_patches=8,
+            max_abs_difference=4.8e-6,
+            label_agreement=1.0,
+        )
+    )
+    return model
+
+
+def score(manifest: Manifest, plan: Plan, name: str, shift: int, folder: Path) -> CaseEvaluation:
+    """Score the truth, moved by ``shift`` voxels, as if it had been predicted."""
+    truth = manifest.label(manifest.case(name))
+    found = np.roll(truth.array, shift, axis=1)
+    write_volume(folder / f"{name}.nii.gz", Volume(found, truth.affine))
+    spacing, tolerance = truth.grid.spacing_mm, plan.gate.nsd_tolerance_mm
+    labels = {
+        label: label_metrics(truth.array[0] == k, found[0] == k, spacing, tolerance)
+        for k, label in plan.foreground.items()
+    }
+    return CaseEvaluation(case=name, labels=labels, mask=f"{name}.nii.gz")
+
+
+def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
+    """PyTorch and ONNX Runtime, the later a test case the worse."""
+    folders = []
+    for backend in ("pytorch", "onnxruntime"):
+        folder = run.folder / "predictions" / backend
+        names = model.plan.split.test
+        cases = [score(manifest, model.plan, name, n, folder) for n, name in enumerate(names)]
+        evaluation = summarise(open_backend("pytorch", model), model.plan, cases)
+        evaluation.model_copy(update={"backend": backend}).write(folder)
+        folders.append(folder)
+    return folders
+
+
+def benchmark() -> Benchmark:
+    times = [
+        BackendTimes(
+            backend=backend,
+            version="1.0",
+            runs=9,
+            stages_ms={stage: 10 * factor for stage in STAGES},
+            total_ms=60 * factor,
+            total_p95_ms=70 * factor,
+            volumes_per_minute=1000 / factor,
+        )
+        for backend, factor in (("pytorch", 2.0), ("onnxruntime", 1.0))
+    ]
+    return Benchmark(
+        machine="a small machine",
+        threads=1,
+        cases=("case_d",),
+        backends=tuple(times),
+        peak_memory_bytes=2**30,
+    )
+
+
+def finish(run: Run, manifest: Manifest, asked: Task) -> Run:
+    """Bring a run to its end."""
+    plan = make_plan(manifest, take_fingerprint(manifest), asked)
+    with run.stage("download") as notes:
+        manifest.write(run.folder / "manifest.json")
+        notes.text = "6 cases"
+    with run.stage("plan"):
+        plan.write(run.folder / "plan.json")
+    with run.stage("train"):
+        model = write_model(run.folder / "model", plan)
+    with run.stage("build_tensorrt"):
+        raise StageSkippedError("no NVIDIA GPU: none & nowhere")
+    with run.stage("compare"):
+        judge(evaluate(run, manifest, model), plan.gate).write(run.folder / "gate.json")
+    with run.stage("benchmark"):
+        benchmark().write(run.folder / "benchmark.json")
+    return run
+
+
+def page(run: Run) -> str:
+    write_report(run)
+    return (run.folder / "report.html").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Every tag's attributes, the text outside style and script, and whether the tags are balanced."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in ("img", "meta", "source"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that succeeded; its files are only read."""
+    folder = tmp_path_factory.mktemp("complete")
+    run = finish(start(folder / "run-1", task()), write_dataset(folder / "data"), task())
+    write_report(run)
+    return run
+
+
+@pytest.fixture
+def copied(complete: Run, tmp_path: Path) -> Run:
+    """The same run, to be changed."""
+    shutil.copytree(complete.folder, tmp_path / "run-1")
+    return Run(tmp_path / "run-1")
+
+
+@pytest.fixture
+def html(complete: Run) -> str:
+    return (complete.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_whole_run_has_every_part(html: str) -> None:
+    parts = (
+        "key-figures stages data-set split plan training evaluation test-cases pictures gate onnx-export "
+        "benchmark provenance"
+    )
+    places = [html.index(f'id="{part}"') for part in parts.split()]
+    assert places == sorted(places)
+    assert 'id="missing"' not in html and 'id="outcome"' not in html
+
+
+def test_the_summary_for_machines_is_written_beside_it(complete: Run) -> None:
+    summary = json.loads((complete.folder / "summary.json").read_text())
+    assert summary["status"] == "succeeded"
+    assert summary["metrics"]["pytorch"]["worst"][0] == "case_f"
+
+
+def test_the_report_needs_no_network_and_no_other_file(html: str) -> None:
+    loading = [
+        (t, n, v) for t, n, v in Reader(html).attributes if n in ("src", "srcset", "href", "xlink:href")
+    ]
+    assert all(value.startswith(("data:", "#")) for _, _, value in loading)
+    assert not re.search(r"url\((?!#)|@import", html)
+    policy = next(value for tag, _, value in Reader(html).attributes if value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; img-src data:")
+
+
+def test_addresses_stand_only_in_the_names_of_xml_vocabularies(html: str) -> None:
+    found = [(n, v) for _, n, v in Reader(html).attributes if "http" in v]
+    assert {name for name, _ in found} <= {"xmlns", "xmlns:xlink"}
+    assert "http" not in Reader(html).text
+
+
+def test_every_tag_is_closed(html: str) -> None:
+    assert Reader(html).open == []
+
+
+def test_a_report_stays_small(html: str) -> None:
+    assert len(html) < 5_000_000
+
+
+def test_the_figures_and_pictures_are_there(html: str) -> None:
+    assert html.count("<svg") == 3
+    assert html.count('class="panel"') == 3 * 2 * 4
+    assert html.count("<picture>") == 1
+
+
+def test_the_worst_case_is_named_first(html: str) -> None:
+    text = Reader(html).text
+    assert "Worst test case: case_f" in text
+    rows = re.findall(r"<tr><td><strong>(case_\w)", html[html.index('id="test-cases"') :])
+    assert rows[0] == "case_f" and rows[-1] == "case_d"
+
+
+def test_a_skipped_stage_stands_there_with_its_reason(html: str) -> None:
+    assert 'class="pill skipped"' in html
+    assert Reader(html).text.count("no NVIDIA GPU: none & nowhere") == 2
+
+
+def test_backends_stand_side_by_side(html: str) -> None:
+    groups = re.findall(r'class="group"><span>(\w+)</span>', html)
+    assert groups == ["pytorch", "onnxruntime"]
+
+
+def test_the_digests_lead_from_the_data_to_the_graph(complete: Run, html: str) -> None:
+    plan, model = complete.plan, complete.model
+    assert plan is not None and model is not None
+    for digest in (
+        plan.dataset_digest,
+        plan.digest,
+        sha256_of_file(model.weights),
+        sha256_of_file(model.onnx),
+    ):
+        assert f'title="{digest}">{digest[:12]}' in html
+    assert html.count("made from the one before") == 3
+
+
+def test_an_undefined_figure_is_a_dash_that_says_why(copied: Run) -> None:
+    folder = copied.folder / "predictions" / "pytorch"
+    evaluation = Evaluation.read(folder)
+    case = evaluation.cases[0]
+    metrics = case.labels["anterior"].model_copy(update={"hd95_mm": None})
+    changed = case.model_copy(update={"labels": {**case.labels, "anterior": metrics}})
+    evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder)
+    shown = quality.cases(Findings.of(copied))
+    assert shown and 'title="undefined: the true or the predicted mask is empty">–<' in shown
+
+
+@pytest.mark.parametrize("gone", ["imagesTr", "labelsTr"])
+def test_pictures_of_files_that_are_gone_are_replaced_by_the_reason(copied: Run, gone: str) -> None:
+    manifest = copied.manifest
+    assert manifest is not None
+    emptied = manifest.model_copy(update={"root": str(copied.folder / "elsewhere")})
+    shutil.copytree(manifest.root, emptied.root)
+    shutil.rmtree(Path(emptied.root, gone))
+    emptied.write(copied.folder / "manifest.json")
+    shown = quality.pictures(Findings.of(copied))
+    assert shown and f"No picture: {gone}/case_f.nii.gz: no such file" in Reader(shown).text
+
+
+def test_an_image_that_was_changed_since_is_not_shown(copied: Run) -> None:
+    manifest = copied.manifest
+    assert manifest is not None
+    moved = manifest.model_copy(update={"root": str(copied.folder / "elsewhere")})
+    shutil.copytree(manifest.root, moved.root)
+    shutil.copy(Path(moved.root, "imagesTr/case_a.nii.gz"), Path(moved.root, "imagesTr/case_d.nii.gz"))
+    moved.write(copied.folder / "manifest.json")
+    shown = quality.pictures(Findings.of(copied))
+    assert shown and "No picture: imagesTr/case_d.nii.gz: changed since it was verified" in shown
+
+
+def test_a_damaged_part_is_told_and_the_rest_is_shown(copied: Run) -> None:
+    (copied.folder / "benchmark.json").write_text("")
+    findings = Findings.of(copied)
+    told = overview.outcome(findings)
+    assert told and "benchmark.json: not a benchmark" in told
+    assert "missing or damaged" in findings.why_missing("benchmark")
+    assert findings.contents.benchmark is None and quality.evaluation(findings)
+
+
+def test_a_blocked_run_says_why_and_what_to_do(tmp_path: Path) -> None:
+    asked = task(dice_floor=0.99)
+    run = finish(start(tmp_path / "run-1", asked), write_dataset(tmp_path / "data"), asked)
+    findings = Findings.of(run)
+    assert findings.summary.status == "blocked"
+    assert '<p class="badge blocked">blocked</p>' in overview.header(findings)
+    told = overview.outcome(findings)
+    assert told and "is below the floor 0.99" in told and "must not be registered" in told
+    assert findings.contents.verdict is not None
+    assert str(acceptance.gate(findings.contents.verdict, run.evaluations)).count("pill failed") == 2
+
+
+def test_a_run_that_failed_at_once_says_why_and_what_was_not_reached(tmp_path: Path) -> None:
+    run = start(tmp_path / "run-1", task())
+    with pytest.raises(SeglineError), run.stage("download"):
+        raise SeglineError("labelsTr/<b>.nii.gz: label value 7 & 8 are not declared; correct the label")
+    html = page(run)
+    assert '<p class="badge failed">failed</p>' in html
+    assert "labelsTr/&lt;b&gt;.nii.gz: label value 7 &amp; 8" in html and "<b>.nii" not in html
+    assert "not reached, because download failed" in html
+    assert "What to do." in html
+
+
+def test_a_killed_run_says_that_training_will_continue(tmp_path: Path) -> None:
+    run = start(tmp_path / "run-1", task())
+    stage = run.stage("train")
+    stage.__enter__()
+    text = Reader(page(run)).text
+    assert "train: killed before it could end" in text
+    assert "checkpoint of an unfinished training" in text
+
+
+def test_a_run_in_which_nothing_started_has_a_report(tmp_path: Path) -> None:
+    text = Reader(page(start(tmp_path / "run-1", task()))).text
+    assert "No stage has started." in text and "no verdict: compare did not run" in text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SeglineError, match="not a run's folder"):
+        write_report(Run(tmp_path))
+
+
+def test_a_name_that_is_a_script_stays_text(tmp_path: Path) -> None:
+    evil = "<script>alert(1)<|script>"
+    names = [*NAMES[:-1], evil]
+    asked = task(split={**SPLIT, "test": ["case_d", "case_e", evil]})
+    html = page(finish(start(tmp_path / "run-1", asked), write_dataset(tmp_path / "data", names), asked))
+    assert evil in Reader(html).text
+    assert html.count("<script>") == 1 and "&lt;script&gt;alert(1)" in html
+
+
+def test_two_reports_of_one_run_are_equal(complete: Run, html: str) -> None:
+    assert page(complete) == html
+
+
+def test_a_package_that_is_missing_is_named_where_its_picture_would_be() -> None:
+    shown = drawn(lambda: Html(importlib.import_module("no_such_package")))
+    assert "No picture: no_such_package is not installed here: pip install" in shown
+
+
+def ras_volumes(index: tuple[int, int, int]) -> CaseVolumes:
+    """One labelled voxel, for which nothing was predicted."""
+    truth = np.zeros((5, 6, 7), np.uint8)
+    truth[index] = 1
+    return CaseVolumes(truth.astype(np.float32), truth, np.zeros_like(truth), (1.0, 2.0, 3.0))
+
+
+def test_the_patients_right_is_shown_on_the_left() -> None:
+    view = View.of(ras_volumes((4, 0, 3)), "axial", 2)
+    assert view.number == 4 and view.truth.shape == (6, 5)
+    assert np.argwhere(view.truth).tolist() == [[5, 0]]
+    assert view.spacing_mm == (2.0, 1.0)
+
+
+def test_the_head_is_shown_on_top_of_a_coronal_slice() -> None:
+    view = View.of(ras_volumes((0, 2, 6)), "coronal", 1)
+    assert view.number == 3 and view.truth.shape == (7, 5)
+    assert np.argwhere(view.truth).tolist() == [[0, 4]]
+    assert view.spacing_mm == (3.0, 1.0)
+
+
+def test_a_case_is_shown_the_same_whatever_the_orientation_of_its_file(complete: Run) -> None:
+    manifest, plan = complete.manifest, complete.plan
+    assert manifest is not None and plan is not None
+    for name in plan.split.test:
+        case = manifest.case(name)
+        mask = complete.folder / "predictions" / "pytorch" / f"{name}.nii.gz"
+        volumes = CaseVolumes.read(manifest, plan, name, mask)
+        turn = Reorientation.between(case.orientation, "RAS")
+        assert np.array_equal(volumes.truth, turn.apply(truth_array()))
+        assert volumes.spacing_mm == (1.5, 1.5, 3.0)
+
+
+def test_a_mask_in_the_round_turns_and_stays_small() -> None:
+    volumes = ras_volumes((2, 3, 3))
+    html = spin(volumes, 1.0, "a voxel")
+    assert "prefers-reduced-motion" in html and len(html) < 400_000
+
+
+def test_nothing_to_turn_is_told() -> None:
+    empty = ras_volumes((2, 3, 3))
+    with pytest.raises(SeglineError, match="nothing was predicted"):
+        spin(CaseVolumes(empty.image, empty.prediction, empty.prediction, empty.spacing_mm), 1.0, "nothing")

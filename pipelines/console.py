@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TextIO
 
-_STAGE_LINE = re.compile(r"\s*((?:segline )?[a-z_]+(?:: | +\d+% ).*)")
+_STAGE_LINE = re.compile(r"\s*((?:\[[a-z_]+\]|segline [a-z_]+:) .*)")
 
 
 class StageLines(io.TextIOBase):

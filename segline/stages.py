@@ -59,7 +59,7 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
     Credentials of an object store come from the environment.
     """
     with _stage(run, "download") as (record, notes):
-        progress = ConsoleProgress("download")
+        progress = ConsoleProgress("[download]")
         s3 = sources.S3Settings.from_environment(os.environ)
         folder = sources.fetch(source, Path(store), s3, progress)
         manifest = verify(folder, Path(store) / "verified", _workers(), progress)
@@ -107,7 +107,7 @@ def train(
         train_cases, val_cases = index.open(made.split.train), index.open(made.split.val)
         with exclusive(Path(store) / "locks" / f"{key}.lock", wait=False):
             trainer = Trainer(made, train_cases, val_cases, checkpoint, key, _device(device))
-            history = trainer.run(ConsoleProgress("train"))
+            history = trainer.run(ConsoleProgress("[train]"))
             Model.write(Path(model_out), made, trainer.best_weights, history)
             record.publish(model_out, "model")
             trainer.forget()
@@ -147,7 +147,7 @@ def evaluate(
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
         opened, folder = open_backend(backend, model, _device(device)), Path(evaluation_out)
-        evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("evaluate"))
+        evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder)
         record.publish(folder, f"predictions/{backend}")
         dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
@@ -173,7 +173,7 @@ def benchmark(
     with _stage(run, "benchmark") as (record, notes):
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
-        cases, progress = model.plan.split.test[:3], ConsoleProgress("benchmark")
+        cases, progress = model.plan.split.test[:3], ConsoleProgress("[benchmark]")
         result = run_benchmark(model, list(BACKENDS), manifest, cases, _device(device), progress=progress)
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, "benchmark.json")
@@ -198,13 +198,13 @@ def _stage(run: Location, name: str) -> Iterator[tuple[Run, Notes]]:
         with record.stage(name) as notes:
             yield record, notes
             if notes.text:
-                sys.stdout.write(f"{name}: {notes.text}\n")
+                sys.stdout.write(f"[{name}] {notes.text}\n")
     except SeglineError as error:
         raise SystemExit(f"segline {name}: {error}") from None
 
 
 def _fill_cache(manifest: Manifest, made: Plan, root: Path) -> CaseIndex:
-    progress, total = ConsoleProgress("preprocess"), len(manifest.cases)
+    progress, total = ConsoleProgress("[preprocess]"), len(manifest.cases)
     computed = 0
     for number, (_, was_computed) in enumerate(preprocess_cases(manifest, made, root, _workers()), 1):
         computed += was_computed

@@ -18,7 +18,7 @@ from segline.augmentation import Augmenter
 from segline.cases import Case
 from segline.errors import SeglineError
 from segline.machine import available_bytes, usable_device
-from segline.networks import build_network, channels_last, training_bytes
+from segline.networks import build_network, channels_last, infer, training_bytes
 from segline.plan import Plan
 from segline.prediction import predict_scores
 from segline.progress import Progress, silent
@@ -101,7 +101,7 @@ class Trainer:
         self.sampler = PatchSampler(
             train, settings.patch_size, settings.batch_size, settings.foreground_ratio, plan.seed
         )
-        self.augment = Augmenter(settings.augmentation, plan.seed)
+        self.augment = Augmenter(settings.augmentation, plan.seed, plan.preprocessing.spacing_mm)
         self.schedule = Schedule(settings, settings.epochs * self.sampler.steps_per_epoch)
         torch.manual_seed(plan.seed)
         self.network = channels_last(build_network(plan).to(self.device))
@@ -233,10 +233,8 @@ class Trainer:
         network = self.average.module.eval()
 
         def run(windows: Tensor) -> Tensor:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.amp):
-                return torch.as_tensor(
-                    network(windows.contiguous(memory_format=torch.channels_last_3d)).float()
-                )
+            with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+                return infer(network, windows).float()
 
         return validation_dice(run, self.plan, self.val, self.device)
 

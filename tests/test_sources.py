@@ -175,7 +175,10 @@ def test_a_task_is_downloaded_unpacked_and_its_archive_dropped(
     for _ in range(2):
         folder = fetch_archive(server.url("/Task09_Spleen.tar"), md5, "Task09_Spleen", tmp_path / "store")
         assert folder == tmp_path / "store/datasets/Task09_Spleen"
-    assert files_below(tmp_path / "store") == ["datasets/Task09_Spleen/dataset.json", "locks/Task09_Spleen.lock"]
+    assert files_below(tmp_path / "store") == [
+        "datasets/Task09_Spleen/dataset.json",
+        "locks/Task09_Spleen.lock",
+    ]
     assert server.starts == [0]
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from segline.machine import usable_device
 from segline.model import Model
-from segline.networks import channels_last, fold_batch_norm, load_network
+from segline.networks import channels_last, fold_batch_norm, infer, load_network
 
 
 class PyTorchBackend:
@@ -22,10 +22,7 @@ class PyTorchBackend:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        moved = windows.to(self._device).contiguous(memory_format=torch.channels_last_3d)
-        with torch.inference_mode():
-            scores = self._network(moved)
-        return torch.as_tensor(scores).to(windows.device).contiguous()
+        return infer(self._network, windows.to(self._device)).to(windows.device).contiguous()
 
 
 def open_backend(model: Model, device: str) -> PyTorchBackend:

@@ -17,17 +17,15 @@ def shown(tmp_path: Path, *pieces: str) -> str:
 
 
 def test_lines_of_stages_are_shown(tmp_path: Path) -> None:
-    assert (
-        shown(tmp_path, "    train  10% epoch 2\n    plan: spacing\n")
-        == "train  10% epoch 2\nplan: spacing\n"
-    )
+    written = "    [train]  10% epoch 2\n    [plan] spacing\n    segline train: no memory\n"
+    assert shown(tmp_path, written) == "[train]  10% epoch 2\n[plan] spacing\nsegline train: no memory\n"
 
 
 def test_the_runners_own_lines_are_only_logged(tmp_path: Path) -> None:
-    noise = '    [KFP Executor 2026 INFO]: Got executor_input:\n    {\n        "inputs": {\n'
+    noise = '    [KFP Executor 2026 INFO]: Got executor_input:\n    {\n    plan: Artifact( name="plan",\n'
     assert shown(tmp_path, noise) == ""
     assert (tmp_path / "run.log").read_text() == noise
 
 
 def test_a_line_may_come_in_pieces(tmp_path: Path) -> None:
-    assert shown(tmp_path, "    pl", "an: spa", "cing\n") == "plan: spacing\n"
+    assert shown(tmp_path, "    [pl", "an] spa", "cing\n") == "[plan] spacing\n"

@@ -119,10 +119,13 @@ def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
             external_data=False,
         )
     assert program is not None
-    graph = program.model_proto
-    entry = graph.metadata_props.add()
+    proto = program.model_proto
+    # the exporter notes source files and object order here: neither belongs into an artifact
+    for noted in (proto.graph, *proto.graph.node, *proto.graph.value_info):
+        noted.ClearField("metadata_props")
+    entry = proto.metadata_props.add()
     entry.key, entry.value = "segline.plan_digest", plan.digest
-    return bytes(graph.SerializeToString())
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Networks: built from a plan, saved without code, and folded for inference."""
 
 import copy
+import io
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def channels_last(network: nn.Module) -> nn.Module:
 def infer(network: nn.Module, windows: Tensor) -> Tensor:
     """Class scores ``(B, K, x, y, z)`` of ``windows`` ``(B, C, x, y, z)``, without gradients.
 
-    On a CPU a single window goes as a pair: for a batch of one torch takes a convolution several times slower.
+    On a CPU a single window goes as a pair: torch convolves a batch of one many times slower.
     """
     pair = len(windows) == 1 and windows.device.type == "cpu"
     batch = windows.expand(2, *windows.shape[1:]) if pair else windows
@@ -76,9 +77,11 @@ def training_bytes(plan: Plan) -> int:
 
 
 def save_weights(path: Path, state: dict[str, Tensor], plan: Plan) -> None:
-    """Write a state dict and the digest of the plan it belongs to, atomically."""
+    """Write a state dict and its plan's digest, atomically and with the same bytes every time."""
+    buffer = io.BytesIO()  # given a path, torch would write its name into the file
+    torch.save({"plan_digest": plan.digest, "state": state}, buffer)
     with atomic.new_file(path) as scratch:
-        torch.save({"plan_digest": plan.digest, "state": state}, scratch)
+        scratch.write_bytes(buffer.getvalue())
 
 
 def load_network(path: Path, plan: Plan) -> nn.Module:

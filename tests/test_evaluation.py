@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ Box = tuple[int, int]
 """First and last voxel along x of a label that fills the other axes from 4 to 8."""
 
 Boxes = Mapping[int, Box]
-"""The box of each label value."""
+"""The box of each class."""
 
 
 class ByIntensity:
@@ -48,24 +48,25 @@ class ByIntensity:
 
 def classes_of(boxes: Boxes) -> np.ndarray:
     classes = np.zeros(SHAPE, np.uint8)
-    for value, (first, last) in boxes.items():
-        classes[first : last + 1, 4:8, 4:8] = value
+    for index, (first, last) in boxes.items():
+        classes[first : last + 1, 4:8, 4:8] = index
     return classes
 
 
-def write_dataset(folder: Path, cases: Mapping[str, tuple[Boxes, Boxes]], classes: int) -> Manifest:
-    """A data set of cases with a truth and what :class:`ByIntensity` will predict."""
+def write_dataset(folder: Path, cases: Mapping[str, tuple[Boxes, Boxes]], values: Sequence[int]) -> Manifest:
+    """Cases with a truth and what :class:`ByIntensity` will predict; one of ``values`` a class."""
     ras = Grid(SHAPE, np.diag([*SPACING_MM, 1.0]))
     for number, (name, (truth, predicted)) in enumerate(cases.items()):
         axes = Reorientation.between("RAS", ORIENTATIONS[number % len(ORIENTATIONS)])
         affine = axes.apply_to_grid(ras).affine
-        image = (classes_of(predicted) / (classes - 1)).astype(np.float32)
+        image = (classes_of(predicted) / (len(values) - 1)).astype(np.float32)
+        label = np.array(values, np.uint8)[classes_of(truth)]
         write_volume(folder / f"imagesTr/{name}.nii.gz", Volume(axes.apply(image)[None], affine))
-        write_volume(folder / f"labelsTr/{name}.nii.gz", Volume(axes.apply(classes_of(truth))[None], affine))
+        write_volume(folder / f"labelsTr/{name}.nii.gz", Volume(axes.apply(label)[None], affine))
     index = {
         "name": "boxes",
         "modality": {"0": "MR"},
-        "labels": {str(value): f"label{value}" if value else "background" for value in range(classes)},
+        "labels": {str(value): f"label{index}" for index, value in enumerate(values)},
         "training": [{"image": f"imagesTr/{n}.nii.gz", "label": f"labelsTr/{n}.nii.gz"} for n in cases],
     }
     (folder / "dataset.json").write_text(json.dumps(index))
@@ -76,15 +77,14 @@ def write_dataset(folder: Path, cases: Mapping[str, tuple[Boxes, Boxes]], classe
 def evaluated(tmp_path: Path) -> Callable[..., Evaluation]:
     """Evaluates cases given as name to (truth, prediction); the masks lie in ``tmp_path / "masks"``."""
 
-    def run(cases: Mapping[str, tuple[Boxes, Boxes]], classes: int = 2) -> Evaluation:
-        manifest = write_dataset(tmp_path / "data", cases, classes)
+    def run(cases: Mapping[str, tuple[Boxes, Boxes]], values: Sequence[int] = (0, 1)) -> Evaluation:
+        manifest = write_dataset(tmp_path / "data", cases, values)
         plan = small_plan(
-            labels=classes,
             dataset_digest=manifest.digest,
             preprocessing={"spacing_mm": SPACING_MM},
             split={"train": ["t"], "val": ["v"], "test": list(cases)},
-        )
-        return evaluate(Model(tmp_path, plan), ByIntensity(classes), manifest, tmp_path / "masks")
+        ).model_copy(update={"labels": manifest.labels})
+        return evaluate(Model(tmp_path, plan), ByIntensity(len(values)), manifest, tmp_path / "masks")
 
     return run
 
@@ -134,7 +134,7 @@ def test_each_label_has_its_own_figures_and_overall_is_their_mean(
     evaluated: Callable[..., Evaluation],
 ) -> None:
     truth = {1: (2, 5), 2: (8, 11)}
-    evaluation = evaluated({"a": (truth, truth), "b": (truth, {1: (2, 5), 2: (10, 11)})}, classes=3)
+    evaluation = evaluated({"a": (truth, truth), "b": (truth, {1: (2, 5), 2: (10, 11)})}, values=(0, 1, 2))
     assert evaluation.by_label["label1"]["dice"].mean == 1
     assert evaluation.by_label["label2"]["dice"].mean == pytest.approx((1 + 2 / 3) / 2)
     assert evaluation.overall["dice"].mean == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
@@ -142,9 +142,17 @@ def test_each_label_has_its_own_figures_and_overall_is_their_mean(
 
 
 def test_a_label_confused_with_another_counts_against_both(evaluated: Callable[..., Evaluation]) -> None:
-    evaluation = evaluated({"a": ({1: (4, 7)}, {2: (4, 7)})}, classes=3)
+    evaluation = evaluated({"a": ({1: (4, 7)}, {2: (4, 7)})}, values=(0, 1, 2))
     assert evaluation.by_label["label1"]["dice"].mean == 0
     assert evaluation.by_label["label2"]["dice"].mean == 0
+
+
+def test_label_values_need_not_be_consecutive(evaluated: Callable[..., Evaluation], tmp_path: Path) -> None:
+    truth = {1: (2, 5), 2: (8, 11)}
+    evaluation = evaluated({"a": (truth, truth)}, values=(0, 3, 200))
+    assert evaluation.overall["dice"].mean == 1
+    assert set(np.unique(read_volume(tmp_path / "masks/a.nii.gz").array)) == {0, 3, 200}
+    assert evaluation.cases[0].labels["label1"].truth_ml > 0
 
 
 def test_an_empty_truth_that_is_left_empty_is_right(evaluated: Callable[..., Evaluation]) -> None:
@@ -169,7 +177,7 @@ def test_a_label_that_was_not_found_at_all_is_not_hidden_behind_the_others(
     evaluated: Callable[..., Evaluation],
 ) -> None:
     truth = {1: (2, 5), 2: (8, 11)}
-    evaluation = evaluated({"a": (truth, {1: (2, 5)})}, classes=3)
+    evaluation = evaluated({"a": (truth, {1: (2, 5)})}, values=(0, 1, 2))
     assert evaluation.by_label["label1"]["hd95_mm"].mean == 0
     assert evaluation.by_label["label2"]["hd95_mm"].missing == 1
     assert evaluation.overall["hd95_mm"].missing == 1

@@ -60,9 +60,9 @@ def test_validations_are_spread_evenly_and_the_last_is_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("validations", [1, 3, 7, 10])
-def test_no_rounding_loses_a_validation(validations: int) -> None:
-    plan = schedule(total_steps=777, validations=validations)
-    due = [plan.validations_due(plan.progress(step, 0)) for step in range(778)]
-    assert due[0] == 0
-    assert due[-2] == validations - 1
-    assert due[-1] == validations
+def test_no_rounding_loses_or_delays_a_validation(validations: int) -> None:
+    for steps_between in range(1, 50):
+        total = validations * steps_between
+        plan = schedule(total, validations=validations)
+        due = [plan.validations_due(plan.progress(step, 0)) for step in range(total + 1)]
+        assert due == [step // steps_between for step in range(total + 1)]

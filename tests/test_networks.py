@@ -26,15 +26,13 @@ from .conftest import small_plan
 ANISOTROPIC = {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]]}
 
 MEASURE = """
-import json, resource, sys
+import json, sys
+from segline.machine import peak_memory_bytes
 import torch
 from segline.networks import build_network, channels_last
 from segline.plan import Plan
 
 torch.set_num_threads(1)
-
-def peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 def train(plan):
     from monai.losses import DiceCELoss
@@ -53,10 +51,10 @@ def train(plan):
 
 first, *plans = [Plan.parse(plan, "plan") for plan in json.load(sys.stdin)]
 train(first)
-before, measured = peak_bytes(), []
+before, measured = peak_memory_bytes(), []
 for plan in plans:
     train(plan)
-    measured.append(peak_bytes() - before)
+    measured.append(peak_memory_bytes() - before)
 print(json.dumps(measured))
 """
 

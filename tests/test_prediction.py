@@ -25,10 +25,10 @@ from segline.volumes import Volume, read_volume
 from .conftest import small_plan
 
 PEAK = """
-import resource
+import os
 import numpy as np
 import torch
-from segline.plan import Plan
+from segline.machine import peak_memory_bytes
 from segline.prediction import Predictor, predict_scores
 from segline.volumes import Volume
 from tests.conftest import small_plan
@@ -44,9 +44,9 @@ def predict(size):
     Predictor(plan, network)(Volume(np.random.rand(1, size, size, size).astype(np.float32), np.eye(4)))
 
 predict(40)
-before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 predict(SIZE)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = peak_memory_bytes()
 print((peak - before) / (CLASSES * SIZE**3 * 4))
 """
 

@@ -2,7 +2,6 @@ import itertools
 import json
 import math
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ from torch import Tensor
 from segline import training
 from segline.cases import CaseIndex
 from segline.errors import SeglineError
+from segline.machine import peak_memory_bytes
 from segline.networks import build_network
 from segline.plan import Plan
 from segline.task import merged
@@ -305,11 +305,11 @@ def test_a_diverged_training_leaves_no_checkpoint(
 
 def test_a_patch_larger_than_the_memory_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
     plan = small_plan(training={"patch_size": [8192] * 3})
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory_bytes()
     line = refusal(lambda: Trainer(plan, [], [], tmp_path / "checkpoint.pt", "key"))
     assert "plan: patch 8192x8192x8192, batch 2 needs about" in line
     assert "GiB are free on cpu; lower training.patch_size or batch_size" in line
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+    assert peak_memory_bytes() - before < 100 * 2**20
 
 
 def test_a_patch_that_fits_is_not_refused() -> None:

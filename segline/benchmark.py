@@ -8,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from segline import atomic
 from segline.backends import Backend, open_backend
 from segline.dataset import Manifest
-from segline.errors import SeglineError
+from segline.documents import Document
 from segline.machine import peak_memory_bytes, processor_name
 from segline.model import Model
 from segline.prediction import Predictor
 from segline.progress import Progress, silent
 from segline.stopwatch import Stopwatch
-from segline.task import first_fault
 from segline.volumes import write_volume
 
 STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
@@ -43,10 +41,11 @@ class BackendTimes(BaseModel):
     volumes_per_minute: float
 
 
-class Benchmark(BaseModel):
+class Benchmark(Document):
     """All backends on the same cases and machine."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a benchmark"
+    stage = "benchmark"
 
     machine: str
     threads: int
@@ -54,26 +53,6 @@ class Benchmark(BaseModel):
     backends: tuple[BackendTimes, ...]
     peak_memory_bytes: int
     """Of the whole process, all backends loaded one after another."""
-
-    @classmethod
-    def read(cls, path: Path) -> "Benchmark":
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            SeglineError: no such file, or not a benchmark.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValidationError as error:
-            raise SeglineError(
-                f"{path}: not a benchmark, {first_fault(error)}; run benchmark again"
-            ) from error
-
-    def write(self, path: Path) -> None:
-        """Write as JSON, atomically."""
-        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
 
 
 def benchmark(

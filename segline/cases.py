@@ -11,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from segline import atomic
 from segline.dataset import CaseEntry, Manifest
 from segline.digests import sha256_of_file, sha256_of_json
+from segline.documents import Document
 from segline.errors import SeglineError
 from segline.plan import Plan
 from segline.preprocessing import PREPROCESSING_VERSION, Placement, Preprocessor
-from segline.task import first_fault
 
 _LOCATIONS_A_LABEL = 4096
 
@@ -65,10 +64,11 @@ class Case:
         return cls(name=name, image=image, label=label, locations=by_class, placement=placement)
 
 
-class CaseIndex(BaseModel):
+class CaseIndex(Document):
     """Which cached entry holds which case of a plan; what the preprocess stage hands on."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "an index of cases"
+    stage = "preprocess"
 
     plan_digest: str
     root: str
@@ -90,25 +90,6 @@ class CaseIndex(BaseModel):
                     f"case {name}: not among the {len(self.keys)} preprocessed cases; run preprocess again"
                 )
         return [Case.open(name, Path(self.root) / self.keys[name]) for name in names]
-
-    @classmethod
-    def read(cls, path: Path) -> "CaseIndex":
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            SeglineError: no such file, or not an index of cases.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValidationError as error:
-            problem = f"{path}: not an index of cases, {first_fault(error)}; run preprocess again"
-            raise SeglineError(problem) from error
-
-    def write(self, path: Path) -> None:
-        """Write as JSON, atomically."""
-        atomic.write_text(path, self.model_dump_json(indent=2))
 
 
 def case_key(case: CaseEntry, plan: Plan) -> str:

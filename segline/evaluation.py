@@ -6,20 +6,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from segline import atomic
 from segline.backends import Backend
 from segline.dataset import Manifest
-from segline.errors import SeglineError
+from segline.documents import Document
 from segline.metrics import LabelMetrics, label_metrics
 from segline.model import Model
 from segline.plan import Plan
 from segline.prediction import Predictor
 from segline.progress import Progress, silent
 from segline.statistics import Estimate
-from segline.task import first_fault
 from segline.volumes import Volume, write_volume
+
+EVALUATION = "evaluation.json"
+"""Its file, beside the masks."""
 
 METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
 WORST_CASES = 5
@@ -41,10 +42,11 @@ class CaseEvaluation(BaseModel):
         return float(np.mean([metrics.dice or 0.0 for metrics in self.labels.values()]))
 
 
-class Evaluation(BaseModel):
+class Evaluation(Document):
     """What a backend's predictions are worth, with the digests it rests on."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "an evaluation"
+    stage = "evaluate"
 
     backend: str
     backend_version: str
@@ -60,26 +62,6 @@ class Evaluation(BaseModel):
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
     """Cases of the lowest mean Dice, the worst first."""
-
-    @classmethod
-    def read(cls, folder: Path) -> "Evaluation":
-        """Read ``evaluation.json`` of an evaluation's folder.
-
-        Raises:
-            SeglineError: no such file, or not an evaluation.
-        """
-        path = folder / "evaluation.json"
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise SeglineError(f"{path}: cannot be read ({error.strerror}); run evaluate first") from error
-        except ValidationError as error:
-            problem = f"{path}: not an evaluation, {first_fault(error)}; run evaluate again"
-            raise SeglineError(problem) from error
-
-    def write(self, folder: Path) -> None:
-        """Write ``evaluation.json`` into ``folder``, atomically."""
-        atomic.write_text(folder / "evaluation.json", self.model_dump_json(indent=2) + "\n")
 
 
 def evaluate(

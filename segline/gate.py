@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from segline import atomic
 from segline.backends import REFERENCE
+from segline.documents import Document
 from segline.errors import SeglineError
-from segline.evaluation import CaseEvaluation, Evaluation
+from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation
 from segline.metrics import voxel_agreement
 from segline.plan import Gate
-from segline.task import first_fault
 from segline.volumes import read_volume
 
 
@@ -30,10 +29,11 @@ class CaseComparison(BaseModel):
     voxel_agreement: float
 
 
-class Verdict(BaseModel):
+class Verdict(Document):
     """Whether the model may be registered; if not, why."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a verdict"
+    stage = "compare"
 
     passed: bool
     reasons: tuple[str, ...]
@@ -41,24 +41,6 @@ class Verdict(BaseModel):
     requirements: Gate
     backends: tuple[str, ...]
     comparisons: tuple[CaseComparison, ...]
-
-    @classmethod
-    def read(cls, path: Path) -> "Verdict":
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            SeglineError: no such file, or not a verdict.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise SeglineError(f"{path}: cannot be read ({error.strerror}); run compare first") from error
-        except ValidationError as error:
-            raise SeglineError(f"{path}: not a verdict, {first_fault(error)}; run compare again") from error
-
-    def write(self, path: Path) -> None:
-        """Write as JSON, atomically."""
-        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
 
 
 def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
@@ -69,7 +51,7 @@ def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
             backend, or not of the same model and cases.
     """
     folder_of = _by_backend(folders)
-    evaluations = {backend: Evaluation.read(folder) for backend, folder in folder_of.items()}
+    evaluations = {backend: Evaluation.read(folder / EVALUATION) for backend, folder in folder_of.items()}
     reference = evaluations.pop(REFERENCE)
     comparisons = []
     for backend, evaluation in evaluations.items():
@@ -93,7 +75,7 @@ def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
 def _by_backend(folders: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
-        backend = Evaluation.read(folder).backend
+        backend = Evaluation.read(folder / EVALUATION).backend
         if backend in found:
             raise SeglineError(
                 f"compare: {found[backend]} and {folder} are both of {backend}; give one of them"

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from segline import atomic
 from segline.digests import sha256_of_file
+from segline.documents import Document
 from segline.errors import SeglineError
 from segline.networks import save_weights
 from segline.plan import Plan
@@ -23,10 +23,11 @@ ONNX = "model.onnx"
 ONNX_SIDECAR = "model.onnx.json"
 
 
-class OnnxSidecar(BaseModel):
+class OnnxSidecar(Document):
     """What must match before an exported graph may run, and how it was checked."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a segline sidecar"
+    stage = "export_onnx"
 
     plan_digest: str
     weights_sha256: str
@@ -71,7 +72,7 @@ class Model:
         with _replaced(folder) as scratch:
             plan.write(scratch / PLAN)
             save_weights(scratch / WEIGHTS, weights, plan)
-            atomic.write_text(scratch / HISTORY, history.model_dump_json(indent=2) + "\n")
+            history.write(scratch / HISTORY)
         return cls(folder, plan)
 
     def require_plan(self, plan: Plan, name: Path) -> None:
@@ -113,10 +114,7 @@ class Model:
         path = self.folder / ONNX_SIDECAR
         if not self.onnx.is_file() or not path.is_file():
             raise SeglineError(f"{self.folder}: no {ONNX} with {ONNX_SIDECAR}; run export_onnx first")
-        try:
-            sidecar = OnnxSidecar.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise SeglineError(f"{path}: not a segline sidecar; run export_onnx again") from error
+        sidecar = OnnxSidecar.read(path)
         if sidecar.plan_digest != self.plan.digest:
             raise SeglineError(
                 f"{self.onnx}: exported under plan {sidecar.plan_digest[:12]}, but the package's plan is "
@@ -132,7 +130,7 @@ class Model:
 
     def write_sidecar(self, sidecar: OnnxSidecar) -> None:
         """Write the sidecar beside the graph, atomically."""
-        atomic.write_text(self.folder / ONNX_SIDECAR, sidecar.model_dump_json(indent=2) + "\n")
+        sidecar.write(self.folder / ONNX_SIDECAR)
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every file of the package, and the digests of the plan and its data set."""

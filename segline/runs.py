@@ -13,15 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from segline import atomic
 from segline.benchmark import Benchmark
 from segline.dataset import Manifest
+from segline.documents import Document
 from segline.errors import SeglineError, plain_error
-from segline.evaluation import Evaluation
+from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
-from segline.model import Model
+from segline.model import HISTORY, Model
 from segline.plan import Plan
 from segline.task import Task
 from segline.training import History
@@ -34,10 +35,11 @@ class StageSkippedError(Exception):
     """A stage cannot run here; the message is the reason, and the run goes on."""
 
 
-class StageRecord(BaseModel):
+class StageRecord(Document):
     """What became of one stage."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a stage record"
+    stage = "the stage"
 
     name: str
     status: Status
@@ -47,10 +49,11 @@ class StageRecord(BaseModel):
     """Why it was skipped or failed; otherwise what it did, in a few words."""
 
 
-class RunInfo(BaseModel):
+class RunInfo(Document):
     """What was asked for, written before the first stage."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a run's description"
+    stage = "download"
 
     id: str
     task: Task
@@ -104,7 +107,7 @@ class Run:
     @classmethod
     def start(cls, folder: Path, info: RunInfo) -> "Run":
         """Make the folder of a new run."""
-        atomic.write_text(folder / "run.json", info.model_dump_json(indent=2) + "\n")
+        info.write(folder / "run.json")
         return cls(folder)
 
     @contextmanager
@@ -121,7 +124,7 @@ class Run:
             entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
             path = self.folder / "stages" / f"{name}.json"
             try:
-                atomic.write_text(path, entry.model_dump_json(indent=2) + "\n")
+                entry.write(path)
             except OSError as error:
                 raise plain_error(error) from error
 
@@ -161,8 +164,8 @@ class Run:
             SeglineError: this is not a run's folder.
         """
         try:
-            return RunInfo.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            return RunInfo.read(self.folder / "run.json")
+        except SeglineError as error:
             raise SeglineError(f"{self.folder}: not a run's folder, run.json cannot be read") from error
 
     @property
@@ -186,7 +189,7 @@ class Run:
             return None
 
         evaluations = [
-            attempt(partial(Evaluation.read, folder), f"predictions/{folder.name}/evaluation.json")
+            attempt(partial(Evaluation.read, folder / EVALUATION), f"predictions/{folder.name}/{EVALUATION}")
             for folder in self._evaluation_folders
         ]
         return Contents(
@@ -215,8 +218,8 @@ class Run:
     @property
     def history(self) -> History | None:
         """The training, once done."""
-        path = self.folder / "model" / "history.json"
-        return History.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+        path = self.folder / "model" / HISTORY
+        return History.read(path) if path.is_file() else None
 
     @property
     def model(self) -> Model | None:
@@ -226,11 +229,11 @@ class Run:
     @property
     def evaluations(self) -> list[Evaluation]:
         """One a backend evaluated so far, in the order of their names."""
-        return [Evaluation.read(folder) for folder in self._evaluation_folders]
+        return [Evaluation.read(folder / EVALUATION) for folder in self._evaluation_folders]
 
     @property
     def _evaluation_folders(self) -> list[Path]:
-        return sorted(path.parent for path in self.folder.glob("predictions/[!.]*/evaluation.json"))
+        return sorted(path.parent for path in self.folder.glob(f"predictions/[!.]*/{EVALUATION}"))
 
     @property
     def verdict(self) -> Verdict | None:
@@ -247,8 +250,8 @@ class Run:
 
 def _stage_record(path: Path) -> StageRecord:
     try:
-        return StageRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError:
+        return StageRecord.read(path)
+    except SeglineError:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         told = f"{path}: damaged; run the stage again"
         return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)

@@ -21,6 +21,7 @@ from segline.cases import preprocess as preprocess_cases
 from segline.dataset import Manifest, verify
 from segline.digests import sha256_of_json
 from segline.errors import SeglineError
+from segline.evaluation import EVALUATION
 from segline.evaluation import evaluate as evaluate_model
 from segline.export import export_onnx as export_model
 from segline.fingerprint import take_fingerprint
@@ -148,7 +149,7 @@ def evaluate(
         _require_same_dataset(model.plan, manifest)
         opened, folder = open_backend(backend, model, _device(device)), Path(evaluation_out)
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
-        evaluation.write(folder)
+        evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
         dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
         notes.text = f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"

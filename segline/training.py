@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from segline import atomic
 from segline.augmentation import Augmenter
 from segline.cases import Case
+from segline.documents import Document
 from segline.errors import SeglineError
 from segline.machine import available_bytes, usable_device
 from segline.networks import build_network, channels_last, infer, training_bytes
@@ -50,10 +51,11 @@ class TrainingPoint(BaseModel):
         return sum(self.val_dice.values()) / len(self.val_dice) if self.val_dice else None
 
 
-class History(BaseModel):
+class History(Document):
     """What a training did."""
 
-    model_config = ConfigDict(frozen=True)
+    kind = "a training history"
+    stage = "train"
 
     device: str
     seed: int

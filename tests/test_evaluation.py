@@ -11,7 +11,7 @@ from torch import Tensor
 from segline.backends import open_backend
 from segline.dataset import Manifest, verify
 from segline.errors import SeglineError
-from segline.evaluation import METRICS, WORST_CASES, Evaluation, evaluate
+from segline.evaluation import EVALUATION, METRICS, WORST_CASES, Evaluation, evaluate
 from segline.geometry import Grid, Reorientation
 from segline.metrics import dice
 from segline.model import Model
@@ -215,20 +215,20 @@ def test_an_evaluation_is_read_as_it_was_written(
 ) -> None:
     boxes = {1: (4, 7)}
     evaluation = evaluated({"a": ({}, boxes), "b": (boxes, boxes)})
-    evaluation.write(tmp_path / "masks")
-    assert Evaluation.read(tmp_path / "masks") == evaluation
+    evaluation.write(tmp_path / "masks" / EVALUATION)
+    assert Evaluation.read(tmp_path / "masks" / EVALUATION) == evaluation
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"backend": "pytorch"}'])
 def test_a_damaged_evaluation_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(SeglineError, match=r"evaluation\.json: not an evaluation, .*; run evaluate again"):
-        Evaluation.read(tmp_path)
+        Evaluation.read(tmp_path / EVALUATION)
 
 
 def test_a_missing_evaluation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SeglineError, match=r"evaluation\.json: cannot be read .*; run evaluate first"):
-        Evaluation.read(tmp_path)
+        Evaluation.read(tmp_path / EVALUATION)
 
 
 def test_a_case_that_is_not_in_the_data_set_is_refused(

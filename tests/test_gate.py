@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 from segline.errors import SeglineError
-from segline.evaluation import CaseEvaluation, Evaluation, summarise
+from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.gate import Verdict, judge
 from segline.metrics import LabelMetrics, label_metrics
 from segline.plan import Gate
@@ -51,7 +51,7 @@ def evaluation_of(tmp_path: Path) -> Callable[..., Path]:
             write_volume(place / f"{name}.nii.gz", Volume(mask[None], np.eye(4)))
             figures = label_metrics(TRUTH[name] == 1, mask == 1, (1, 1, 1), 1)
             cases.append(CaseEvaluation(case=name, labels={"label1": figures}, mask=f"{name}.nii.gz"))
-        summarise(Named(backend), small_plan(**plan), cases).write(place)
+        summarise(Named(backend), small_plan(**plan), cases).write(place / EVALUATION)
         return place
 
     return write
@@ -59,11 +59,11 @@ def evaluation_of(tmp_path: Path) -> Callable[..., Path]:
 
 def edited(folder: Path, **figures: float | None) -> Path:
     """Change figures of the first case of an evaluation, and nothing else."""
-    evaluation = Evaluation.read(folder)
+    evaluation = Evaluation.read(folder / EVALUATION)
     first = evaluation.cases[0]
     metrics = LabelMetrics(**{**first.labels["label1"].model_dump(), **figures})
     changed = first.model_copy(update={"labels": {"label1": metrics}})
-    evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder)
+    evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder / EVALUATION)
     return folder
 
 
@@ -161,9 +161,9 @@ def test_a_figure_that_no_backend_has_does_not_differ(
 
 def test_an_undefined_mean_dice_is_below_any_floor(evaluation_of: Callable[..., Path]) -> None:
     folder = evaluation_of("pytorch")
-    evaluation = Evaluation.read(folder)
+    evaluation = Evaluation.read(folder / EVALUATION)
     none = evaluation.overall["dice"].model_copy(update={"mean": None})
-    evaluation.model_copy(update={"overall": {**evaluation.overall, "dice": none}}).write(folder)
+    evaluation.model_copy(update={"overall": {**evaluation.overall, "dice": none}}).write(folder / EVALUATION)
     assert judge([folder], LENIENT).reasons == ("pytorch: mean test Dice undefined is below the floor 0",)
 
 
@@ -186,10 +186,10 @@ def test_evaluations_of_another_model_or_data_set_are_refused(
 ) -> None:
     folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime", **plan)]
     if what == "dataset_digest":
-        evaluation = Evaluation.read(folders[1])
-        evaluation.model_copy(update={"plan_digest": Evaluation.read(folders[0]).plan_digest}).write(
-            folders[1]
-        )
+        evaluation = Evaluation.read(folders[1] / EVALUATION)
+        evaluation.model_copy(
+            update={"plan_digest": Evaluation.read(folders[0] / EVALUATION).plan_digest}
+        ).write(folders[1] / EVALUATION)
     line = refusal(folders)
     assert f"onnxruntime was evaluated under another {what} than pytorch" in line
 

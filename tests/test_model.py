@@ -128,7 +128,9 @@ def test_a_package_that_was_not_exported_says_so(part: str, model: Model) -> Non
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00junk", b'{"plan_digest": 3}', b"[]"])
 def test_a_damaged_sidecar_is_refused(content: bytes, model: Model) -> None:
     (model.folder / "model.onnx.json").write_bytes(content)
-    assert "not a segline sidecar; run export_onnx again" in refusal(model.sidecar)
+    line = refusal(model.sidecar)
+    assert "model.onnx.json: not a segline sidecar, " in line
+    assert "; run export_onnx again" in line
 
 
 def test_a_graph_changed_after_export_is_refused(model: Model) -> None:

@@ -16,7 +16,7 @@ from segline.benchmark import STAGES, BackendTimes, Benchmark
 from segline.dataset import Manifest, verify
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError
-from segline.evaluation import CaseEvaluation, Evaluation, summarise
+from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.fingerprint import take_fingerprint
 from segline.gate import judge
 from segline.geometry import Reorientation
@@ -159,7 +159,7 @@ def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
         names = model.plan.split.test
         cases = [score(manifest, model.plan, name, n, folder) for n, name in enumerate(names)]
         evaluation = summarise(open_backend("pytorch", model), model.plan, cases)
-        evaluation.model_copy(update={"backend": backend}).write(folder)
+        evaluation.model_copy(update={"backend": backend}).write(folder / EVALUATION)
         folders.append(folder)
     return folders
 
@@ -335,11 +335,11 @@ def test_the_digests_lead_from_the_data_to_the_graph(complete: Run, html: str) -
 
 def test_an_undefined_figure_is_a_dash_that_says_why(copied: Run) -> None:
     folder = copied.folder / "predictions" / "pytorch"
-    evaluation = Evaluation.read(folder)
+    evaluation = Evaluation.read(folder / EVALUATION)
     case = evaluation.cases[0]
     metrics = case.labels["anterior"].model_copy(update={"hd95_mm": None})
     changed = case.model_copy(update={"labels": {**case.labels, "anterior": metrics}})
-    evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder)
+    evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder / EVALUATION)
     shown = quality.cases(Findings.of(copied))
     assert shown and 'title="undefined: the true or the predicted mask is empty">–<' in shown
 

@@ -10,7 +10,7 @@ import pytest
 
 from segline import atomic
 from segline.errors import SeglineError
-from segline.evaluation import CaseEvaluation, Evaluation
+from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation
 from segline.gate import Verdict
 from segline.metrics import LabelMetrics
 from segline.plan import Gate
@@ -64,7 +64,7 @@ def evaluated(run: Run, backend: str) -> Evaluation:
         by_label={"spleen": estimates},
         worst=("case_b", "case_a"),
     )
-    evaluation.write(run.folder / "predictions" / backend)
+    evaluation.write(run.folder / "predictions" / backend / EVALUATION)
     return evaluation
 
 

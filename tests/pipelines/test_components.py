@@ -12,7 +12,7 @@ import components
 from segline import stages
 from segline.cases import CaseIndex
 from segline.dataset import Manifest
-from segline.evaluation import Evaluation
+from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
 from segline.model import Model
 from segline.plan import Plan
@@ -113,7 +113,7 @@ def test_evaluate_scores_the_test_cases(backend: str, alone: Alone) -> None:
         "manifest": alone.artifact("download", "manifest"),
     }
     outputs = alone("evaluate", {"backend": backend, "device": "cpu"}, inputs)
-    assert len(Evaluation.read(outputs / "evaluation").cases) == 1
+    assert len(Evaluation.read(outputs / "evaluation" / EVALUATION).cases) == 1
 
 
 def test_benchmark_times_every_stage(alone: Alone) -> None:

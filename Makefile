@@ -27,7 +27,7 @@ run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DA
 	  $(if $(FOLD),--set split.fold=$(FOLD))
 
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rs
 
 lint: $(READY)
 	$(BIN)/ruff check .

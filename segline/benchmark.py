@@ -60,7 +60,7 @@ def benchmark(
     backends: Sequence[str],
     manifest: Manifest,
     cases: Sequence[str],
-    device: str = "cpu",
+    device: str = "auto",
     repeats: int = 3,
     progress: Progress = silent,
 ) -> Benchmark:
@@ -84,8 +84,8 @@ def benchmark(
 
 
 def _describe_machine(device: str) -> str:
-    gpu = f" ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else ""
-    return f"{processor_name()}, {platform.system()}, {device}{gpu}"
+    gpu = torch.cuda.get_device_name() if device != "cpu" and torch.cuda.is_available() else "no GPU used"
+    return f"{processor_name()}, {platform.system()}, {gpu}"
 
 
 def _time_backend(

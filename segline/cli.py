@@ -63,7 +63,6 @@ def _check(_: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
-    from segline.machine import default_device
     from segline.model import Model
     from segline.plan import Plan
     from segline.prediction import Predictor
@@ -73,9 +72,8 @@ def _predict(options: argparse.Namespace) -> None:
     model = Model.open(nested if nested.is_dir() else options.model)
     if options.plan:
         model.require_plan(Plan.read(options.plan), options.plan)
-    device = default_device() if options.device == "auto" else options.device
     volume = read_channels(options.image)
-    mask = Predictor(model.plan, open_backend(options.backend, model, device))(volume)
+    mask = Predictor(model.plan, open_backend(options.backend, model, options.device))(volume)
     write_volume(options.output, mask)
     shape = "x".join(map(str, mask.grid.shape))
     sys.stdout.write(f"{options.output}: {shape}, {(mask.array > 0).sum()} voxels labelled\n")

@@ -107,7 +107,8 @@ def train(
         checkpoint = Path(store) / "checkpoints" / f"{key}.pt"
         train_cases, val_cases = index.open(made.split.train), index.open(made.split.val)
         with exclusive(Path(store) / "locks" / f"{key}.lock", wait=False):
-            trainer = Trainer(made, train_cases, val_cases, checkpoint, key, _device(device))
+            used = machine.default_device() if device == "auto" else device
+            trainer = Trainer(made, train_cases, val_cases, checkpoint, key, used)
             history = trainer.run(ConsoleProgress("[train]"))
             Model.write(Path(model_out), made, trainer.best_weights, history)
             record.publish(model_out, "model")
@@ -147,7 +148,7 @@ def evaluate(
     with _stage(run, f"evaluate_{backend}") as (record, notes):
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
-        opened, folder = open_backend(backend, model, _device(device)), Path(evaluation_out)
+        opened, folder = open_backend(backend, model, device), Path(evaluation_out)
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
@@ -175,7 +176,7 @@ def benchmark(
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
         cases, progress = model.plan.split.test[:3], ConsoleProgress("[benchmark]")
-        result = run_benchmark(model, list(BACKENDS), manifest, cases, _device(device), progress=progress)
+        result = run_benchmark(model, list(BACKENDS), manifest, cases, device, progress=progress)
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, "benchmark.json")
         notes.text = ", ".join(
@@ -236,10 +237,6 @@ def _require_same_dataset(plan: Plan, manifest: Manifest) -> None:
             f"the model's plan is of data set {plan.dataset_digest[:12]}, not {manifest.digest[:12]}: "
             "its test cases may have been trained on; evaluate on the data set it was planned for"
         )
-
-
-def _device(name: str) -> str:
-    return machine.default_device() if name == "auto" else name
 
 
 def _workers() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from segline.cases import CaseIndex, case_key, preprocess
 from segline.dataset import Manifest, verify
@@ -18,6 +19,8 @@ from segline.plan import Plan
 from segline.planning import make_plan
 from segline.task import Task, merged
 from segline.training import History, Trainer
+
+from .tiny_task import TINY, run_task
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,3 +126,20 @@ def tiny_training(
 def tiny_model(tiny_training: TinyTraining) -> Model:
     """The exported package of ``tiny_training``, read-only."""
     return tiny_training.model
+
+
+@pytest.fixture(scope="session")
+def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The YAML of the tiny task."""
+    path = tmp_path_factory.mktemp("task") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
+    """A folder in which the tiny task has been run once: ``runs`` and ``store``."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = run_task(folder, tiny_task)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

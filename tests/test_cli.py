@@ -10,8 +10,6 @@ import pytest
 
 from segline.volumes import Volume, read_volume, write_volume
 
-from .pipelines.conftest import finished, tiny_task  # noqa: F401  # the same fixtures
-
 
 def segline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
@@ -20,7 +18,7 @@ def segline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def package(finished: Path) -> Path:  # noqa: F811
+def package(finished: Path) -> Path:
     """The model package of a finished run."""
     return (finished / "runs/latest/model").resolve()
 
@@ -117,7 +115,7 @@ def test_check_gives_a_reason_for_each_no() -> None:
         assert len(detail.split()) > 1, line
 
 
-def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:  # noqa: F811
+def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:
     places = ["--run", tmp_path / "run", "--store", tmp_path / "store"]
     assert segline("download", *places, "--task", tiny_task).returncode == 0
     for stage in ("plan", "preprocess", "train", "export_onnx", "build_tensorrt"):

@@ -10,8 +10,6 @@ import pytest
 
 from segline.volumes import Volume, write_volume
 
-from .pipelines.conftest import finished, tiny_task  # noqa: F401  # the same fixtures
-
 SOURCE = Path(__file__).resolve().parent.parent / "clients" / "cpp"
 
 
@@ -31,7 +29,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graph(finished: Path) -> Path:  # noqa: F811
+def graph(finished: Path) -> Path:
     """An exported graph."""
     return finished / "runs/latest/model/model.onnx"
 

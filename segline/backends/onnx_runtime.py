@@ -23,7 +23,7 @@ class OnnxRuntimeBackend:
                 f"onnxruntime: cannot be imported ({error}); pip install 'segline[onnx]'"
             ) from error
         model.sidecar()
-        wanted = as_device(device)
+        wanted = as_device(_best_device() if device == "auto" else device)
         on_gpu = wanted.type == "cuda"
         provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
@@ -47,6 +47,13 @@ class OnnxRuntimeBackend:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
         (scores,) = self._session.run([OUTPUT], {INPUT: windows.contiguous().cpu().numpy()})
         return torch.from_numpy(scores).to(windows.device)
+
+
+def _best_device() -> str:
+    import onnxruntime
+
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "cuda" if has_cuda and nvidia_driver_missing() is None else "cpu"
 
 
 def open_backend(model: Model, device: str) -> OnnxRuntimeBackend:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ class Alone:
             }
             component(run=str(self.run), **parameters, **imported)
 
-        alone()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+            alone()
         return next((self.folder / "root").glob(f"*/{name.replace('_', '-')}"))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from segline.volumes import Volume, read_volume, write_volume
 
-from .conftest import ROOT, run_command, run_task
+from ..tiny_task import ROOT, run_command, run_task
 
 STAGES = [
     "download",
@@ -108,10 +108,10 @@ def test_bad_data_fails_the_run_in_one_line_and_the_report_is_still_written(
     done = run_task(tmp_path, tiny_task, "--data", str(data))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "segline: download: labelsTr/case_1.nii.gz" in done.stderr
+    assert "segline: download: imagesTr/case_1.nii.gz: label grid 8x8x7 differs" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert summary_of(tmp_path)["status"] == "failed"
-    assert "labelsTr/case_1.nii.gz" in (tmp_path / "runs/latest/report.html").read_text()
+    assert "label grid 8x8x7 differs" in (tmp_path / "runs/latest/report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,8 @@ def test_an_unknown_plan_key_is_named(tmp_path: Path, tiny_task: Path) -> None:
 
 
 def test_a_patch_larger_than_memory_is_refused_before_training(finished: Path, tiny_task: Path) -> None:
-    done = run_task(finished, tiny_task, "--set", "training.patch_size=[4096, 4096, 2048]")
+    deeper = ("--set", "network.channels=[4, 8, 16, 32, 64]")
+    done = run_task(finished, tiny_task, "--set", "training.patch_size=[4096, 4096, 2048]", *deeper)
     assert done.returncode == 1
     assert "segline: train: plan: patch 4096x4096x2048, batch 2 needs about" in done.stderr
 

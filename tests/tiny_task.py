@@ -1,14 +1,11 @@
-"""A tiny task that runs through the whole DAG in about half a minute."""
+"""A tiny task that runs through the whole DAG in about half a minute, and how to run it."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 TINY = {
     "name": "tiny",
@@ -20,14 +17,6 @@ TINY = {
         "gate": {"nsd_tolerance_mm": 3.0},
     },
 }
-
-
-@pytest.fixture(scope="session")
-def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The YAML of the tiny task."""
-    path = tmp_path_factory.mktemp("task") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
-    return path
 
 
 def run_command(folder: Path, task: Path | str, *more: str) -> list[str]:
@@ -46,12 +35,3 @@ def run_task(folder: Path, task: Path | str, *more: str) -> subprocess.Completed
         text=True,
         timeout=600,
     )
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
-    """A folder in which the tiny task has been run once: ``runs`` and ``store``."""
-    folder = tmp_path_factory.mktemp("finished")
-    done = run_task(folder, tiny_task)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder

@@ -3,8 +3,7 @@
 from kfp import dsl
 
 import components as stage
-
-BACKENDS = ["pytorch", "onnxruntime"]
+from segline.backends import BACKENDS
 
 
 @dsl.pipeline(name="segline", description="Labelled volumes to a validated, exported segmentation model.")
@@ -25,7 +24,7 @@ def segline_pipeline(task: str, source: str, run: str, store: str, device: str =
         trained = stage.train(run=run, store=store, plan=contract, cases=cases, device=device)
         model = stage.export_onnx(run=run, trained=trained.outputs["model"], cases=cases).outputs["model"]
         stage.build_tensorrt(run=run, model=model)
-        with dsl.ParallelFor(BACKENDS, name="each-backend") as backend:
+        with dsl.ParallelFor(list(BACKENDS), name="each-backend") as backend:
             scores = stage.evaluate(run=run, backend=backend, model=model, manifest=data, device=device)
         verdict = stage.compare(
             run=run, plan=contract, evaluations=dsl.Collected(scores.outputs["evaluation"])

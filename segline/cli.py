@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, help="model package, or the folder of a run")
     predict.add_argument("image", type=Path, nargs="+", help="NIfTI file; one a channel, or one with all")
     predict.add_argument("-o", "--output", type=Path, required=True, help="mask to write, .nii or .nii.gz")
-    predict.add_argument("--backend", default="pytorch", help="pytorch (default) or onnxruntime")
+    predict.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     predict.add_argument("--plan", type=Path, help="insist on this plan.json")
     predict.set_defaults(run_command=_predict)
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--task", type=Path, required=True, help="a task's YAML")
             stage.add_argument("--data", help="where the data come from, instead of the task's source")
         if name == "evaluate":
-            stage.add_argument("--backend", default="pytorch", help="pytorch (default) or onnxruntime")
+            stage.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
     return parser
 
 
@@ -150,6 +150,8 @@ def _report(options: argparse.Namespace) -> None:
 
     sys.stdout.write(f"{stages.report(options.run)}\n")
 
+
+_BACKEND_HELP = "pytorch (default), onnxruntime or openvino"
 
 _STAGES = {
     "download": ("fetch and verify a task's data set", _download),

@@ -66,7 +66,7 @@ class Ability:
 
 def abilities() -> list[Ability]:
     """Examine this machine. Never crashes where a driver or package is missing."""
-    return [_host(), _package("torch"), _cuda(), *_onnx_providers(), _tensorrt()]
+    return [_host(), _package("torch"), _cuda(), *_onnx_providers(), _package("openvino"), _tensorrt()]
 
 
 def nvidia_driver_missing() -> str | None:

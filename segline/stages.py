@@ -148,7 +148,7 @@ def evaluate(
     with _stage(run, f"evaluate_{backend}") as (record, notes):
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
-        opened, folder = open_backend(backend, model, device), Path(evaluation_out)
+        opened, folder = open_backend(backend, model, _inference_device(device)), Path(evaluation_out)
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
@@ -176,7 +176,8 @@ def benchmark(
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
         cases, progress = model.plan.split.test[:3], ConsoleProgress("[benchmark]")
-        result = run_benchmark(model, list(BACKENDS), manifest, cases, device, progress=progress)
+        used = _inference_device(device)
+        result = run_benchmark(model, list(BACKENDS), manifest, cases, used, progress=progress)
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, "benchmark.json")
         notes.text = ", ".join(
@@ -237,6 +238,11 @@ def _require_same_dataset(plan: Plan, manifest: Manifest) -> None:
             f"the model's plan is of data set {plan.dataset_digest[:12]}, not {manifest.digest[:12]}: "
             "its test cases may have been trained on; evaluate on the data set it was planned for"
         )
+
+
+def _inference_device(device: str) -> str:
+    """Where backends run in a run on ``device``: a GPU to train on is one that not every backend can use."""
+    return "cpu" if device == "cpu" else "auto"
 
 
 def _workers() -> int:

@@ -23,7 +23,9 @@ def refusal(name: str, model: Model, device: str = "cpu") -> str:
 
 
 def test_an_unknown_backend_is_refused_with_those_there_are(tiny_model: Model) -> None:
-    assert refusal("caffe", tiny_model) == "backend 'caffe': unknown; there are pytorch, onnxruntime"
+    assert (
+        refusal("caffe", tiny_model) == "backend 'caffe': unknown; there are pytorch, onnxruntime, openvino"
+    )
 
 
 def test_the_reference_is_a_backend() -> None:

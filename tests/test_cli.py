@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segline.backends import BACKENDS
 from segline.volumes import Volume, read_volume, write_volume
 
 
@@ -32,7 +33,7 @@ def refused(*arguments: str | Path) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_predict_answers_on_exactly_the_grid_of_a_real_ct(
     backend: str, package: Path, shared_data: Path, tmp_path: Path
 ) -> None:
@@ -87,7 +88,7 @@ def test_predict_refuses_what_is_not_a_model(tmp_path: Path) -> None:
 def test_predict_refuses_an_unknown_backend(package: Path, shared_data: Path, tmp_path: Path) -> None:
     image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
     line = refused("predict", package, image, "-o", tmp_path / "m.nii.gz", "--backend", "caffe")
-    assert "backend 'caffe': unknown; there are pytorch, onnxruntime" in line
+    assert "backend 'caffe': unknown; there are pytorch, onnxruntime, openvino" in line
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_mask(package: Path, shared_data: Path, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:
     assert segline("download", *places, "--task", tiny_task).returncode == 0
     for stage in ("plan", "preprocess", "train", "export_onnx", "build_tensorrt"):
         assert segline(stage, *places).returncode == 0, stage
-    for backend in ("pytorch", "onnxruntime"):
+    for backend in BACKENDS:
         assert segline("evaluate", *places, "--backend", backend).returncode == 0
     for stage in ("compare", "benchmark", "report"):
         assert segline(stage, *places).returncode == 0, stage

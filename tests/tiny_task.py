@@ -25,13 +25,11 @@ def run_command(folder: Path, task: Path | str, *more: str) -> list[str]:
     return [sys.executable, "-m", "pipelines.run", "--task", str(task), *places, *more]
 
 
-def run_task(folder: Path, task: Path | str, *more: str) -> subprocess.CompletedProcess[str]:
+def run_task(
+    folder: Path, task: Path | str, *more: str, timeout_s: float = 600
+) -> subprocess.CompletedProcess[str]:
     """Run a task to its end, as ``make run`` does."""
+    command = run_command(folder, task, *more)
     return subprocess.run(
-        run_command(folder, task, *more),
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=600,
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=timeout_s
     )

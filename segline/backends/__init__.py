@@ -18,6 +18,7 @@ REFERENCE = "pytorch"
 BACKENDS: Mapping[str, str] = {
     "pytorch": "segline.backends.pytorch",
     "onnxruntime": "segline.backends.onnx_runtime",
+    "openvino": "segline.backends.open_vino",
 }
 
 

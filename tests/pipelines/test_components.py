@@ -11,6 +11,7 @@ from kfp import dsl, local
 
 import components
 from segline import stages
+from segline.backends import BACKENDS
 from segline.cases import CaseIndex
 from segline.dataset import Manifest
 from segline.evaluation import EVALUATION, Evaluation
@@ -109,7 +110,7 @@ def test_build_tensorrt_is_skipped_without_a_gpu_and_says_so(alone: Alone) -> No
     assert record.status == "succeeded" or "no NVIDIA GPU" in record.reason
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_evaluate_scores_the_test_cases(backend: str, alone: Alone) -> None:
     inputs = {
         "model": alone.artifact("export-onnx", "model"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segline.backends import BACKENDS
 from segline.volumes import Volume, read_volume, write_volume
 
 from ..tiny_task import ROOT, run_command, run_task
@@ -24,6 +25,7 @@ STAGES = [
     "build_tensorrt",
     "evaluate_pytorch",
     "evaluate_onnxruntime",
+    "evaluate_openvino",
     "compare",
     "benchmark",
 ]
@@ -56,13 +58,13 @@ def test_the_summary_holds_what_a_machine_asks_for(finished: Path) -> None:
     assert summary["status"] == "succeeded"
     assert summary["dataset"]["cases"] == 6
     assert [len(summary["split"][part]) for part in ("train", "val", "test")] == [4, 1, 1]
-    assert set(summary["metrics"]) == {"pytorch", "onnxruntime"}
+    assert set(summary["metrics"]) == set(BACKENDS)
     for figures in summary["metrics"].values():
         assert {"dice", "nsd", "hd95_mm", "by_label"} <= figures.keys()
         assert {"mean", "ci95"} <= figures["dice"].keys()
     assert summary["gate"] == {"passed": True, "reasons": []}
     assert {"plan", "dataset", "weights.pt", "model.onnx"} <= summary["model"].keys()
-    assert [times["backend"] for times in summary["benchmark"]["backends"]] == ["pytorch", "onnxruntime"]
+    assert [times["backend"] for times in summary["benchmark"]["backends"]] == list(BACKENDS)
 
 
 def test_what_people_and_machines_read_is_in_the_runs_folder(finished: Path) -> None:
@@ -73,11 +75,12 @@ def test_what_people_and_machines_read_is_in_the_runs_folder(finished: Path) -> 
     assert len(list((latest / "predictions/pytorch").glob("*.nii.gz"))) == 1
 
 
-def test_both_backends_give_the_same_masks(finished: Path) -> None:
+def test_every_backend_gives_the_same_masks(finished: Path) -> None:
     folder = finished / "runs/latest/predictions"
     for mask in (folder / "pytorch").glob("*.nii.gz"):
-        ours, theirs = read_volume(mask), read_volume(folder / "onnxruntime" / mask.name)
-        assert np.mean(ours.array == theirs.array) >= 0.9999
+        reference = read_volume(mask).array
+        for backend in BACKENDS:
+            assert np.mean(read_volume(folder / backend / mask.name).array == reference) >= 0.9999, backend
 
 
 def test_a_second_run_reuses_every_case_and_gives_the_same_model_byte_for_byte(

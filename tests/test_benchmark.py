@@ -28,7 +28,7 @@ def result(tiny_model: Model, phantoms: Manifest, told: list[tuple[float, str]])
 
 def test_every_backend_is_timed_on_every_case_as_often_as_asked(result: Benchmark) -> None:
     assert [times.backend for times in result.backends] == list(BACKENDS)
-    assert [times.runs for times in result.backends] == [4, 4]
+    assert [times.runs for times in result.backends] == [4] * len(BACKENDS)
     assert result.cases == ("phantom_004", "phantom_005")
     assert all(times.version for times in result.backends)
 
@@ -55,15 +55,15 @@ def test_the_total_is_about_the_sum_of_its_stages(result: Benchmark) -> None:
 
 
 def test_the_machine_is_described(result: Benchmark) -> None:
-    assert result.machine == f"{processor_name()}, Linux, cpu"
+    assert result.machine == f"{processor_name()}, Linux, no GPU used"
     assert result.threads == torch.get_num_threads()
     assert result.peak_memory_bytes > 2**26
 
 
 def test_progress_is_told_backend_by_backend(result: Benchmark, told: list[tuple[float, str]]) -> None:
-    assert [done for done, _ in told] == [0, 0.5, 1]
+    assert [done for done, _ in told] == [n / len(BACKENDS) for n in range(len(BACKENDS) + 1)]
     assert "pytorch: 2 cases, 2 times" in told[0][1]
-    assert len(result.backends) == 2
+    assert len(result.backends) == len(BACKENDS)
 
 
 def test_a_benchmark_is_read_as_it_was_written(result: Benchmark, tmp_path: Path) -> None:

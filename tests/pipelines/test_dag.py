@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -29,6 +30,12 @@ STAGES = [
     "compare",
     "benchmark",
 ]
+
+
+@pytest.fixture()
+def again(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run's folders, to run in once more."""
+    return shutil.copytree(finished, tmp_path / "again", symlinks=True)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -84,24 +91,24 @@ def test_every_backend_gives_the_same_masks(finished: Path) -> None:
 
 
 def test_a_second_run_reuses_every_case_and_gives_the_same_model_byte_for_byte(
-    finished: Path, tiny_task: Path
+    again: Path, tiny_task: Path
 ) -> None:
-    before = summary_of(finished)["model"]
-    assert run_task(finished, tiny_task).returncode == 0
-    record = stage_of(finished, "preprocess")
+    before = summary_of(again)["model"]
+    assert run_task(again, tiny_task).returncode == 0
+    record = stage_of(again, "preprocess")
     assert record["reason"] == "0 cases computed, 6 reused from the cache"
     assert record["seconds"] < 2
-    after = summary_of(finished)["model"]
+    after = summary_of(again)["model"]
     for name in ("plan", "dataset", "weights.pt", "model.onnx"):
         assert after[name] == before[name], name
 
 
-def test_a_model_below_the_floor_is_blocked_with_the_reason(finished: Path, tiny_task: Path) -> None:
-    done = run_task(finished, tiny_task, "--set", "gate.dice_floor=1.0")
+def test_a_model_below_the_floor_is_blocked_with_the_reason(again: Path, tiny_task: Path) -> None:
+    done = run_task(again, tiny_task, "--set", "gate.dice_floor=1.0")
     assert done.returncode == 3
-    assert summary_of(finished)["status"] == "blocked"
+    assert summary_of(again)["status"] == "blocked"
     assert "is below the floor 1" in done.stderr
-    assert "below the floor" in (finished / "runs/latest/report.html").read_text()
+    assert "below the floor" in (again / "runs/latest/report.html").read_text()
 
 
 def test_bad_data_fails_the_run_in_one_line_and_the_report_is_still_written(
@@ -140,9 +147,9 @@ def test_an_unknown_plan_key_is_named(tmp_path: Path, tiny_task: Path) -> None:
     assert "segline: plan: task tiny: plan.training.learningrate" in done.stderr
 
 
-def test_a_patch_larger_than_memory_is_refused_before_training(finished: Path, tiny_task: Path) -> None:
+def test_a_patch_larger_than_memory_is_refused_before_training(again: Path, tiny_task: Path) -> None:
     deeper = ("--set", "network.channels=[4, 8, 16, 32, 64]")
-    done = run_task(finished, tiny_task, "--set", "training.patch_size=[4096, 4096, 2048]", *deeper)
+    done = run_task(again, tiny_task, "--set", "training.patch_size=[4096, 4096, 2048]", *deeper)
     assert done.returncode == 1
     assert "segline: train: plan: patch 4096x4096x2048, batch 2 needs about" in done.stderr
 

@@ -30,12 +30,12 @@ def as_device(name: str) -> torch.device:
 
 
 def usable_device(name: str) -> torch.device:
-    """A device on which PyTorch can compute here.
+    """A device on which PyTorch can compute here; ``auto`` is the best one.
 
     Raises:
         SeglineError: no such device, with the reason.
     """
-    device = as_device(name)
+    device = as_device(default_device() if name == "auto" else name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SeglineError(f"device {name}: {_why_no_cuda()}; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

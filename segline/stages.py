@@ -107,8 +107,7 @@ def train(
         checkpoint = Path(store) / "checkpoints" / f"{key}.pt"
         train_cases, val_cases = index.open(made.split.train), index.open(made.split.val)
         with exclusive(Path(store) / "locks" / f"{key}.lock", wait=False):
-            used = machine.default_device() if device == "auto" else device
-            trainer = Trainer(made, train_cases, val_cases, checkpoint, key, used)
+            trainer = Trainer(made, train_cases, val_cases, checkpoint, key, device)
             history = trainer.run(ConsoleProgress("[train]"))
             Model.write(Path(model_out), made, trainer.best_weights, history)
             record.publish(model_out, "model")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from segline.machine import default_device, usable_device
+from segline.machine import usable_device
 from segline.model import Model
 from segline.networks import channels_last, fold_batch_norm, infer, load_network
 
@@ -14,7 +14,7 @@ class PyTorchBackend:
     name = "pytorch"
 
     def __init__(self, model: Model, device: str) -> None:
-        self._device = usable_device(default_device() if device == "auto" else device)
+        self._device = usable_device(device)
         self.version = f"torch {torch.__version__} on {self._device}"
         self._network = channels_last(
             fold_batch_norm(load_network(model.weights, model.plan)).to(self._device)

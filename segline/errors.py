@@ -14,6 +14,13 @@ class SeglineError(Exception):
         return " ".join(str(self.args[0]).split()) if self.args else "unknown error"
 
 
+class UnavailableError(SeglineError):
+    """What was asked for cannot be had on this machine or of this model, with the reason.
+
+    A stage of a pipeline is skipped with it; who asked for that very thing reads it as an error.
+    """
+
+
 def plain_error(error: BaseException) -> BaseException:
     """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
     if _disk_is_full(error):

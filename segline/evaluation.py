@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from segline.backends import Backend
+from segline.backends import Backend, Precision
 from segline.dataset import Manifest
 from segline.documents import Document
 from segline.metrics import LabelMetrics, label_metrics
@@ -50,6 +50,7 @@ class Evaluation(Document):
 
     backend: str
     backend_version: str
+    precision: Precision
     plan_digest: str
     dataset_digest: str
     nsd_tolerance_mm: float
@@ -105,6 +106,7 @@ def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> 
     return Evaluation(
         backend=backend.name,
         backend_version=backend.version,
+        precision=backend.precision,
         plan_digest=plan.digest,
         dataset_digest=plan.dataset_digest,
         nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,

@@ -60,7 +60,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "training": training.model_dump(),
         "network": network.model_dump(),
         "inference": inference.model_dump(),
-        "gate": over.apply("gate", Gate, {"nsd_tolerance_mm": NSD_TOLERANCE_MM}).model_dump(),
+        "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
         "split": over.split([case.name for case in manifest.cases]),
     }
     return Plan.parse({**values, **over.rest()}, over.name)

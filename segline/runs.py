@@ -19,7 +19,7 @@ from segline import atomic
 from segline.benchmark import Benchmark
 from segline.dataset import Manifest
 from segline.documents import Document
-from segline.errors import SeglineError, plain_error
+from segline.errors import SeglineError, UnavailableError, plain_error
 from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
 from segline.model import HISTORY, Model
@@ -29,10 +29,6 @@ from segline.training import History
 
 Status = Literal["running", "succeeded", "skipped", "failed"]
 Part = TypeVar("Part")
-
-
-class StageSkippedError(Exception):
-    """A stage cannot run here; the message is the reason, and the run goes on."""
 
 
 class StageRecord(Document):
@@ -131,7 +127,7 @@ class Run:
         record("running", "")
         try:
             yield notes
-        except StageSkippedError as skipped:
+        except UnavailableError as skipped:
             record("skipped", str(skipped))
         except BaseException as error:
             told = plain_error(error)

@@ -1,4 +1,4 @@
-"""Wall-clock time of named stages, added up."""
+"""Wall-clock time of named stages, and counts of what was done in them, added up."""
 
 import time
 from collections import defaultdict
@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds spent under each name; a name may be entered many times."""
+    """Seconds spent under each name, which may be entered many times, and how many of each thing."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, int] = defaultdict(int)
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
@@ -20,3 +21,7 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] += time.perf_counter() - start
+
+    def count(self, name: str, number: int = 1) -> None:
+        """Add ``number`` to what was counted under ``name``."""
+        self.counts[name] += number

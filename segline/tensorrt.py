@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from segline.errors import UnavailableError
 from segline.machine import nvidia_driver_missing
 from segline.model import Model
-from segline.runs import StageSkippedError
 
 
 def build_tensorrt(model: Model, folder: Path) -> None:
@@ -12,10 +12,10 @@ def build_tensorrt(model: Model, folder: Path) -> None:
 
     Raises:
         SeglineError: the package has no graph to build from.
-        StageSkippedError: this machine has no NVIDIA GPU, or it has one, but this version builds no engines.
+        UnavailableError: this machine has no NVIDIA GPU, or it has one, but this version builds no engines.
     """
     model.sidecar()
     missing = nvidia_driver_missing()
     if missing:
-        raise StageSkippedError(missing)
-    raise StageSkippedError(f"this version of segline builds no engines yet; {folder} stays empty")
+        raise UnavailableError(missing)
+    raise UnavailableError(f"this version of segline builds no engines yet; {folder} stays empty")

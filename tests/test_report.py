@@ -15,7 +15,7 @@ from segline.backends import open_backend
 from segline.benchmark import STAGES, BackendTimes, Benchmark
 from segline.dataset import Manifest, verify
 from segline.digests import sha256_of_file
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.fingerprint import take_fingerprint
 from segline.gate import judge
@@ -30,7 +30,7 @@ from segline.report.findings import Findings
 from segline.report.markup import Html, drawn
 from segline.report.overlays import CaseVolumes, View
 from segline.report.spin import spin
-from segline.runs import Run, RunInfo, StageSkippedError
+from segline.runs import Run, RunInfo
 from segline.task import Task
 from segline.training import History, TrainingPoint
 from segline.volumes import Volume, write_volume
@@ -197,7 +197,7 @@ def finish(run: Run, manifest: Manifest, asked: Task) -> Run:
     with run.stage("train"):
         model = write_model(run.folder / "model", plan)
     with run.stage("build_tensorrt"):
-        raise StageSkippedError("no NVIDIA GPU: none & nowhere")
+        raise UnavailableError("no NVIDIA GPU: none & nowhere")
     with run.stage("compare"):
         judge(evaluate(run, manifest, model), plan.gate).write(run.folder / "gate.json")
     with run.stage("benchmark"):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from segline import atomic
-from segline.errors import SeglineError
-from segline.runs import Run, RunInfo, StageRecord, StageSkippedError
+from segline.errors import SeglineError, UnavailableError
+from segline.runs import Run, RunInfo, StageRecord
 from segline.task import Task
 
 
@@ -68,7 +68,7 @@ def test_a_stage_is_on_record_while_it_runs(run: Run) -> None:
 
 def test_a_skipped_stage_is_recorded_and_the_run_goes_on(run: Run) -> None:
     with run.stage("build_tensorrt"):
-        raise StageSkippedError("no NVIDIA GPU")
+        raise UnavailableError("no NVIDIA GPU")
     assert (only(run).status, only(run).reason) == ("skipped", "no NVIDIA GPU")
 
 

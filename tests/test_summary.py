@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from segline import atomic
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation
 from segline.gate import Verdict
 from segline.metrics import LabelMetrics
 from segline.plan import Gate
-from segline.runs import Run, RunInfo, StageSkippedError
+from segline.runs import Run, RunInfo
 from segline.statistics import Estimate
 from segline.summary import Summary, summarise_run
 from segline.task import Task
@@ -101,7 +101,7 @@ def test_a_killed_stage_failed(run: Run) -> None:
 
 def test_a_skipped_stage_does_not_fail_a_run(run: Run) -> None:
     with run.stage("build_tensorrt"):
-        raise StageSkippedError("no NVIDIA GPU")
+        raise UnavailableError("no NVIDIA GPU")
     summary = summarise_run(judged(run))
     assert summary.status == "succeeded"
     first = summary.stages[0]

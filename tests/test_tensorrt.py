@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.machine import nvidia_driver_missing
 from segline.model import Model
-from segline.runs import StageSkippedError
 from segline.tensorrt import build_tensorrt
 
 MISSING = nvidia_driver_missing()
@@ -13,7 +12,7 @@ MISSING = nvidia_driver_missing()
 
 @pytest.mark.skipif(MISSING is None, reason="this machine has an NVIDIA GPU")
 def test_without_a_gpu_the_build_is_skipped_with_the_reason(tiny_model: Model, tmp_path: Path) -> None:
-    with pytest.raises(StageSkippedError) as caught:
+    with pytest.raises(UnavailableError) as caught:
         build_tensorrt(tiny_model, tmp_path)
     assert str(caught.value) == MISSING
     assert not list(tmp_path.iterdir())
@@ -21,7 +20,7 @@ def test_without_a_gpu_the_build_is_skipped_with_the_reason(tiny_model: Model, t
 
 @pytest.mark.skipif(MISSING is not None, reason="this machine has no NVIDIA GPU")
 def test_with_a_gpu_the_build_is_skipped_too_for_another_reason(tiny_model: Model, tmp_path: Path) -> None:
-    with pytest.raises(StageSkippedError, match="builds no engines yet"):
+    with pytest.raises(UnavailableError, match="builds no engines yet"):
         build_tensorrt(tiny_model, tmp_path)
 
 

@@ -5,7 +5,7 @@ A backend is a module with ``open_backend(model, device) -> Backend`` and one li
 
 import importlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -22,10 +22,15 @@ BACKENDS: Mapping[str, str] = {
 }
 
 
+Precision = Literal["float32", "float16", "int8"]
+
+
 class Backend(Protocol):
     """A loaded network."""
 
     name: str
+    precision: Precision
+    """Of the arithmetic inside; windows and scores are float32."""
     version: str
     """Of the runtime, and what it runs on."""
 
@@ -38,7 +43,8 @@ def open_backend(name: str, model: Model, device: str = "auto") -> Backend:
     """Load a model for one backend; ``auto`` is the best device that this backend can use here.
 
     Raises:
-        SeglineError: no such backend, it cannot run on ``device`` here, or the package lacks what it needs.
+        UnavailableError: it cannot run here, or the package has nothing for it.
+        SeglineError: no such backend, it cannot run on ``device``, or its part of the package is damaged.
     """
     if name not in BACKENDS:
         raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from segline.backends import Precision
 from segline.errors import SeglineError
 from segline.machine import as_device, nvidia_driver_missing
 from segline.model import Model
@@ -14,6 +15,7 @@ class OnnxRuntimeBackend:
     """A session on exactly the provider asked for: a missing GPU is an error, never a silent CPU run."""
 
     name = "onnxruntime"
+    precision: Precision = "float32"
 
     def __init__(self, model: Model, device: str) -> None:
         try:

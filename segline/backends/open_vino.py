@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from segline.backends import onnx_runtime
+from segline.backends import Precision, onnx_runtime
 from segline.errors import SeglineError
 from segline.machine import as_device
 from segline.model import Model
@@ -13,6 +13,7 @@ class OpenVinoBackend:
     """The graph compiled for this CPU, in float32."""
 
     name = "openvino"
+    precision: Precision = "float32"
 
     def __init__(self, model: Model, device: str) -> None:
         if device != "auto" and as_device(device).type != "cpu":

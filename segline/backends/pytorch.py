@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from segline.backends import Precision
 from segline.machine import usable_device
 from segline.model import Model
 from segline.networks import channels_last, fold_batch_norm, infer, load_network
@@ -12,6 +13,7 @@ class PyTorchBackend:
     """The folded network on the CPU or a CUDA device, float32."""
 
     name = "pytorch"
+    precision: Precision = "float32"
 
     def __init__(self, model: Model, device: str) -> None:
         self._device = usable_device(device)

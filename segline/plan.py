@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -141,10 +142,23 @@ class Training(_Part):
 class Inference(_Part):
     """How windows become one answer."""
 
-    window: Voxels
+    smallest_window: Voxels
+    largest_window: Voxels
+    """A volume is cut into the fewest windows of at most this size, or padded to the smallest.
+
+    One and the same for a network with InstanceNorm, whose answer depends on the window.
+    """
+    overlap: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+    """Least overlap of two windows, voxels."""
     batch_size: int = Field(default=4, ge=1)
-    overlap: float = Field(default=0.25, ge=0, lt=1)
     blending: Literal["gaussian", "constant"] = "gaussian"
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> "Inference":
+        edges = zip(self.overlap, self.smallest_window, self.largest_window, strict=True)
+        if not all(overlap < small <= large for overlap, small, large in edges):
+            raise ValueError("each edge: overlap < smallest_window <= largest_window")
+        return self
 
 
 class Agreement(_Part):
@@ -221,12 +235,16 @@ class Plan(_Part):
             raise ValueError(f"{len(self.channels)} channels need as many intensity rules")
         for part, size in (
             ("training.patch_size", self.training.patch_size),
-            ("inference.window", self.inference.window),
+            ("inference.smallest_window", self.inference.smallest_window),
+            ("inference.largest_window", self.inference.largest_window),
         ):
             if any(n % s for n, s in zip(size, self.network.total_stride, strict=True)):
                 raise ValueError(
                     f"{part} {size} must be a multiple of the network's stride {self.network.total_stride}"
                 )
+        windows = {self.inference.smallest_window, self.inference.largest_window}
+        if self.network.norm == "instance" and len(windows) > 1:
+            raise ValueError("a network with InstanceNorm needs one window size: smallest as largest")
         return self
 
     @property

@@ -17,10 +17,13 @@ from segline.geometry import Shape, as_shape
 from segline.plan import Gate, Inference, Network, Plan, Preprocessing, Share, Split, Training
 from segline.resampling import resampled_shape
 from segline.task import Task, first_fault, merged
+from segline.tiling import tile_axis
 
 PATCH_VOXELS = 96**3
 BATCH_VOXELS = 2 * PATCH_VOXELS
 LARGEST_BATCH = 4
+VOXELS_AT_ONCE = 2**24
+"""Of a window: half a gigabyte in the flagship's network, and most abdominal CT in one pass."""
 SMALLEST_FEATURE_MAP = 5
 MOST_HALVINGS = 4
 FIRST_CHANNELS = 16
@@ -50,7 +53,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
     patch = over.apply("training", Training, propose_training(propose_patch(shapes))).patch_size
     training = over.apply("training", Training, propose_training(patch))
     network = over.apply("network", Network, propose_network(training.patch_size))
-    inference = over.apply("inference", Inference, {"window": training.patch_size})
+    inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
     values = {
         "task": task.name,
         "dataset_digest": manifest.digest,
@@ -113,6 +116,45 @@ def propose_network(patch: Shape) -> dict[str, Any]:
     levels = max(1, *halvings)
     strides = [as_shape(2 if level >= levels - n else 1 for n in halvings) for level in range(levels)]
     return {"channels": [FIRST_CHANNELS * 2**level for level in range(levels + 1)], "strides": strides}
+
+
+def propose_inference(shapes: Sequence[Shape], patch: Shape, network: Network) -> dict[str, Any]:
+    """Windows of at least the patch; with BatchNorm the cheapest for ``shapes``, up to ``VOXELS_AT_ONCE``.
+
+    InstanceNorm's answer depends on the window: there it is the patch.
+    """
+    longest = patch if network.norm == "instance" else cheapest_window(shapes, patch, network.total_stride)
+    batch = VOXELS_AT_ONCE // int(np.prod(longest))
+    return {
+        "smallest_window": patch,
+        "largest_window": longest,
+        "overlap": tuple(edge // 4 for edge in patch),
+        "batch_size": min(max(batch, 1), LARGEST_BATCH),
+    }
+
+
+def cheapest_window(shapes: Sequence[Shape], patch: Shape, stride: Shape) -> Shape:
+    """The largest window under which the fewest voxels of ``shapes`` go through the network.
+
+    >>> cheapest_window([(270, 270, 90), (200, 210, 80)], (96, 96, 96), (16, 16, 16))
+    (272, 272, 96)
+    """
+    lengths, costs = [], []
+    for axis, (shortest, multiple) in enumerate(zip(patch, stride, strict=True)):
+        sizes = [shape[axis] for shape in shapes]
+        lengths.append(np.arange(shortest, max(shortest, *sizes) + multiple, multiple))
+        costs.append([[_computed(size, shortest, int(n), multiple) for size in sizes] for n in lengths[-1]])
+    total = np.einsum("ic,jc,kc->ijk", *(np.array(cost, dtype=float) for cost in costs))
+    voxels = np.einsum("i,j,k->ijk", *(length.astype(float) for length in lengths))
+    allowed = np.where(voxels <= max(VOXELS_AT_ONCE, np.prod(patch)), total, np.inf)
+    best = np.unravel_index(np.argmin(allowed), allowed.shape)
+    return as_shape(length[index] for length, index in zip(lengths, best, strict=True))
+
+
+def _computed(size: int, shortest: int, longest: int, multiple: int) -> int:
+    """Voxels along an axis that go through the network."""
+    length, starts = tile_axis(size, shortest, longest, shortest // 4, multiple)
+    return length * len(starts)
 
 
 def propose_training(patch: Shape) -> dict[str, Any]:

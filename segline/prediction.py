@@ -1,7 +1,5 @@
 """Prediction: windows over a volume, blended into one answer on the file's own grid."""
 
-import itertools
-import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -9,11 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segline.errors import SeglineError
 from segline.geometry import Shape, as_shape
 from segline.intensity import OUTSIDE
-from segline.plan import Inference, Plan
+from segline.plan import Plan
 from segline.preprocessing import Preprocessor, restore
 from segline.stopwatch import Stopwatch
+from segline.tiling import Tiling
 from segline.volumes import Volume
 
 Network = Callable[[Tensor], Tensor]
@@ -38,60 +38,80 @@ class Predictor:
         """Predict one label map: uint8 label values on exactly the grid, affine and axes of ``volume``.
 
         Raises:
-            SeglineError: the volume does not have the plan's channels.
+            SeglineError: the volume does not have the plan's channels, or the scores are not finite.
         """
         preprocessor = Preprocessor(self.plan.preprocessing)
         with self.watch.lap("preprocess"):
             placement = preprocessor.place(volume)
             image = preprocessor.image(volume, placement)
-        scores = predict_scores(self.network, image, self.plan.inference, self.watch)
+        leads = predict_leads(self.network, image, self.plan, self.watch)
         with self.watch.lap("invert"):
-            _softmax_in_place(scores)
-            return restore(scores, placement, self.plan.label_values)
+            return restore(leads, placement, self.plan.label_values)
 
 
-def predict_scores(
-    network: Network, image: Tensor, inference: Inference, watch: Stopwatch | None = None
-) -> Tensor:
-    """Class scores ``(K, X, Y, Z)`` of an image ``(C, X, Y, Z)``, blended over overlapping windows."""
+def predict_leads(network: Network, image: Tensor, plan: Plan, watch: Stopwatch | None = None) -> Tensor:
+    """By how much each foreground class leads the background, blended over windows.
+
+    Subtracting the background's score first changes no softmax and spares a class: of two, half the work.
+
+    Args:
+        network: class scores of windows.
+        image: ``(C, X, Y, Z)`` float32 on the plan's grid.
+        plan: whose inference part says how the windows lie.
+        watch: told the time in the network and in the stitching, and the number of windows.
+
+    Returns:
+        ``(K - 1, X, Y, Z)`` float32 on the image's device: score less the background's, before softmax.
+
+    Raises:
+        SeglineError: a score is not finite.
+    """
     watch = watch or Stopwatch()
-    padded, inner = _pad_to(image, inference.window)
-    starts = window_starts(as_shape(padded.shape[1:]), inference.window, inference.overlap)
-    weight = _window_weight(inference.window, inference.blending).to(image.device)
-    blended, total = None, torch.zeros(padded.shape[1:], device=image.device)
-    for first in range(0, len(starts), inference.batch_size):
-        batch = starts[first : first + inference.batch_size]
-        boxes = [tuple(slice(a, a + n) for a, n in zip(s, inference.window, strict=True)) for s in batch]
+    tiling = Tiling.of(as_shape(image.shape[1:]), plan.inference, plan.network.total_stride)
+    padded, inner = _pad_to(image, tiling.shape)
+    stitched = _Stitched(tiling, plan.inference.blending)
+    batch_size = plan.inference.batch_size
+    for first in range(0, len(tiling.boxes), batch_size):
+        boxes = tiling.boxes[first : first + batch_size]
         with watch.lap("network"):
             scores = network(torch.stack([padded[:, *box] for box in boxes]))
+        watch.count("windows", len(boxes))
         with watch.lap("stitch"):
-            if len(starts) == 1:
-                return scores[0][:, *inner]
-            if blended is None:
-                blended = torch.zeros(scores.shape[1], *padded.shape[1:], device=image.device)
-            for box, score in zip(boxes, scores, strict=True):
-                blended[:, *box].addcmul_(score, weight)
-                total[box] += weight
-    assert blended is not None
+            stitched.add(boxes, scores[:, 1:].sub_(scores[:, :1]))
+            del scores
     with watch.lap("stitch"):
-        return blended.div_(total)[:, *inner]
+        return _finite(stitched.result()[:, *inner])
 
 
-def window_starts(shape: Shape, window: Shape, overlap: float) -> list[Shape]:
-    """First voxels of the fewest evenly spread windows that overlap by at least ``overlap`` of their edge.
+class _Stitched:
+    """Windows' answers, weighted and added where they lie."""
 
-    >>> window_starts((8, 8, 20), (8, 8, 8), 0.25)
-    [(0, 0, 0), (0, 0, 6), (0, 0, 12)]
-    """
-    along = []
-    for size, length in zip(shape, window, strict=True):
-        step = max(1, math.floor(length * (1 - overlap) + 1e-9))
-        gaps = math.ceil((size - length) / step)
-        along.append([round(k * (size - length) / gaps) for k in range(gaps + 1)] if gaps else [0])
-    return [as_shape(start) for start in itertools.product(*along)]
+    def __init__(self, tiling: Tiling, blending: str) -> None:
+        self._tiling = tiling
+        self._blending = blending
+        self._sum: Tensor | None = None
+
+    def add(self, boxes: list[tuple[slice, slice, slice]], answers: Tensor) -> None:
+        """Add a batch ``(B, M, x, y, z)``, which may be overwritten."""
+        if len(self._tiling.starts) == 1:
+            self._sum = answers[0]
+            return
+        if self._sum is None:
+            shape = (answers.shape[1], *self._tiling.shape)
+            self._sum = torch.zeros(shape, device=answers.device)
+        weight = _window_weight(self._tiling.window, self._blending).to(answers.device)
+        for box, answer in zip(boxes, answers, strict=True):
+            self._sum[:, *box].addcmul_(answer, weight)
+
+    def result(self) -> Tensor:
+        """``(M, X, Y, Z)``, divided by the weights."""
+        assert self._sum is not None
+        if len(self._tiling.starts) == 1:
+            return self._sum
+        return self._sum.div_(_total_weight(self._tiling, self._blending).to(self._sum.device))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _window_weight(window: Shape, blending: str) -> Tensor:
     """Weight ``window`` float32 of each voxel of a window, never zero."""
     if blending == "constant":
@@ -103,16 +123,27 @@ def _window_weight(window: Shape, blending: str) -> Tensor:
     return weight[0].clamp_min(1e-3)
 
 
-def _softmax_in_place(scores: Tensor) -> None:
-    """Class scores ``(K, X, Y, Z)`` to probabilities; a second volume of them could be gigabytes."""
-    with torch.inference_mode():
-        for slab in scores.split(16, dim=1):
-            slab.copy_(slab.softmax(dim=0))
+@lru_cache(maxsize=1)
+def _total_weight(tiling: Tiling, blending: str) -> Tensor:
+    """Sum of the windows' weights at each voxel; kept, since one task's volumes are often of one shape."""
+    total = torch.zeros(tiling.shape)
+    for box in tiling.boxes:
+        total[box] += _window_weight(tiling.window, blending)
+    return total
 
 
-def _pad_to(image: Tensor, window: Shape) -> tuple[Tensor, tuple[slice, slice, slice]]:
-    """Pad evenly to at least ``window``; also give the box of the image in it."""
-    missing = [max(0, n - size) for n, size in zip(window, image.shape[1:], strict=True)]
+def _finite(leads: Tensor) -> Tensor:
+    # a comparison with NaN is false: it would pass for background
+    if not bool(leads.sum().isfinite()):
+        raise SeglineError(
+            "prediction: scores are not finite; the network overflowed (float16?) or its weights are damaged"
+        )
+    return leads
+
+
+def _pad_to(image: Tensor, shape: Shape) -> tuple[Tensor, tuple[slice, slice, slice]]:
+    """Pad evenly to ``shape``; also give the box of the image in it."""
+    missing = [n - size for n, size in zip(shape, image.shape[1:], strict=True)]
     before = [gap // 2 for gap in missing]
     pads = [p for gap, first in zip(missing[::-1], before[::-1], strict=True) for p in (first, gap - first)]
     x, y, z = (slice(a, a + size) for a, size in zip(before, image.shape[1:], strict=True))

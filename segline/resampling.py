@@ -13,6 +13,8 @@ from torch import Tensor
 
 from segline.geometry import Shape, as_shape
 
+Steps = tuple[float, float, float]
+
 _ROUNDING = 1e-9
 """Voxels; a position this far below a voxel or a half is that, but for the rounding of its product."""
 
@@ -28,32 +30,45 @@ def resampled_shape(shape: Shape, spacing_mm: tuple[float, ...], target_mm: tupl
 
 
 def resample_linear(
-    array: Tensor, shape: Shape, steps: tuple[float, ...], start: Shape = (0, 0, 0)
+    array: Tensor, shape: Shape, steps: Steps, start: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> Tensor:
     """Interpolate the last three axes of ``array`` linearly.
 
     Args:
-        array: ``(..., X, Y, Z)``, floating point.
+        array: ``(..., X, Y, Z)``; integers come back as float32. Fastest along its own memory, so the axes
+            are taken in the order in which they lie there.
         shape: output voxels along x, y, z.
-        steps: source voxels between two output voxels, along x, y, z.
-        start: the first output voxel that is wanted, where only a box is.
+        steps: source voxels between two output voxels, along x, y, z; negative to go backwards.
+        start: source position of the first output voxel.
 
     Returns:
-        ``(..., *shape)``: voxel ``k`` lies at source index ``(start + k) * step``, clamped to the last one.
+        ``(..., *shape)``: voxel ``k`` lies at source index ``start + k * step``, clamped to the array.
     """
-    for axis in _cheapest_order(array.shape[-3:], shape):
-        dim = array.ndim - 3 + axis
-        low, fraction = _sample_positions(array.shape[dim], shape[axis], steps[axis], start[axis])
-        if not bool(fraction.any()):
-            array = array.index_select(dim, low)
-            continue
-        high = torch.clamp(low + 1, max=array.shape[dim] - 1)
-        weight = fraction.to(array.dtype).view([-1 if d == dim else 1 for d in range(array.ndim)])
-        array = torch.lerp(array.index_select(dim, low), array.index_select(dim, high), weight)
-    return array
+    lead = array.ndim - 3
+    in_memory = sorted(range(3), key=lambda axis: -array.stride(lead + axis))
+    result = array.permute(*range(lead), *(lead + axis for axis in in_memory))
+    for dim in sorted(range(3), key=lambda d: shape[in_memory[d]] / array.shape[lead + in_memory[d]]):
+        axis = in_memory[dim]
+        result = _along(result, lead + dim, shape[axis], steps[axis], start[axis])
+    return result.permute(*range(lead), *(lead + in_memory.index(axis) for axis in range(3)))
 
 
-def resample_nearest(array: Tensor, shape: Shape, steps: tuple[float, ...]) -> Tensor:
+def _along(array: Tensor, dim: int, count: int, step: float, start: float) -> Tensor:
+    """One axis of it; the others stay."""
+    size = array.shape[dim]
+    positions = (start + torch.arange(count, dtype=torch.float64) * step).clamp_(0, size - 1)
+    low = torch.floor(positions + _ROUNDING).long()
+    fraction = (positions - low).clamp_(min=0)
+    dtype = array.dtype if array.is_floating_point() else torch.float32
+    lower = array.index_select(dim, low.to(array.device)).to(dtype)
+    if not bool(fraction.any()):
+        return lower
+    upper = array.index_select(dim, (low + 1).clamp_(max=size - 1).to(array.device)).to(dtype)
+    weight = fraction.to(array.device, dtype).view([-1 if d == dim else 1 for d in range(array.ndim)])
+    return torch.lerp(lower, upper, weight)
+
+
+def resample_nearest(array: Tensor, shape: Shape, steps: Steps) -> Tensor:
     """Take the nearest voxel along each of the last three axes; arguments as :func:`resample_linear`.
 
     Halves are rounded up, so that the answer does not depend on even or odd indices.
@@ -66,15 +81,3 @@ def _nearest(size: int, count: int, step: float) -> Tensor:
     """Nearest source voxels ``(count,)`` int64 of the output voxels."""
     positions = torch.arange(count, dtype=torch.float64) * step
     return torch.floor(positions + 0.5 + _ROUNDING).long().clamp_(max=size - 1)
-
-
-def _sample_positions(size: int, count: int, step: float, start: int) -> tuple[Tensor, Tensor]:
-    """Lower neighbours ``(count,)`` int64 and fractions ``(count,)`` float64 of the output voxels."""
-    positions = (torch.arange(start, start + count, dtype=torch.float64) * step).clamp_(max=size - 1)
-    low = torch.floor(positions + _ROUNDING)
-    return low.long(), (positions - low).clamp_(min=0)
-
-
-def _cheapest_order(source: torch.Size, target: Shape) -> list[int]:
-    """Shrinking axes first, growing ones last: the arrays between stay as small as they can."""
-    return sorted(range(3), key=lambda axis: target[axis] / source[axis])

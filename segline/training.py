@@ -21,7 +21,7 @@ from segline.errors import SeglineError
 from segline.machine import available_bytes, usable_device
 from segline.networks import build_network, channels_last, infer, training_bytes
 from segline.plan import Plan
-from segline.prediction import predict_scores
+from segline.prediction import predict_leads
 from segline.progress import Progress, silent
 from segline.sampling import PatchSampler
 from segline.schedule import Schedule
@@ -308,7 +308,8 @@ def validation_dice(
     totals = dict.fromkeys(plan.foreground.values(), 0.0)
     for case in cases:
         image = torch.from_numpy(case.image.astype("float32")).to(device)
-        found = predict_scores(network, image, plan.inference).max(dim=0).indices
+        lead, leader = predict_leads(network, image, plan).max(dim=0)
+        found = torch.where(lead > 0, leader + 1, 0)
         truth = torch.from_numpy(np.array(case.label)).to(device)
         for index, name in plan.foreground.items():
             mask, wanted = found == index, truth == index

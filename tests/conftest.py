@@ -53,7 +53,7 @@ def small_plan(channels: int = 1, labels: int = 2, **parts: Any) -> Plan:
         },
         "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
         "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 10},
-        "inference": {"window": [16, 16, 16]},
+        "inference": {"smallest_window": [16, 16, 16], "largest_window": [16, 16, 16], "overlap": [4, 4, 4]},
         "gate": {"nsd_tolerance_mm": 1},
         "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
     }

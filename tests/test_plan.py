@@ -24,7 +24,11 @@ def content(**changes: Any) -> dict[str, Any]:
         },
         "network": {"channels": [16, 32, 64], "strides": [[2, 2, 2], [2, 2, 1]]},
         "training": {"patch_size": [64, 64, 32], "batch_size": 2, "epochs": 10},
-        "inference": {"window": [64, 64, 32]},
+        "inference": {
+            "smallest_window": [64, 64, 32],
+            "largest_window": [64, 64, 32],
+            "overlap": [16, 16, 8],
+        },
         "gate": {"nsd_tolerance_mm": 2.0},
         "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
     }
@@ -57,7 +61,7 @@ CHANGES: list[dict[str, Any]] = [
     {"network__norm": "instance"},
     {"training__epochs": 11},
     {"training__augmentation": {"flip": 0.1}},
-    {"inference__overlap": 0.5},
+    {"inference__overlap": [8, 8, 8]},
     {"gate__dice_floor": 0.9},
     {"split__train": ["a", "d"]},
 ]
@@ -86,8 +90,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"network__channels": [16, 32]}, "2 levels need 1 strides"),
     ({"network__strides": [[2, 2, 2], [0, 2, 2]]}, "network.strides"),
     ({"training__patch_size": [64, 64, 33]}, r"training.patch_size \(64, 64, 33\) must be a multiple"),
-    ({"inference__window": [62, 64, 32]}, r"inference.window \(62, 64, 32\) must be a multiple"),
-    ({"inference__overlap": 1.0}, "inference.overlap"),
+    ({"inference__largest_window": [66, 64, 32]}, r"inference.largest_window \(66, 64, 32\) must be a multi"),
+    ({"inference__overlap": [0, 0, -1]}, "inference.overlap"),
+    ({"inference__overlap": [0, 0, 32]}, "overlap < smallest_window <= largest_window"),
+    ({"inference__largest_window": [64, 32, 32]}, "overlap < smallest_window <= largest_window"),
+    (
+        {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
+        "InstanceNorm needs one window",
+    ),
     ({"split__test": []}, "split.test"),
     ({"split__test": ["a"]}, "case a is in the split more than once"),
     ({"split__train": ["a", "a"]}, "case a is in the split more than once"),

@@ -16,6 +16,8 @@ from segline.planning import (
     LARGEST_BATCH,
     PATCH_VOXELS,
     SMALLEST_FEATURE_MAP,
+    VOXELS_AT_ONCE,
+    cheapest_window,
     make_plan,
     propose_network,
     propose_patch,
@@ -161,9 +163,22 @@ class TestNetwork:
 
 
 class TestProposal:
-    def test_the_window_of_inference_is_the_patch_of_training(self):
-        plan = planned()
-        assert plan.inference.window == plan.training.patch_size == (96, 96, 96)
+    def test_windows_grow_from_the_patch_to_hold_whole_volumes(self):
+        plan = planned({"preprocessing": {"spacing_mm": [1.5, 1.5, 2]}})  # 160x150x150 voxels
+        assert plan.inference.smallest_window == plan.training.patch_size == (96, 96, 96)
+        assert plan.inference.largest_window == (160, 160, 160)
+
+    def test_windows_of_a_network_with_instance_norm_are_the_patch(self):
+        plan = planned({"network": {"norm": "instance"}})
+        assert plan.inference.smallest_window == plan.inference.largest_window == (96, 96, 96)
+
+    def test_a_volume_too_large_for_one_window_is_cut_where_that_costs_least(self):
+        x, y, z = cheapest_window([(512, 512, 100)] * 3, (96, 96, 96), (16, 16, 16))
+        assert x * y * z <= VOXELS_AT_ONCE
+        assert (x, y, z) in {(272, 512, 112), (512, 272, 112)}
+
+    def test_windows_are_multiples_of_the_stride_even_where_a_volume_is_not(self):
+        assert cheapest_window([(97, 65, 30)], (64, 64, 16), (16, 16, 4)) == (112, 80, 32)
 
     def test_it_names_its_task_and_data_set(self):
         plan = planned()
@@ -191,8 +206,8 @@ OVERRIDES: list[tuple[str, Any]] = [
     ("training.augmentation.rotation_degrees", 5.0),
     ("network.norm", "instance"),
     ("network.channels", (8, 16, 32, 64, 128)),
-    ("inference.window", (128, 128, 64)),
-    ("inference.overlap", 0.5),
+    ("inference.largest_window", (128, 128, 128)),
+    ("inference.overlap", (8, 8, 8)),
     ("gate.nsd_tolerance_mm", 1.0),
     ("gate.dice_floor", 0.85),
 ]
@@ -217,7 +232,7 @@ class TestOverride:
         plan = planned({"training": {"patch_size": [64, 64, 32]}})
         assert plan.network.total_stride == (8, 8, 4)
         assert plan.training.batch_size == LARGEST_BATCH
-        assert plan.inference.window == (64, 64, 32)
+        assert plan.inference.smallest_window == (64, 64, 32)
 
     @pytest.mark.parametrize(
         ("over", "told"),
@@ -246,7 +261,10 @@ class TestOverride:
             ({"split": {"folds": "five"}}, "plan.split.folds"),
             ({"split": [1]}, "plan.split: a mapping is needed"),
             ({"training": {"patch_size": [100, 100, 100]}}, "training.patch_size .* must be a multiple"),
-            ({"inference": {"window": [90, 90, 90]}}, "inference.window .* must be a multiple"),
+            (
+                {"inference": {"largest_window": [100, 100, 100]}},
+                "inference.largest_window .* must be a multiple",
+            ),
             ({"network": {"channels": [8, 16]}}, "plan.network: .* 2 levels need 1 strides"),
         ],
         ids=str,

@@ -1,4 +1,3 @@
-import itertools
 import os
 import subprocess
 import sys
@@ -13,12 +12,12 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from segline.errors import SeglineError
-from segline.geometry import Grid, Reorientation
+from segline.geometry import Grid, Reorientation, Shape
 from segline.model import Model
 from segline.networks import load_network
 from segline.phantom import ORIENTATIONS, phantom_on_grid
-from segline.plan import Inference
-from segline.prediction import Predictor, predict_scores, window_starts
+from segline.plan import Plan
+from segline.prediction import Predictor, predict_leads
 from segline.stopwatch import Stopwatch
 from segline.volumes import Volume, read_volume
 
@@ -29,13 +28,17 @@ import os
 import numpy as np
 import torch
 from segline.machine import peak_memory_bytes
-from segline.prediction import Predictor, predict_scores
+from segline.prediction import Predictor
 from segline.volumes import Volume
 from tests.conftest import small_plan
 
 torch.set_num_threads(1)
 CLASSES, SIZE = 48, 128
-plan = small_plan(labels=CLASSES, inference={"window": [32, 32, 32], "batch_size": 1})
+WINDOW = [32, 32, 32]
+plan = small_plan(
+    labels=CLASSES,
+    inference={"smallest_window": WINDOW, "largest_window": WINDOW, "overlap": [8, 8, 8], "batch_size": 1},
+)
 
 def network(windows):
     return windows.expand(-1, CLASSES, -1, -1, -1).contiguous()
@@ -66,8 +69,20 @@ def image(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def settings(window: tuple[int, int, int], overlap: float = 0.5, blending: str = "gaussian") -> Inference:
-    return Inference(window=window, overlap=overlap, blending=blending, batch_size=3)
+def settings(window: Shape, overlap: float = 0.5, blending: str = "gaussian", batch_size: int = 3) -> Plan:
+    """Windows of just this size."""
+    inference = {
+        "smallest_window": window,
+        "largest_window": window,
+        "overlap": [int(edge * overlap) for edge in window],
+        "blending": blending,
+        "batch_size": batch_size,
+    }
+    return small_plan(inference=inference)
+
+
+def over_background(scores: Tensor) -> Tensor:
+    return scores[1:] - scores[:1]
 
 
 def convolution(channels: int = 1, classes: int = 2) -> Callable[[Tensor], Tensor]:
@@ -77,56 +92,16 @@ def convolution(channels: int = 1, classes: int = 2) -> Callable[[Tensor], Tenso
     return torch.no_grad()(network)
 
 
-WINDOWS = list(
-    itertools.product(
-        [(8, 8, 8), (9, 16, 23), (40, 33, 17), (100, 8, 64)], [(8, 8, 8), (8, 4, 16)], [0, 0.25, 0.5, 0.9]
-    )
-)
-
-
-@pytest.mark.parametrize(("shape", "window", "overlap"), WINDOWS)
-def test_windows_cover_every_voxel(
-    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
-) -> None:
-    shape = tuple(max(n, w) for n, w in zip(shape, window, strict=True))
-    seen = np.zeros(shape, int)
-    for start in window_starts(shape, window, overlap):
-        box = tuple(slice(a, a + n) for a, n in zip(start, window, strict=True))
-        assert seen[box].shape == window
-        seen[box] += 1
-    assert seen.min() >= 1
-
-
-@pytest.mark.parametrize(("shape", "window", "overlap"), WINDOWS)
-def test_neighbouring_windows_overlap_by_at_least_what_was_asked(
-    shape: tuple[int, int, int], window: tuple[int, int, int], overlap: float
-) -> None:
-    shape = tuple(max(n, w) for n, w in zip(shape, window, strict=True))
-    starts = window_starts(shape, window, overlap)
-    assert len(set(starts)) == len(starts)
-    for axis, length in enumerate(window):
-        along = sorted({start[axis] for start in starts})
-        steps = np.diff(along)
-        assert (length - steps >= min(overlap * length, length - 1) - 1e-9).all()
-
-
-def test_windows_are_as_few_as_the_overlap_allows() -> None:
-    assert window_starts((8, 8, 8), (8, 8, 8), 0.5) == [(0, 0, 0)]
-    assert len(window_starts((9, 8, 8), (8, 8, 8), 0.5)) == 2
-    assert len(window_starts((24, 8, 8), (8, 8, 8), 0)) == 3
-    assert len(window_starts((25, 8, 8), (8, 8, 8), 0)) == 4
-
-
 @pytest.mark.parametrize("blending", ["gaussian", "constant"])
 @pytest.mark.parametrize("shape", [(21, 30, 17), (8, 8, 8), (5, 40, 8)])
 def test_a_constant_network_gives_a_constant(blending: str, shape: tuple[int, int, int]) -> None:
     def network(windows: Tensor) -> Tensor:
-        return torch.tensor([2.0, -3.0]).reshape(1, 2, 1, 1, 1).expand(len(windows), 2, *windows.shape[2:])
+        scores = torch.tensor([2.0, -3.0]).reshape(1, 2, 1, 1, 1)
+        return scores.expand(len(windows), 2, *windows.shape[2:]).contiguous()
 
-    scores = predict_scores(network, image(1, *shape), settings((8, 8, 8), 0.25, blending))
-    assert scores.shape == (2, *shape)
-    assert torch.allclose(scores[0], torch.tensor(2.0), atol=1e-5)
-    assert torch.allclose(scores[1], torch.tensor(-3.0), atol=1e-5)
+    leads = predict_leads(network, image(1, *shape), settings((8, 8, 8), 0.25, blending))
+    assert leads.shape == (1, *shape)
+    assert torch.allclose(leads, torch.tensor(-5.0), atol=1e-5)
 
 
 @pytest.mark.parametrize("blending", ["gaussian", "constant"])
@@ -134,32 +109,33 @@ def test_a_network_that_sees_single_voxels_gives_its_own_answer(blending: str) -
     torch.manual_seed(0)
     network = torch.inference_mode()(nn.Conv3d(2, 3, 1))
     volume = image(2, 21, 30, 17)
-    scores = predict_scores(network, volume, settings((8, 8, 8), 0.5, blending))
-    assert torch.allclose(scores, network(volume[None])[0], atol=1e-5)
+    leads = predict_leads(network, volume, settings((8, 8, 8), 0.5, blending))
+    assert torch.allclose(leads, over_background(network(volume[None])[0]), atol=1e-5)
 
 
 def test_constant_blending_is_that_of_monai() -> None:
     network, volume = convolution(), image(1, 20, 28, 16)
     wanted = sliding_window_inference(volume[None], (8, 8, 8), 4, network, overlap=0.5, mode="constant")
-    got = predict_scores(network, volume, settings((8, 8, 8), 0.5, "constant"))
-    assert torch.allclose(got, wanted[0], atol=1e-5)
+    got = predict_leads(network, volume, settings((8, 8, 8), 0.5, "constant"))
+    assert torch.allclose(got, over_background(wanted[0]), atol=1e-5)
 
 
 def test_gaussian_blending_is_close_to_that_of_monai() -> None:
     network, volume = convolution(), image(1, 32, 48, 16)
     wanted = sliding_window_inference(
         volume[None], (16, 16, 16), 4, network, overlap=0.5, mode="gaussian", sigma_scale=0.125
-    )[0]
-    got = predict_scores(network, volume, settings((16, 16, 16), 0.5))
-    constant = predict_scores(network, volume, settings((16, 16, 16), 0.5, "constant"))
+    )
+    got = predict_leads(network, volume, settings((16, 16, 16), 0.5))
+    constant = predict_leads(network, volume, settings((16, 16, 16), 0.5, "constant"))
+    wanted = over_background(wanted[0])
     assert (got - wanted).abs().max() < 0.1 * (constant - wanted).abs().max()
 
 
 def test_gaussian_blending_trusts_the_middle_of_a_window() -> None:
     network, volume = convolution(), image(1, 48, 16, 16)
-    whole = network(volume[None])[0]
+    whole = over_background(network(volume[None])[0])
     gaussian, constant = (
-        predict_scores(network, volume, settings((16, 16, 16), 0.5, blending)) - whole
+        predict_leads(network, volume, settings((16, 16, 16), 0.5, blending)) - whole
         for blending in ("gaussian", "constant")
     )
     assert gaussian.abs().mean() < 0.5 * constant.abs().mean()
@@ -168,8 +144,8 @@ def test_gaussian_blending_trusts_the_middle_of_a_window() -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 def test_the_batch_size_does_not_change_the_answer(batch_size: int) -> None:
     network, volume = convolution(), image(1, 20, 11, 9)
-    one = predict_scores(network, volume, Inference(window=(8, 8, 8), batch_size=1))
-    some = predict_scores(network, volume, Inference(window=(8, 8, 8), batch_size=batch_size))
+    one = predict_leads(network, volume, settings((8, 8, 8), batch_size=1))
+    some = predict_leads(network, volume, settings((8, 8, 8), batch_size=batch_size))
     assert torch.allclose(one, some, atol=1e-6)
 
 
@@ -182,8 +158,8 @@ def test_a_volume_smaller_than_the_window_is_answered_on_its_own_grid(shape: tup
         return torch.cat([windows, -windows], dim=1)
 
     volume = 1 + image(1, *shape).abs()
-    scores = predict_scores(network, volume, settings((8, 8, 8), 0))
-    assert torch.allclose(scores[0], volume[0], atol=1e-6)
+    leads = predict_leads(network, volume, settings((8, 8, 8), 0))
+    assert torch.allclose(leads[0], -2 * volume[0], atol=1e-6)
     assert all(windows.shape[2:] == (8, 8, 8) for windows in seen)
 
 
@@ -195,7 +171,7 @@ def test_a_volume_smaller_than_the_window_lies_in_its_middle() -> None:
         return torch.cat([windows, -windows], dim=1)
 
     volume = image(1, 4, 6, 7)
-    predict_scores(network, volume, settings((8, 8, 8)))
+    predict_leads(network, volume, settings((8, 8, 8)))
     (window,) = seen
     assert torch.equal(window[0, :, 2:6, 1:7, 0:7], volume)
     assert int((window == 0).sum()) == 8**3 - volume.numel()
@@ -208,7 +184,7 @@ def test_no_network_call_is_larger_than_a_batch() -> None:
         sizes.append(len(windows))
         return torch.cat([windows, windows], dim=1)
 
-    predict_scores(network, image(1, 16, 16, 8), settings((8, 8, 8), 0))
+    predict_leads(network, image(1, 16, 16, 8), settings((8, 8, 8), 0))
     assert sizes == [3, 1]
 
 
@@ -240,7 +216,11 @@ def test_every_voxel_is_labelled_where_it_lies(orientation: str) -> None:
     axes = Reorientation.between("RAS", orientation)
     grid = axes.apply_to_grid(Grid((20, 17, 23), np.diag([1.0, 2.0, 3.0, 1.0])))
     classes = rng.integers(0, 3, (1, *grid.shape))
-    plan = small_plan(labels=3, preprocessing={"spacing_mm": [1, 2, 3]}, inference={"window": [8, 16, 8]})
+    plan = small_plan(
+        labels=3,
+        preprocessing={"spacing_mm": [1, 2, 3]},
+        inference=settings((8, 16, 8)).inference.model_dump(),
+    )
     mask = Predictor(plan, Threshold(3))(Volume((classes / 2).astype(np.float32), grid.affine))
     assert np.array_equal(mask.array, classes)
 
@@ -268,6 +248,29 @@ def test_a_volume_with_another_number_of_channels_is_refused(channels: int) -> N
     volume = Volume(np.zeros((channels, 16, 16, 16), np.float32), np.eye(4))
     with pytest.raises(SeglineError, match=rf"the image has {channels} channels, the plan wants 2"):
         Predictor(small_plan(channels=2), Threshold())(volume)
+
+
+@pytest.mark.parametrize("stray", [float("nan"), float("inf"), float("-inf")])
+def test_scores_that_are_not_finite_are_refused_and_never_pass_for_background(stray: float) -> None:
+    def network(windows: Tensor) -> Tensor:
+        scores = torch.cat([windows, -windows], dim=1)
+        scores[-1, 0, 0, 0, 0] = stray
+        return scores
+
+    with pytest.raises(SeglineError, match="scores are not finite"):
+        predict_leads(network, image(1, 20, 16, 16), settings((8, 8, 8)))
+
+
+def test_each_window_is_counted() -> None:
+    watch = Stopwatch()
+    predict_leads(convolution(), image(1, 16, 16, 9), settings((8, 8, 8), 0), watch)
+    assert watch.counts == {"windows": 8}
+
+
+def test_a_large_window_gives_the_middle_of_small_ones() -> None:
+    network, volume = convolution(), image(1, 30, 16, 16)
+    whole = predict_leads(network, volume, small_plan(inference={"largest_window": [32, 16, 16]}))
+    assert torch.allclose(whole[:, 2:-2], over_background(network(volume[None])[0])[:, 2:-2], atol=1e-5)
 
 
 def test_each_stage_is_timed() -> None:

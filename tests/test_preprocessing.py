@@ -79,8 +79,10 @@ def random_labels(values: tuple[int, ...], shape: Shape = RAS_SHAPE) -> np.ndarr
     return np.random.default_rng(0).choice(values, (1, *shape)).astype(np.uint8)
 
 
-def one_hot(classes: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.stack([classes == index for index in range(count)]).float()
+def certain(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """Leads, before softmax, of a network that has no doubt."""
+    scores = torch.stack([classes == index for index in range(count)]).float()
+    return 100 * (scores[1:] - scores[:1])
 
 
 def world_mm(affine: np.ndarray, voxels: np.ndarray) -> np.ndarray:
@@ -244,14 +246,14 @@ class TestRestore:
         spacing = Reorientation.between(orientation, "RAS").apply_to_grid(volume.grid).spacing_mm
         preprocessor = Preprocessor(settings(spacing))
         placement = preprocessor.place(volume)
-        scores = one_hot(preprocessor.label(volume, placement, values), 4)
-        np.testing.assert_array_equal(restore(scores, placement, values).array, volume.array)
+        leads = certain(preprocessor.label(volume, placement, values), 4)
+        np.testing.assert_array_equal(restore(leads, placement, values).array, volume.array)
 
     def test_grid_affine_and_axes_are_exactly_the_file_s_at_any_spacing(self, orientation, affine):
         volume = stored_as(random_labels((0, 1)), affine, orientation)
         preprocessor = Preprocessor(settings(PLAN_SPACING))
         placement = preprocessor.place(volume)
-        restored = restore(one_hot(preprocessor.label(volume, placement, (0, 1)), 2), placement, (0, 1))
+        restored = restore(certain(preprocessor.label(volume, placement, (0, 1)), 2), placement, (0, 1))
         assert restored.array.shape == volume.array.shape
         assert restored.array.dtype == np.uint8
         np.testing.assert_array_equal(restored.affine, volume.affine)
@@ -265,7 +267,7 @@ class TestRestore:
         preprocessor = Preprocessor(settings(RAS_SPACING, foreground_above=-500))
         placement = preprocessor.place(image)
         assert placement.crop_shape == (5, 8, 5)
-        restored = restore(one_hot(preprocessor.label(label, placement, (0, 1)), 2), placement, (0, 1))
+        restored = restore(certain(preprocessor.label(label, placement, (0, 1)), 2), placement, (0, 1))
         np.testing.assert_array_equal(restored.array, label.array)
 
     def test_beyond_the_box_all_is_background(self):
@@ -274,18 +276,18 @@ class TestRestore:
         placement = Preprocessor(settings((0.7, 0.7, 0.7), foreground_above=0)).place(
             Volume(array, np.eye(4))
         )
-        everywhere = torch.stack([torch.zeros(placement.shape), torch.ones(placement.shape)])
+        everywhere = torch.ones((1, *placement.shape))
         np.testing.assert_array_equal(restore(everywhere, placement, (0, 1)).array, array)
 
     def test_where_no_class_beats_the_background_all_is_background(self):
         placement = Preprocessor(settings(PLAN_SPACING)).place(
             Volume(random_labels((0, 1)).astype(np.int16), axial_affine())
         )
-        assert not restore(torch.full((3, *placement.shape), 1 / 3), placement, (0, 1, 2)).array.any()
+        assert not restore(torch.zeros((2, *placement.shape)), placement, (0, 1, 2)).array.any()
 
     @pytest.mark.parametrize("classes", [2, 4])
     @pytest.mark.parametrize("spacing_mm", [(0.5, 0.6, 1.1), (2.7, 2.0, 3.9)], ids=["finer", "coarser"])
-    def test_it_is_the_largest_of_the_scores_interpolated_everywhere(self, classes, spacing_mm):
+    def test_it_is_the_largest_of_the_probabilities_interpolated_everywhere(self, classes, spacing_mm):
         volume = stored_as(np.zeros((1, *RAS_SHAPE), np.int16), axial_affine(), "RAS")
         placement = Preprocessor(settings(spacing_mm)).place(volume)
         scores = torch.zeros((classes, *placement.shape))
@@ -293,9 +295,11 @@ class TestRestore:
         x, y, z = (size // 2 for size in placement.shape)
         some = torch.rand((classes, x, y, z), generator=torch.Generator().manual_seed(0))
         scores[:, -x:, 1 : 1 + y, -z:] = some
-        native = resample_linear(scores.double(), RAS_SHAPE, tuple(1 / step for step in placement.steps))
+        probabilities = scores.double().softmax(dim=0)
+        native = resample_linear(probabilities, RAS_SHAPE, tuple(1 / step for step in placement.steps))
         expected = native.argmax(dim=0).numpy()
-        np.testing.assert_array_equal(restore(scores, placement, tuple(range(classes))).array[0], expected)
+        restored = restore(scores[1:] - scores[:1], placement, tuple(range(classes)))
+        np.testing.assert_array_equal(restored.array[0], expected)
 
 
 @dataclass(frozen=True)
@@ -313,9 +317,8 @@ def there_and_back(path: Path) -> RoundTrip:
     label = read_volume(path)
     preprocessor = Preprocessor(settings(FLAGSHIP_SPACING))
     placement = preprocessor.place(label)
-    scores = torch.full((2, *placement.shape), 0.5)
-    scores[1] = preprocessor.label(label, placement, (0, 1))
-    restored = restore(scores, placement, (0, 1))
+    leads = certain(preprocessor.label(label, placement, (0, 1)), 2)
+    restored = restore(leads, placement, (0, 1))
     same_grid = restored.grid.shape == label.grid.shape and np.array_equal(restored.affine, label.affine)
     return RoundTrip(dice(label.array[0], restored.array[0]), same_grid)
 

@@ -6,14 +6,17 @@ from components.image import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def build_tensorrt(run: str, model: dsl.Input[dsl.Model], engines: dsl.Output[dsl.Artifact]) -> None:
-    """Build an engine for this node's GPU; skipped, with the reason on record, where there is none.
+def build_tensorrt(
+    run: str, store: str, quantized: dsl.Input[dsl.Model], model: dsl.Output[dsl.Model]
+) -> None:
+    """Add an engine for this node's GPU; skipped, with the reason on record, where there is none.
 
     Args:
         run: folder of the run.
-        model: the package with an ONNX graph.
-        engines: folder of engines by GPU architecture.
+        store: keeps the timing caches of earlier builds.
+        quantized: the package with an ONNX graph.
+        model: the package, with an engine if there is a GPU.
     """
     from segline import stages
 
-    stages.build_tensorrt(run, model.path, engines.path)
+    stages.build_tensorrt(run, store, quantized.path, model.path)

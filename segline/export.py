@@ -1,8 +1,10 @@
 """ONNX export: the folded network as a graph with free batch and spatial axes, checked by running it."""
 
+import copy
 import importlib
 import io
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from segline import atomic
-from segline.backends import onnx_runtime, open_backend
+from segline.backends import REFERENCE, onnx_runtime, open_backend
 from segline.cases import Case
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError
-from segline.model import Model, OnnxSidecar
+from segline.model import Float16Graph, Model, OnnxSidecar
 from segline.networks import fold_batch_norm, load_network
-from segline.plan import Plan
+from segline.plan import Gate, Plan
 from segline.sampling import PatchSampler
 
 OPSET = 20
@@ -29,6 +31,10 @@ LARGEST_DIFFERENCE = 1e-3
 
 def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSidecar:
     """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
+
+    Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
+    fewer than ``gate.reduced.voxel_agreement`` of PyTorch's; the sidecar then says so. ONNX Runtime computes
+    float16 on the CPU too, rounding what every layer gives, so that both are seen here.
 
     Args:
         model: a package with weights.
@@ -40,41 +46,93 @@ def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSi
             PyTorch's answer; the model package is then left as it was.
     """
     _require_packages()
-    import onnx
-
     network = fold_batch_norm(load_network(model.weights, model.plan))
-    with tempfile.TemporaryDirectory() as folder:
-        trial = model.copied_to(Path(folder, "trial"))
-        trial.onnx.write_bytes(_graph_bytes(network, model.plan))
-        onnx.checker.check_model(str(trial.onnx), full_check=True)
-        unchecked = _unchecked_sidecar(trial)
-        trial.write_sidecar(unchecked)
-        difference, agreement = compare_on_patches(trial, cases, patches)
-        if not difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
-            raise SeglineError(
-                f"export_onnx: scores differ from PyTorch's by {difference:.2g} "
-                f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
-            )
-        with atomic.new_file(model.onnx) as scratch:
-            scratch.write_bytes(trial.onnx.read_bytes())
-    measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
-    sidecar = unchecked.model_copy(update=measured)
+    graph = _graph_bytes(network, model.plan)
+    sidecar = _tried(model, graph, cases, patches)
+    if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
+        raise SeglineError(
+            f"export_onnx: scores differ from PyTorch's by {sidecar.max_abs_difference:.2g} "
+            f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
+        )
+    reduced = _graph_bytes(_Half(network), model.plan)
+    sidecar = _with_float16(sidecar, _tried(model, reduced, cases, patches), model.plan.gate)
+    _keep(graph, model.onnx)
+    if sidecar.float16:
+        _keep(reduced, model.onnx_float16)
+    else:
+        model.onnx_float16.unlink(missing_ok=True)
     model.write_sidecar(sidecar)
     return sidecar
 
 
-def compare_on_patches(model: Model, cases: Sequence[Case], patches: int) -> tuple[float, float]:
-    """Largest absolute score difference and share of equal classes, ONNX Runtime against PyTorch.
+class _Half(nn.Module):
+    """A copy of a network that computes in float16 between float32 windows and float32 scores.
 
-    The difference is NaN where a score is.
+    The types are part of the graph: what TensorRT calls strongly typed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        scores: Tensor = self.network(windows.half())
+        return scores.float()
+
+
+def _tried(model: Model, graph: bytes, cases: Sequence[Case], patches: int) -> OnnxSidecar:
+    """The sidecar of ``graph`` as the model's, after running it in ONNX Runtime beside PyTorch."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = model.copied_to(Path(folder, "trial"))
+        trial.onnx.write_bytes(graph)
+        onnx.checker.check_model(str(trial.onnx), full_check=True)
+        unchecked = _unchecked_sidecar(trial)
+        trial.write_sidecar(unchecked)
+        difference, agreement = compare_on_patches(trial, cases, patches)
+    measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
+    return unchecked.model_copy(update=measured)
+
+
+def _with_float16(sidecar: OnnxSidecar, tried: OnnxSidecar, gate: Gate) -> OnnxSidecar:
+    """The float32 graph's sidecar with that of the float16 graph, or with why there is none."""
+    difference, agreement = tried.max_abs_difference, tried.label_agreement
+    least = gate.reduced.voxel_agreement
+    if not math.isfinite(difference):
+        return sidecar.model_copy(update={"no_float16": "scores overflow in float16"})
+    if agreement < least:
+        why = f"{agreement:.6f} of labels equal PyTorch's, fewer than {least:g}"
+        return sidecar.model_copy(update={"no_float16": why})
+    graph = Float16Graph(
+        onnx_sha256=tried.onnx_sha256, max_abs_difference=difference, label_agreement=agreement
+    )
+    return sidecar.model_copy(update={"float16": graph})
+
+
+def _keep(graph: bytes, path: Path) -> None:
+    with atomic.new_file(path) as scratch:
+        scratch.write_bytes(graph)
+
+
+def compare_on_patches(
+    model: Model,
+    cases: Sequence[Case],
+    patches: int,
+    backends: tuple[str, str] = (REFERENCE, "onnxruntime"),
+    first: int = 0,
+) -> tuple[float, float]:
+    """Largest absolute score difference and share of equal classes of two backends.
+
+    The difference is NaN where a score is. ``first`` is the sampler's step to start from.
 
     Raises:
         SeglineError: the package's graph or weights cannot be opened.
     """
-    reference, exported = open_backend("pytorch", model), open_backend("onnxruntime", model)
+    reference, exported = (open_backend(name, model) for name in backends)
     sampler = PatchSampler(cases, model.plan.training.patch_size, 2, 3.0, model.plan.seed)
     largest, same, voxels = torch.zeros(()), 0, 0
-    for step in range(-(-patches // 2)):
+    for step in range(first, first - (-patches // 2)):
         image, _ = sampler.batch(step)
         wanted, got = reference(image), exported(image)
         largest = torch.maximum(largest, (wanted - got).abs().max())

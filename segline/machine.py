@@ -133,7 +133,10 @@ def _tensorrt() -> Ability:
     missing = nvidia_driver_missing()
     if missing:
         return Ability("tensorrt", False, missing)
-    return _package("tensorrt")
+    for name in ("tensorrt", "tensorrt_rtx"):
+        if (found := _package(name)).available:
+            return Ability("tensorrt", True, f"{name} {found.detail}")
+    return Ability("tensorrt", False, "not installed: pip install tensorrt, or tensorrt-rtx for an RTX GPU")
 
 
 def _host_available() -> int:

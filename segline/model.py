@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from segline import atomic
 from segline.digests import sha256_of_file
 from segline.documents import Document
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.networks import save_weights
 from segline.plan import Plan
 from segline.training import History
@@ -20,7 +21,19 @@ PLAN = "plan.json"
 WEIGHTS = "weights.pt"
 HISTORY = "history.json"
 ONNX = "model.onnx"
+ONNX_FLOAT16 = "model.fp16.onnx"
 ONNX_SIDECAR = "model.onnx.json"
+
+
+class Float16Graph(BaseModel):
+    """The exported graph that computes in float16; its windows and scores are float32."""
+
+    model_config = ConfigDict(frozen=True)
+
+    onnx_sha256: str
+    max_abs_difference: float
+    """Of the class scores, from PyTorch's in float32, on the patches of the float32 graph."""
+    label_agreement: float
 
 
 class OnnxSidecar(Document):
@@ -41,6 +54,9 @@ class OnnxSidecar(Document):
     """Of the class scores."""
     label_agreement: float
     """Share of voxels with the same class."""
+    float16: Float16Graph | None = None
+    no_float16: str | None = None
+    """Why there is no such graph."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,8 @@ class Model:
     """An opened model package.
 
     Attributes:
-        folder: holds ``plan.json``, ``weights.pt`` and, once exported, ``model.onnx`` with its sidecar.
+        folder: holds ``plan.json``, ``weights.pt`` and, once exported, ``model.onnx`` with its sidecar and,
+            where the network can compute in float16, ``model.fp16.onnx``.
     """
 
     folder: Path
@@ -128,13 +145,36 @@ class Model:
             )
         return sidecar
 
+    @property
+    def onnx_float16(self) -> Path:
+        """The exported graph that computes in float16; :meth:`float16` checks it."""
+        return self.folder / ONNX_FLOAT16
+
+    def float16(self) -> Float16Graph:
+        """What is known of the float16 graph, after checking that it belongs to the package.
+
+        Raises:
+            UnavailableError: the network has none, with the reason.
+            SeglineError: nothing was exported, or a part is of another model.
+        """
+        sidecar = self.sidecar()
+        if sidecar.float16 is None:
+            why = sidecar.no_float16 or "run export_onnx again"
+            raise UnavailableError(f"{self.folder}: no {ONNX_FLOAT16}: {why}")
+        if not self.onnx_float16.is_file():
+            raise SeglineError(f"{self.onnx_float16}: missing; run export_onnx again")
+        if sidecar.float16.onnx_sha256 != sha256_of_file(self.onnx_float16):
+            raise SeglineError(f"{self.onnx_float16}: changed after export; run export_onnx again")
+        return sidecar.float16
+
     def write_sidecar(self, sidecar: OnnxSidecar) -> None:
         """Write the sidecar beside the graph, atomically."""
         sidecar.write(self.folder / ONNX_SIDECAR)
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every file of the package, and the digests of the plan and its data set."""
-        files = {path.name: sha256_of_file(path) for path in sorted(self.folder.iterdir()) if path.is_file()}
+        parts = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        files = {path.relative_to(self.folder).as_posix(): sha256_of_file(path) for path in parts}
         return {"plan": self.plan.digest, "dataset": self.plan.dataset_digest, **files}
 
 

@@ -44,6 +44,7 @@ def contents(model: Model) -> dict[str, bytes]:
 def unexported(tiny_model: Model, folder: Path) -> Model:
     model = tiny_model.copied_to(folder)
     (model.folder / "model.onnx").unlink()
+    (model.folder / "model.fp16.onnx").unlink()
     (model.folder / "model.onnx.json").unlink()
     return model
 
@@ -116,6 +117,74 @@ def test_exporting_prints_nothing(tiny_model: Model, tiny_index: CaseIndex, tmp_
     )
     assert done.stdout == done.stderr == ""
     assert model.sidecar().checked_patches == 2
+
+
+def test_the_same_weights_give_the_same_bytes(
+    tiny_model: Model, val_cases: list[Case], tmp_path: Path
+) -> None:
+    model = unexported(tiny_model, tmp_path / "model")
+    export_onnx(model, val_cases)
+    assert contents(model) == contents(tiny_model)
+
+
+def test_the_float16_graph_takes_and_gives_float32(tiny_model: Model) -> None:
+    graph = onnx.load(tiny_model.onnx_float16).graph
+    (windows,), (scores,) = graph.input, graph.output
+    assert (windows.name, scores.name) == ("windows", "scores")
+    assert windows.type.tensor_type.elem_type == scores.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert {weight.data_type for weight in graph.initializer} == {onnx.TensorProto.FLOAT16}
+    assert [node.op_type for node in graph.node].count("Cast") == 2
+
+
+@pytest.mark.parametrize("size", [(16, 16, 16), (8, 20, 34)])
+def test_the_float16_graph_gives_nearly_pytorchs_scores(
+    size: tuple[int, int, int], tiny_model: Model
+) -> None:
+    windows = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(tiny_model.onnx_float16, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["scores"], {"windows": windows.numpy()})
+    wanted = open_backend("pytorch", tiny_model)(windows).numpy()
+    assert 0 < np.abs(scores - wanted).max() < 1e-2 * np.abs(wanted).max()
+
+
+def test_the_sidecar_says_how_near_float16_is(tiny_model: Model) -> None:
+    sidecar = tiny_model.sidecar()
+    assert sidecar.float16 is not None
+    assert sidecar.float16.onnx_sha256 == sha256_of_file(tiny_model.onnx_float16)
+    assert sidecar.max_abs_difference < sidecar.float16.max_abs_difference < 0.1
+    assert sidecar.float16.label_agreement > 0.999
+    assert sidecar.no_float16 is None
+
+
+def test_a_network_that_overflows_in_float16_is_exported_in_float32_alone(
+    tiny_model: Model, val_cases: list[Case], tmp_path: Path
+) -> None:
+    model = tiny_model.copied_to(tmp_path / "model")
+    state = load_network(model.weights, model.plan).state_dict()
+    # the same function, but between these layers it leaves float16's range, which ends at 65504
+    for part in ("weight", "bias"):
+        state[f"model.0.conv.unit0.adn.N.{part}"] *= 1e5
+    state["model.0.conv.unit1.conv.weight"] *= 1e-5
+    save_weights(model.weights, state, model.plan)
+    sidecar = export_onnx(model, val_cases, patches=2)
+    assert sidecar.float16 is None
+    assert sidecar.no_float16 == "scores overflow in float16"
+    assert not model.onnx_float16.exists()
+    assert model.sidecar() == sidecar
+
+
+def test_a_float16_graph_whose_labels_differ_too_much_is_not_kept(
+    tiny_model: Model, val_cases: list[Case], tmp_path: Path
+) -> None:
+    model = tiny_model.copied_to(tmp_path / "model")
+    state = load_network(model.weights, model.plan).state_dict()
+    last_bias = [name for name in state if name.endswith("bias")][-1]
+    state[last_bias] += 3000  # where float16 counts in steps of two
+    save_weights(model.weights, state, model.plan)
+    sidecar = export_onnx(model, val_cases, patches=2)
+    assert sidecar.float16 is None
+    assert sidecar.no_float16 is not None
+    assert "of labels equal PyTorch's, fewer than 0.999" in sidecar.no_float16
 
 
 def test_scores_that_are_not_numbers_are_refused_and_the_package_stays_as_it_was(

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from segline.digests import sha256_of_file
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.model import Model
 from segline.networks import build_network, load_network, save_weights
 from segline.plan import Plan
 
 from .conftest import TinyTraining, small_plan
 
-FILES = ["history.json", "model.onnx", "model.onnx.json", "plan.json", "weights.pt"]
+FILES = ["history.json", "model.fp16.onnx", "model.onnx", "model.onnx.json", "plan.json", "weights.pt"]
 
 
 @pytest.fixture
@@ -150,3 +150,32 @@ def test_a_graph_exported_under_another_plan_is_refused(model: Model) -> None:
 def test_a_graph_exported_from_other_weights_is_refused(model: Model) -> None:
     save_weights(model.weights, build_network(model.plan).state_dict(), model.plan)
     assert "exported from other weights than weights.pt" in refusal(model.sidecar)
+
+
+def test_the_float16_graph_of_an_untouched_package_is_accepted(model: Model) -> None:
+    assert model.float16().onnx_sha256 == sha256_of_file(model.onnx_float16)
+
+
+def test_a_float16_graph_changed_after_export_is_refused(model: Model) -> None:
+    content = bytearray(model.onnx_float16.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.onnx_float16.write_bytes(content)
+    assert "model.fp16.onnx: changed after export" in refusal(model.float16)
+
+
+def test_a_float16_graph_that_was_lost_is_refused(model: Model) -> None:
+    model.onnx_float16.unlink()
+    assert "model.fp16.onnx: missing; run export_onnx again" in refusal(model.float16)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("they overflow", "they overflow"), (None, "run export_onnx")])
+def test_a_network_without_a_float16_graph_says_why(reason: str | None, told: str, model: Model) -> None:
+    model.write_sidecar(model.sidecar().model_copy(update={"float16": None, "no_float16": reason}))
+    with pytest.raises(UnavailableError, match=rf"no model\.fp16\.onnx: {told}"):
+        model.float16()
+
+
+def test_digests_reach_into_folders(model: Model) -> None:
+    (model.folder / "engines").mkdir()
+    (model.folder / "engines" / "a.engine").write_bytes(b"engine")
+    assert model.digests()["engines/a.engine"] == sha256_of_file(model.folder / "engines" / "a.engine")

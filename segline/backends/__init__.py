@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from segline.errors import SeglineError
@@ -17,8 +18,11 @@ REFERENCE = "pytorch"
 
 BACKENDS: Mapping[str, str] = {
     "pytorch": "segline.backends.pytorch",
+    "pytorch_amp": "segline.backends.pytorch_amp",
     "onnxruntime": "segline.backends.onnx_runtime",
     "openvino": "segline.backends.open_vino",
+    "openvino_int8": "segline.backends.open_vino_int8",
+    "tensorrt": "segline.backends.tensor_rt",
 }
 
 
@@ -33,6 +37,8 @@ class Backend(Protocol):
     """Of the arithmetic inside; windows and scores are float32."""
     version: str
     """Of the runtime, and what it runs on."""
+    device: torch.device
+    """Where it computes: windows that are there are not copied."""
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax."""

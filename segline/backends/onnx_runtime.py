@@ -27,6 +27,8 @@ class OnnxRuntimeBackend:
         model.sidecar()
         wanted = as_device(_best_device() if device == "auto" else device)
         on_gpu = wanted.type == "cuda"
+        self.device = wanted
+        self._classes = len(model.plan.labels)
         provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise SeglineError(
@@ -47,8 +49,20 @@ class OnnxRuntimeBackend:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        (scores,) = self._session.run([OUTPUT], {INPUT: windows.contiguous().cpu().numpy()})
-        return torch.from_numpy(scores).to(windows.device)
+        inputs = windows.to(self.device).contiguous()
+        scores = torch.empty(len(inputs), self._classes, *inputs.shape[2:], device=self.device)
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()  # the session has a stream of its own
+        binding = self._session.io_binding()
+        for bind, name, tensor in (
+            (binding.bind_input, INPUT, inputs),
+            (binding.bind_output, OUTPUT, scores),
+        ):
+            bind(
+                name, tensor.device.type, tensor.device.index or 0, "float32", tensor.shape, tensor.data_ptr()
+            )
+        self._session.run_with_iobinding(binding)
+        return scores.to(windows.device)
 
 
 def _best_device() -> str:

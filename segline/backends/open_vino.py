@@ -1,47 +1,90 @@
 """OpenVINO: the exported graph compiled for the CPU; the CPU's counterpart of TensorRT."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from segline.backends import Precision, onnx_runtime
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.machine import as_device
 from segline.model import Model
 
 
 class OpenVinoBackend:
-    """The graph compiled for this CPU, in float32."""
+    """A graph of the package, compiled for this CPU."""
 
-    name = "openvino"
-    precision: Precision = "float32"
-
-    def __init__(self, model: Model, device: str) -> None:
+    def __init__(self, name: str, precision: Precision, model: Model, graph: Path, device: str) -> None:
         if device != "auto" and as_device(device).type != "cpu":
-            raise SeglineError(f"openvino: runs on the CPU, not on {device}; use cpu")
-        try:
-            import openvino
-        except ImportError as error:
-            raise SeglineError(
-                f"openvino: cannot be imported ({error}); pip install 'segline[openvino]'"
-            ) from error
-        model.sidecar()
-        # without the hint, OpenVINO computes in bfloat16 where the CPU can
+            raise SeglineError(f"{name}: runs on the CPU, not on {device}; use cpu")
+        openvino = import_openvino(name)
+        self.name, self.precision, self.device = name, precision, torch.device("cpu")
+        self._classes = len(model.plan.labels)
+        # without the hint, OpenVINO computes the layers that are not int8 in bfloat16 where the CPU can
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        compiled = openvino.Core().compile_model(str(model.onnx), "CPU", settings)
+        compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
         self._request = compiled.create_infer_request()
-        self.version = f"openvino {openvino.__version__.split('-')[0]} CPU"
+        self._shared = openvino.Tensor
+        self.version = f"openvino {plain_version(openvino)} CPU"
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        results = self._request.infer({onnx_runtime.INPUT: windows.contiguous().cpu().numpy()})
-        return torch.from_numpy(results[onnx_runtime.OUTPUT].copy()).to(windows.device)
+        scores = torch.empty(len(windows), self._classes, *windows.shape[2:])
+        # OpenVINO writes into PyTorch's memory: its own would be overwritten by the next call
+        self._request.set_output_tensor(self._shared(scores.numpy(), shared_memory=True))
+        inputs = {onnx_runtime.INPUT: windows.contiguous().cpu().numpy()}
+        self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        return scores.to(windows.device)
+
+
+def import_openvino(asker: str) -> Any:
+    """The package, imported.
+
+    Raises:
+        UnavailableError: it is not installed; ``asker`` says who needs it.
+    """
+    try:
+        with no_telemetry():
+            import openvino
+    except ImportError as error:
+        raise UnavailableError(
+            f"{asker}: openvino cannot be imported ({error}); pip install 'segline[openvino]'"
+        ) from error
+    return openvino
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Keep what is imported in the block from telling Intel of its use, which it does unless it is refused.
+
+    OpenVINO and NNCF do without the package that tells where it cannot be imported.
+    """
+    telling = "openvino_telemetry"
+    before = sys.modules.get(telling)
+    sys.modules[telling] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[telling]
+        if before is not None:
+            sys.modules[telling] = before
+
+
+def plain_version(openvino: Any) -> str:
+    """``2026.4.1`` of the build ``2026.4.1-22982-...``."""
+    return str(openvino.__version__).split("-")[0]
 
 
 def open_backend(model: Model, device: str) -> OpenVinoBackend:
     """Compile the exported graph of a package.
 
     Raises:
-        SeglineError: OpenVINO is not installed, the device is not the CPU, or the graph is missing or not the
-            package's own.
+        UnavailableError: OpenVINO is not installed.
+        SeglineError: the device is not the CPU, or the graph is missing or not the package's own.
     """
-    return OpenVinoBackend(model, device)
+    model.sidecar()
+    return OpenVinoBackend("openvino", "float32", model, model.onnx, device)

@@ -10,21 +10,18 @@ from segline.networks import channels_last, fold_batch_norm, infer, load_network
 
 
 class PyTorchBackend:
-    """The folded network on the CPU or a CUDA device, float32."""
+    """The folded network on the CPU or a CUDA device, in float32 or, by autocast, float16."""
 
-    name = "pytorch"
-    precision: Precision = "float32"
-
-    def __init__(self, model: Model, device: str) -> None:
-        self._device = usable_device(device)
-        self.version = f"torch {torch.__version__} on {self._device}"
-        self._network = channels_last(
-            fold_batch_norm(load_network(model.weights, model.plan)).to(self._device)
-        )
+    def __init__(self, name: str, precision: Precision, model: Model, device: torch.device) -> None:
+        self.name, self.precision, self.device = name, precision, device
+        self.version = f"torch {torch.__version__} on {device}"
+        self._network = channels_last(fold_batch_norm(load_network(model.weights, model.plan)).to(device))
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        return infer(self._network, windows.to(self._device)).to(windows.device).contiguous()
+        with torch.autocast(self.device.type, torch.float16, enabled=self.precision == "float16"):
+            scores = infer(self._network, windows.to(self.device))
+        return scores.to(windows.device, torch.float32).contiguous()
 
 
 def open_backend(model: Model, device: str) -> PyTorchBackend:
@@ -33,4 +30,4 @@ def open_backend(model: Model, device: str) -> PyTorchBackend:
     Raises:
         SeglineError: the device cannot be used here, or the weights are damaged or of another plan.
     """
-    return PyTorchBackend(model, device)
+    return PyTorchBackend("pytorch", "float32", model, usable_device(device))

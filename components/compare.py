@@ -13,18 +13,23 @@ def compare(
     plan: dsl.Input[dsl.Artifact],
     evaluations: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
     verdict: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    page: dsl.Output[dsl.HTML],
 ) -> str:
     """Whether every backend gives PyTorch's answer case by case, and whether that is good enough.
 
     Args:
         run: folder of the run.
         plan: whose gate says what is required.
-        evaluations: one a backend.
+        evaluations: one a backend, or why it is absent.
         verdict: the reasons and every comparison.
+        metrics: the verdict in figures.
+        page: the verdict for people.
 
     Returns:
         ``passed`` or ``blocked``.
     """
     from segline import stages
 
-    return stages.compare(run, plan.path, [evaluation.path for evaluation in evaluations], verdict.path)
+    folders = [evaluation.path for evaluation in evaluations]
+    return stages.compare(run, plan.path, folders, verdict.path, page.path, metrics.log_metric)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from segline.backends import Backend, Precision
 from segline.dataset import Manifest
 from segline.documents import Document
+from segline.errors import SeglineError
 from segline.metrics import LabelMetrics, label_metrics
 from segline.model import Model
 from segline.plan import Plan
@@ -86,7 +87,7 @@ def evaluate(
             if number > workers:
                 futures[number - workers - 1].result()
             progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
-            prediction = predictor(manifest.image(manifest.case(name)))
+            prediction = _predicted(predictor, manifest, name, backend.name)
             futures.append(pool.submit(_score, plan, manifest, name, prediction, folder))
         cases = [future.result() for future in futures]
     progress(1.0, f"{backend.name}: {len(names)} cases")
@@ -115,6 +116,13 @@ def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> 
         by_label=by_label,
         worst=tuple(case.case for case in sorted(cases, key=lambda case: case.mean_dice)[:WORST_CASES]),
     )
+
+
+def _predicted(predictor: Predictor, manifest: Manifest, name: str, backend: str) -> Volume:
+    try:
+        return predictor(manifest.image(manifest.case(name)))
+    except SeglineError as error:
+        raise SeglineError(f"{backend}, {name}: {error}") from error
 
 
 def _score(plan: Plan, manifest: Manifest, name: str, prediction: Volume, folder: Path) -> CaseEvaluation:

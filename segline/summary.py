@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict
 from segline.benchmark import Benchmark
 from segline.dataset import Manifest
 from segline.evaluation import Evaluation
+from segline.gate import Absence, Verdict
 from segline.plan import Split
 from segline.runs import Run, StageRecord
-from segline.statistics import Estimate
+from segline.statistics import Equivalence, Estimate
 
 RunStatus = Literal["succeeded", "blocked", "failed"]
 KILLED = "killed before it could end"
@@ -43,6 +44,12 @@ class GateSummary(_Part):
 
     passed: bool
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    absent: tuple[Absence, ...]
+    equivalence: dict[str, Equivalence]
+    """Of each backend to PyTorch."""
+    figures: dict[str, float]
+    """The verdict's :attr:`~segline.gate.Verdict.scalars`."""
 
 
 class Summary(_Part):
@@ -89,7 +96,7 @@ def summarise_run(run: Run) -> Summary:
         dataset=_dataset(manifest) if manifest else None,
         split=plan.split if plan else None,
         metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
-        gate=GateSummary(passed=verdict.passed, reasons=verdict.reasons) if verdict else None,
+        gate=_gate(verdict) if verdict else None,
         benchmark=found.benchmark,
         model=model.digests() if model else {},
     )
@@ -103,6 +110,17 @@ def _settled(record: StageRecord) -> StageRecord:
 
 def _dataset(manifest: Manifest) -> DatasetSummary:
     return DatasetSummary(name=manifest.name, digest=manifest.digest, cases=len(manifest.cases))
+
+
+def _gate(verdict: Verdict) -> GateSummary:
+    return GateSummary(
+        passed=verdict.passed,
+        reasons=verdict.reasons,
+        notes=verdict.notes,
+        absent=verdict.absent,
+        equivalence={judged.backend: judged.equivalence for judged in verdict.backends if judged.equivalence},
+        figures=verdict.scalars,
+    )
 
 
 def _backend(evaluation: Evaluation) -> BackendSummary:

@@ -37,6 +37,8 @@ class ByIntensity:
 
     name = "by-intensity"
     version = "1"
+    precision = "float32"
+    device = torch.device("cpu")
 
     def __init__(self, classes: int) -> None:
         self.levels = torch.linspace(0, 1, classes).reshape(1, -1, 1, 1, 1)

@@ -7,30 +7,42 @@ import shutil
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from segline.backends import open_backend
-from segline.benchmark import STAGES, BackendTimes, Benchmark
+from segline.benchmark import (
+    STAGES,
+    BackendTimes,
+    Benchmark,
+    DeviceUse,
+    EndToEnd,
+    Machine,
+    NetworkAlone,
+    Percentiles,
+    Unavailable,
+)
 from segline.dataset import Manifest, verify
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.fingerprint import take_fingerprint
-from segline.gate import judge
+from segline.gate import ABSENT, Absence, Verdict, judge
 from segline.geometry import Reorientation
 from segline.metrics import label_metrics
 from segline.model import Model, OnnxSidecar
 from segline.networks import build_network
 from segline.plan import Plan
 from segline.planning import make_plan
-from segline.report import acceptance, overview, quality, write_report
+from segline.report import acceptance, gate_page, overview, quality, speed, write_report
 from segline.report.findings import Findings
 from segline.report.markup import Html, drawn
 from segline.report.overlays import CaseVolumes, View
 from segline.report.spin import spin
 from segline.runs import Run, RunInfo
+from segline.statistics import equivalence
 from segline.task import Task
 from segline.training import History, TrainingPoint
 from segline.volumes import Volume, write_volume
@@ -74,7 +86,7 @@ def write_dataset(root: Path, names: Sequence[str] = NAMES) -> Manifest:
 def task(dice_floor: float = 0.0, split: Mapping[str, list[str]] = SPLIT) -> Task:
     network = {"channels": [2, 4], "strides": [[2, 2, 2]], "residual_units": 0}
     training = {"patch_size": [8, 8, 8], "epochs": 2}
-    gate = {"dice_floor": dice_floor, "nsd_tolerance_mm": 2.0}
+    gate = {"dice_floor": dice_floor, "nsd_tolerance_mm": 2.0, "required": ["pytorch", "onnxruntime"]}
     return Task(
         name="blocks",
         source="folder:blocks",
@@ -161,28 +173,42 @@ def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
         evaluation = summarise(open_backend("pytorch", model), model.plan, cases)
         evaluation.model_copy(update={"backend": backend}).write(folder / EVALUATION)
         folders.append(folder)
-    return folders
+    absent = run.folder / "predictions" / "openvino"
+    Absence(backend="openvino", reason="it is not installed <here>").write(absent / ABSENT)
+    return [*folders, absent]
 
 
-def benchmark() -> Benchmark:
-    times = [
-        BackendTimes(
-            backend=backend,
-            version="1.0",
-            runs=9,
-            stages_ms={stage: 10 * factor for stage in STAGES},
-            total_ms=60 * factor,
-            total_p95_ms=70 * factor,
-            volumes_per_minute=1000 / factor,
-        )
-        for backend, factor in (("pytorch", 2.0), ("onnxruntime", 1.0))
-    ]
+def times(backend: str, factor: float = 1.0, **changed: Any) -> BackendTimes:
+    """Six stages of 10 ms each, of which the network takes two windows."""
+
+    def spread(p50: float) -> Percentiles:
+        return Percentiles(p50=factor * p50, p95=1.2 * factor * p50, p99=1.5 * factor * p50)
+
+    figures = {
+        "backend": backend,
+        "version": "1.0",
+        "precision": "float32",
+        "runs": 9,
+        "stages_ms": {stage: spread(10) for stage in STAGES},
+        "network": NetworkAlone(windows=18, window_ms=spread(5), windows_per_second=200 / factor),
+        "end_to_end": EndToEnd(volume_ms=spread(61), volumes_per_minute=1000 / factor),
+        "peak_host_bytes": 2**30,
+        "device": None,
+        "note": None,
+    }
+    return BackendTimes.model_validate({**figures, **changed})
+
+
+def benchmark(*backends: BackendTimes, unavailable: Sequence[Unavailable] = ()) -> Benchmark:
+    machine = Machine(
+        processor="a small CPU", cpus=2, threads=1, memory_bytes=2**33, system="Linux", gpu="no NVIDIA GPU"
+    )
     return Benchmark(
-        machine="a small machine",
-        threads=1,
+        machine=machine,
         cases=("case_d",),
-        backends=tuple(times),
-        peak_memory_bytes=2**30,
+        warm_up_runs=1,
+        backends=backends or (times("pytorch", 2.0), times("onnxruntime")),
+        unavailable=tuple(unavailable),
     )
 
 
@@ -316,8 +342,57 @@ def test_a_skipped_stage_stands_there_with_its_reason(html: str) -> None:
 
 
 def test_backends_stand_side_by_side(html: str) -> None:
-    groups = re.findall(r'class="group"><span>(\w+)</span>', html)
-    assert groups == ["pytorch", "onnxruntime"]
+    rows = re.findall(r'class="backend"><span>(\w+)</span>', html)
+    assert rows == ["pytorch", "onnxruntime"] * 3, "for the mean over labels, and for each label"
+
+
+def test_the_network_alone_and_end_to_end_stand_side_by_side() -> None:
+    text = Reader(speed.benchmark(benchmark(times("pytorch")))).text
+    assert "Network aloneEnd to endPeak memory" in text
+    assert "5.0200.0" in text, "milliseconds a window, windows a second"
+    assert "61.073.291.51000.0" in text, "milliseconds a volume, volumes a minute"
+
+
+def test_a_backend_is_compared_end_to_end_and_in_the_network_alone() -> None:
+    faster = times("openvino", stages_ms={stage: Percentiles(p50=5, p95=5, p99=5) for stage in STAGES})
+    text = Reader(speed.benchmark(benchmark(times("pytorch"), faster))).text
+    assert (
+        "openvino against pytorch: 1.00 times as fast end to end, 2.00 times as fast in the network" in text
+    )
+
+
+def test_the_bars_end_with_the_median_of_the_whole() -> None:
+    chart = str(speed.benchmark(benchmark(times("pytorch", 2.0))))
+    assert re.search(r"<text[^>]*>122</text>", chart[chart.index("<svg") :])
+
+
+def test_a_backend_that_could_not_be_timed_stands_there_with_its_reason() -> None:
+    shown = benchmark(unavailable=[Unavailable(backend="tensorrt", reason="no NVIDIA GPU & no driver")])
+    assert "tensorrt: no NVIDIA GPU & no driver" in Reader(speed.benchmark(shown)).text
+
+
+def test_a_benchmark_of_no_backend_says_why() -> None:
+    shown = benchmark().model_copy(
+        update={"backends": (), "unavailable": (Unavailable(backend="pytorch", reason="broken"),)}
+    )
+    text = Reader(speed.benchmark(shown)).text
+    assert "pytorch: broken" in text and "a small CPU" in text
+
+
+def test_device_memory_and_energy_are_shown_where_a_gpu_was_used() -> None:
+    without = Reader(speed.benchmark(benchmark())).text
+    assert "Energy" not in without
+    use = DeviceUse(peak_bytes=3 * 2**29, joules_per_volume=12.34)
+    html = speed.benchmark(benchmark(times("pytorch", device=use), times("openvino")))
+    assert "1.00 GiB1.50 GiB12.39" in Reader(html).text
+    assert html.count('title="runs on the CPU"') == 2
+
+
+def test_few_runs_have_no_high_percentiles_and_the_report_says_so() -> None:
+    assert "With 9 runs, p95 and p99 are the slowest run." in Reader(speed.benchmark(benchmark())).text
+    many = speed.benchmark(benchmark(times("pytorch", runs=99)))
+    assert "With 99 runs, p99 is the slowest run." in Reader(many).text
+    assert "slowest run" not in speed.benchmark(benchmark(times("pytorch", runs=100)))
 
 
 def test_the_digests_lead_from_the_data_to_the_graph(complete: Run, html: str) -> None:
@@ -385,7 +460,56 @@ def test_a_blocked_run_says_why_and_what_to_do(tmp_path: Path) -> None:
     told = overview.outcome(findings)
     assert told and "is below the floor 0.99" in told and "must not be registered" in told
     assert findings.contents.verdict is not None
-    assert str(acceptance.gate(findings.contents.verdict, run.evaluations)).count("pill failed") == 2
+    assert str(acceptance.gate(findings.contents.verdict)).count("pill failed") == 2
+
+
+def verdict_of(run: Run) -> Verdict:
+    verdict = run.verdict
+    assert verdict is not None
+    return verdict
+
+
+def test_the_gate_shows_how_each_backend_was_shown_to_be_equivalent(complete: Run) -> None:
+    text = Reader(acceptance.gate(verdict_of(complete))).text
+    assert "onnxruntimefloat320.90000.000000.00000 to 0.00000± 0.002< 0.0001shown" in text
+
+
+def test_the_gate_shows_an_absent_backend_with_its_reason(complete: Run) -> None:
+    told = acceptance.gate(verdict_of(complete))
+    assert 'class="pill skipped">absent</span> it is not installed &lt;here&gt;' in told
+
+
+def test_the_gate_marks_an_absent_backend_that_is_required(complete: Run) -> None:
+    gate = verdict_of(complete).requirements.model_copy(update={"required": ("openvino",)})
+    verdict = judge([*(complete.folder / "predictions").iterdir()], gate)
+    told = acceptance.gate(verdict)
+    assert 'class="pill failed">required, absent</span>' in told
+    assert "openvino: required, but it is absent" in told
+
+
+def test_the_gate_says_where_equivalence_was_not_tested(complete: Run) -> None:
+    first, other = verdict_of(complete).backends
+    untested = other.model_copy(update={"equivalence": equivalence([0.0, 0.001], 0.002)})
+    verdict = verdict_of(complete).model_copy(update={"backends": (first, untested)})
+    assert "not tested: too few cases" in acceptance.gate(verdict)
+    assert "3 or more cases are needed, there are 2" in acceptance.gate(verdict)
+
+
+def test_the_gate_shows_a_backend_that_is_not_equivalent(complete: Run) -> None:
+    first, other = verdict_of(complete).backends
+    apart = other.model_copy(update={"equivalence": equivalence([-0.01, -0.02, -0.015], 0.002)})
+    verdict = verdict_of(complete).model_copy(update={"backends": (first, apart)})
+    text = Reader(acceptance.gate(verdict)).text
+    assert "−0.01500−0.02343 to −0.00657± 0.0020.9770not shown" in text
+
+
+def test_the_gate_has_a_page_of_its_own_that_needs_no_other_file(complete: Run) -> None:
+    alone = gate_page(verdict_of(complete))
+    reader = Reader(alone)
+    assert reader.open == []
+    assert not [name for _, name, _ in reader.attributes if name in ("src", "href")]
+    assert acceptance.gate(verdict_of(complete)) in alone
+    assert "<title>Gate passed</title>" in alone
 
 
 def test_a_run_that_failed_at_once_says_why_and_what_was_not_reached(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Means over cases with their uncertainty."""
+"""Means over cases with their uncertainty, and whether two runs are equivalent."""
 
 import math
 
 import numpy as np
 import pytest
 
-from segline.statistics import Estimate, bootstrap_ci95, paired_difference
+from segline.statistics import Equivalence, Estimate, bootstrap_ci95, equivalence, paired_difference
 
 
 def test_an_estimate_counts_values_and_missing_ones_apart():
@@ -91,3 +91,70 @@ def test_a_pair_with_an_undefined_side_is_missing():
 def test_pairs_must_be_of_the_same_cases():
     with pytest.raises(ValueError, match="shorter"):
         paired_difference([1.0, 2.0], [1.0])
+
+
+def test_differences_that_scatter_well_within_the_margin_are_equivalent():
+    found = equivalence([0.0004, -0.0003, 0.0001, -0.0002, 0.0002], margin=0.002)
+    assert found.shown and found.p < 0.001
+    assert found.mean_difference == pytest.approx(0.00004)
+
+
+def test_a_mean_beyond_the_margin_is_not_equivalent_either_way():
+    differences = [0.010, 0.012, 0.011, 0.009]
+    above, below = equivalence(differences, 0.002), equivalence([-d for d in differences], 0.002)
+    assert above.shown is below.shown is False
+    assert above.p == pytest.approx(below.p) and above.p > 0.99
+
+
+def test_scatter_that_hides_a_difference_is_no_proof_of_equality():
+    scattered = [0.03, -0.03, 0.02, -0.02]
+    assert equivalence(scattered, margin=0.002).shown is False
+
+
+def test_p_is_that_of_the_two_one_sided_t_tests():
+    from scipy import stats
+
+    differences = np.random.default_rng(5).normal(0.0006, 0.001, 12)
+    below = stats.ttest_1samp(differences, -0.002, alternative="greater").pvalue
+    above = stats.ttest_1samp(differences, 0.002, alternative="less").pvalue
+    assert equivalence(differences.tolist(), 0.002).p == pytest.approx(max(below, above))
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.0008, -0.0012, 0.0016])
+def test_the_90_percent_interval_lies_within_the_margin_just_where_equivalence_is_shown(mean):
+    differences = (np.random.default_rng(6).normal(0, 0.001, 10) + mean).tolist()
+    found = equivalence(differences, margin=0.0015)
+    low, high = found.ci90
+    assert low < found.mean_difference < high
+    assert found.shown == (low > -0.0015 and high < 0.0015)
+
+
+def test_two_runs_that_differ_by_the_margin_are_called_equivalent_one_time_in_twenty():
+    draws = np.random.default_rng(7).normal(0.002, 0.001, (2000, 8))
+    wrong = sum(bool(equivalence(row.tolist(), 0.002).shown) for row in draws)
+    assert 0.035 <= wrong / 2000 <= 0.065
+
+
+@pytest.mark.parametrize(
+    ("difference", "margin", "shown"),
+    [(0, 0.002, True), (0.001, 0.002, True), (0.003, 0.002, False), (0, 0, True)],
+)
+def test_differences_without_any_spread_are_compared_as_they_are(difference, margin, shown):
+    found = equivalence([difference] * 4, margin)
+    assert (found.shown, found.p, found.ci90) == (shown, 0.0 if shown else 1.0, (difference, difference))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_equivalence_is_not_tested_on_fewer_than_three_cases(count):
+    found = equivalence([0.5] * count, margin=0.002)
+    assert found == Equivalence(mean_difference=0.5, ci90=None, p=None, margin=0.002, count=count)
+    assert found.shown is None
+
+
+@pytest.mark.parametrize(
+    ("differences", "margin"),
+    [([], 0.1), ([0.1, math.nan, 0.1], 0.1), ([0.1] * 3, -1), ([0.1] * 3, math.nan)],
+)
+def test_equivalence_needs_finite_differences_and_a_margin(differences, margin):
+    with pytest.raises(ValueError, match="margin of 0 or more"):
+        equivalence(differences, margin)

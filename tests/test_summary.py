@@ -11,13 +11,15 @@ import pytest
 from segline import atomic
 from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation
-from segline.gate import Verdict
+from segline.gate import Absence, JudgedBackend, Verdict
 from segline.metrics import LabelMetrics
 from segline.plan import Gate
 from segline.runs import Run, RunInfo
-from segline.statistics import Estimate
+from segline.statistics import Equivalence, Estimate
 from segline.summary import Summary, summarise_run
 from segline.task import Task
+
+EQUAL = Equivalence(mean_difference=0, ci90=(-0.001, 0.001), p=0.01, margin=0.002, count=3)
 
 
 @pytest.fixture
@@ -32,9 +34,15 @@ def judged(run: Run, *reasons: str) -> Run:
         verdict = Verdict(
             passed=not reasons,
             reasons=reasons,
+            notes=("tensorrt: absent: no NVIDIA GPU",),
             requirements=Gate(nsd_tolerance_mm=2),
-            backends=("pytorch",),
+            cases=2,
+            backends=(
+                JudgedBackend(backend="pytorch", precision="float32", mean_dice=0.8, equivalence=None),
+                JudgedBackend(backend="onnxruntime", precision="float32", mean_dice=0.8, equivalence=EQUAL),
+            ),
             comparisons=(),
+            absent=(Absence(backend="tensorrt", reason="no NVIDIA GPU"),),
         )
         verdict.write(run.folder / "gate.json")
     return run
@@ -56,6 +64,7 @@ def evaluated(run: Run, backend: str) -> Evaluation:
     evaluation = Evaluation(
         backend=backend,
         backend_version="1",
+        precision="float32",
         plan_digest="p",
         dataset_digest="d",
         nsd_tolerance_mm=2,
@@ -78,6 +87,15 @@ def test_a_run_whose_gate_did_not_pass_is_blocked_for_its_reasons(run: Run) -> N
     summary = summarise_run(judged(run, "pytorch: mean test Dice 0.5 is below the floor 0.9"))
     assert summary.status == "blocked"
     assert summary.reasons == ("pytorch: mean test Dice 0.5 is below the floor 0.9",)
+
+
+def test_the_gate_is_there_with_its_figures_tests_and_absent_backends(run: Run) -> None:
+    gate = summarise_run(judged(run)).gate
+    assert gate is not None
+    assert gate.notes == ("tensorrt: absent: no NVIDIA GPU",)
+    assert gate.absent == (Absence(backend="tensorrt", reason="no NVIDIA GPU"),)
+    assert gate.equivalence == {"onnxruntime": EQUAL}
+    assert (gate.figures["passed"], gate.figures["onnxruntime_tost_p"]) == (1, 0.01)
 
 
 def test_a_run_with_a_failed_stage_failed_even_if_the_gate_passed(run: Run) -> None:

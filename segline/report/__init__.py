@@ -2,11 +2,11 @@
 
 from segline import atomic
 from segline.report.findings import Findings
-from segline.report.page import page
+from segline.report.page import gate_page, page
 from segline.runs import Run
 from segline.summary import Summary
 
-__all__ = ["write_report"]
+__all__ = ["gate_page", "write_report"]
 
 
 def write_report(run: Run) -> Summary:

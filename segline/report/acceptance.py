@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from segline.evaluation import Evaluation
 from segline.export import LARGEST_DIFFERENCE
-from segline.gate import CaseComparison, Verdict
+from segline.gate import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
 from segline.model import OnnxSidecar
-from segline.plan import Gate
+from segline.plan import Agreement, Gate
 from segline.report.data import fact_list
 from segline.report.markup import Content, Html, cell, details, element, heading, number, table
 from segline.report.overview import reason_list
 from segline.report.wording import counted, dash, decimal, scientific, short_digest
+from segline.statistics import EQUIVALENCE_CASES
 
 
-def gate(verdict: Verdict, evaluations: Sequence[Evaluation]) -> Html:
+def gate(verdict: Verdict) -> Html:
     """The verdict, what was required and what was found."""
     word = "passed" if verdict.passed else "blocked"
     pill = "succeeded" if verdict.passed else "blocked"
@@ -22,7 +22,9 @@ def gate(verdict: Verdict, evaluations: Sequence[Evaluation]) -> Html:
         element("h2", "Gate ", element("span", word, class_=f"pill {pill}")),
         reason_list(verdict.reasons) if verdict.reasons else None,
         _weak_floor(verdict.requirements),
-        _requirements(verdict, evaluations),
+        _backends(verdict),
+        element("h3", "Requirements"),
+        _requirements(verdict),
         _by_case(verdict.comparisons),
         id="gate",
     )
@@ -56,32 +58,70 @@ def _weak_floor(requirements: Gate) -> Html | None:
     return element("p", told, class_="note")
 
 
-def _requirements(verdict: Verdict, evaluations: Sequence[Evaluation]) -> Html:
-    rows = [_floor_row(evaluation, verdict.requirements) for evaluation in evaluations]
-    for backend in dict.fromkeys(comparison.backend for comparison in verdict.comparisons):
-        ours = [comparison for comparison in verdict.comparisons if comparison.backend == backend]
-        rows.extend(_difference_rows(backend, ours, verdict.requirements))
+def _backends(verdict: Verdict) -> Html:
+    """A row a backend: its Dice and how it stands to PyTorch's, or why it is absent."""
+    rows = [_backend_row(judged) for judged in verdict.backends]
+    rows += [_absent_row(absence, verdict.requirements) for absence in verdict.absent]
+    figures = ("Mean test Dice", "Difference", "90 % interval", "Margin", "TOST p")
+    head = ("Backend", "Computes in", *(heading(name, numeric=True) for name in figures), "Equivalent")
+    return table(head, rows)
+
+
+def _backend_row(judged: JudgedBackend) -> list[Content]:
+    dice = (
+        dash("no test case has a defined Dice") if judged.mean_dice is None else decimal(judged.mean_dice, 4)
+    )
+    return [element("strong", judged.backend), judged.precision, number(dice), *_equivalence_cells(judged)]
+
+
+def _equivalence_cells(judged: JudgedBackend) -> list[Content]:
+    found = judged.equivalence
+    if found is None:
+        return [*(number(dash("the others are compared with this one")) for _ in range(4)), "reference"]
+    difference = number(decimal(found.mean_difference, 5, signed=True))
+    margin = number(f"± {found.margin:g}")
+    if found.ci90 is None or found.p is None:
+        why = dash(f"{EQUIVALENCE_CASES} or more cases are needed, there are {found.count}")
+        return [difference, number(why), margin, number(why), "not tested: too few cases"]
+    interval = " to ".join(decimal(end, 5, signed=True) for end in found.ci90)
+    p = "< 0.0001" if found.p < 1e-4 else decimal(found.p, 4)
+    return [difference, number(interval), margin, number(p), _mark(bool(found.shown), "shown", "not shown")]
+
+
+def _absent_row(absence: Absence, requirements: Gate) -> list[Content]:
+    word = "required, absent" if absence.backend in requirements.required else "absent"
+    pill = element("span", word, class_=f"pill {'failed' if word != 'absent' else 'skipped'}")
+    return [element("strong", absence.backend), cell(pill, " ", absence.reason, class_="words", colspan=7)]
+
+
+def _requirements(verdict: Verdict) -> Html:
+    rows = [_floor_row(judged, verdict) for judged in verdict.backends]
+    for judged in verdict.backends:
+        if ours := verdict.comparisons_of(judged.backend):
+            required = required_agreement(judged.precision, verdict.requirements)
+            rows.extend(_difference_rows(judged.backend, ours, required))
     if not verdict.comparisons:
-        lonely = f"only {', '.join(verdict.backends)} was evaluated, so there is nothing to compare"
+        lonely = "no other backend was evaluated, so there is nothing to compare"
         rows.append(["Agreement of backends", "", number(dash(lonely)), cell(lonely), ""])
     head = ("Requirement", heading("Required", numeric=True), heading("Found", numeric=True), "Where", "")
     return table(head, rows)
 
 
-def _floor_row(evaluation: Evaluation, requirements: Gate) -> list[Content]:
-    dice = evaluation.overall["dice"].mean
+def _floor_row(judged: JudgedBackend, verdict: Verdict) -> list[Content]:
+    dice, floor = judged.mean_dice, verdict.requirements.dice_floor
     found = dash("no test case has a defined Dice") if dice is None else decimal(dice, 4)
-    met = dice is not None and dice >= requirements.dice_floor
     return [
-        f"Mean test Dice, {evaluation.backend}",
-        number(f"≥ {requirements.dice_floor:g}"),
+        f"Mean test Dice, {judged.backend}",
+        number(f"≥ {floor:g}"),
         number(found),
-        counted(len(evaluation.cases), "case"),
-        _mark(met),
+        counted(verdict.cases, "case"),
+        _mark(dice is not None and dice >= floor),
     ]
 
 
-def _difference_rows(backend: str, ours: Sequence[CaseComparison], required: Gate) -> list[list[Content]]:
+def _difference_rows(
+    backend: str, ours: Sequence[CaseComparison], required: Agreement
+) -> list[list[Content]]:
     dice = max(ours, key=lambda comparison: comparison.dice_difference)
     nsd = max(ours, key=lambda comparison: comparison.nsd_difference)
     least = min(ours, key=lambda comparison: comparison.voxel_agreement)
@@ -111,11 +151,11 @@ def _difference_rows(backend: str, ours: Sequence[CaseComparison], required: Gat
 
 
 def _where(extreme: CaseComparison, none_differs: bool) -> str:
-    return "no case differs" if none_differs else f"largest in {extreme.case}"
+    return "no case differs" if none_differs else f"most in {extreme.case}"
 
 
-def _mark(met: bool) -> Html:
-    return element("span", "met" if met else "not met", class_=f"pill {'succeeded' if met else 'failed'}")
+def _mark(met: bool, yes: str = "met", no: str = "not met") -> Html:
+    return element("span", yes if met else no, class_=f"pill {'succeeded' if met else 'failed'}")
 
 
 def _by_case(comparisons: Sequence[CaseComparison]) -> Html | None:

@@ -168,8 +168,8 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
         ("Augmentation", _augmentation(training.augmentation)),
         (
             "Inference",
-            f"windows of {times(inference.window)} voxels, overlap {percent(inference.overlap, 0)}, "
-            f"{inference.blending} blending",
+            f"windows of {times(inference.smallest_window)} to {times(inference.largest_window)} voxels, "
+            f"overlap {times(inference.overlap)} voxels, {inference.blending} blending",
         ),
         ("Seed", str(made.seed)),
     ]

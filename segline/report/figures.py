@@ -185,12 +185,13 @@ def _stacks(axes: Any, benchmark: Benchmark) -> None:
     places = np.arange(len(benchmark.backends))[::-1]
     lefts = np.zeros(len(places))
     for number, stage in enumerate(STAGES):
-        widths = np.array([times.stages_ms.get(stage, 0.0) for times in benchmark.backends])
+        widths = np.array([times.stages_ms[stage].p50 for times in benchmark.backends])
         color = _SERIES[number % len(_SERIES)]
         axes.barh(places, widths, left=lefts, height=0.52, color=color, label=stage)
         lefts += widths
-    for place, end in zip(places, lefts, strict=True):
-        axes.annotate(f"{end:.0f}", (end, place), xytext=(4, 0), textcoords="offset points", va="center")
+    for place, end, times in zip(places, lefts, benchmark.backends, strict=True):
+        total = f"{times.end_to_end.volume_ms.p50:.0f}"
+        axes.annotate(total, (end, place), xytext=(4, 0), textcoords="offset points", va="center")
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
+from segline.gate import Verdict
 from segline.model import OnnxSidecar
 from segline.report import acceptance, data, learning, overview, provenance, quality, speed
 from segline.report.findings import Findings
@@ -15,6 +16,16 @@ Section = Callable[[Findings], Html | None]
 
 def page(findings: Findings) -> str:
     """The report as one HTML document."""
+    title = f"{findings.info.task.name} {findings.summary.status}, run {findings.info.id}"
+    return _document(title, _parts(findings))
+
+
+def gate_page(verdict: Verdict) -> str:
+    """The gate's part of the report as an HTML document of its own."""
+    return _document(f"Gate {'passed' if verdict.passed else 'blocked'}", [acceptance.gate(verdict)])
+
+
+def _document(title: str, parts: Sequence[Html | None]) -> str:
     style, script = _resource("style.css"), _resource("sort.js")
     head = element(
         "head",
@@ -22,10 +33,10 @@ def page(findings: Findings) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{findings.info.task.name} {findings.summary.status}, run {findings.info.id}"),
+        element("title", title),
         element("style", style),
     )
-    body = element("body", element("main", *_parts(findings)), element("script", script))
+    body = element("body", element("main", *parts), element("script", script))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
@@ -66,7 +77,7 @@ def _training(findings: Findings) -> Html | None:
 
 def _gate(findings: Findings) -> Html | None:
     verdict = findings.contents.verdict
-    return acceptance.gate(verdict, findings.contents.evaluations) if verdict else None
+    return acceptance.gate(verdict) if verdict else None
 
 
 def _export(findings: Findings) -> Html | None:

@@ -7,7 +7,7 @@ from segline.metrics import LabelMetrics
 from segline.plan import Plan
 from segline.report import figures
 from segline.report.findings import Findings
-from segline.report.markup import Cell, Content, Html, drawn, element, heading, join, number, table
+from segline.report.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
 from segline.report.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.spin import spin
 from segline.report.wording import METRICS, Metric, counted, decimal, interval
@@ -24,8 +24,8 @@ def evaluation(findings: Findings) -> Html | None:
         return None
     lead = (
         f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids; "
-        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Intervals are 95 % bootstrap "
-        "intervals of the mean over cases."
+        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Each figure is the mean over cases; below "
+        "it the 95 % bootstrap interval of that mean, and the median."
     )
     return element(
         "section",
@@ -140,43 +140,41 @@ def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
 
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> Html:
+    """A row a backend under each label, a column a metric."""
     labels = list(evaluations[0].by_label)
     groups = [(label, [e.by_label[label] for e in evaluations]) for label in labels]
     if len(labels) > 1:
         groups.insert(0, ("mean over labels", [e.overall for e in evaluations]))
-    above = [
-        heading(element("span", e.backend), element("small", e.backend_version), colspan=4, class_="group")
-        for e in evaluations
-    ]
-    figures_shown = [heading(name, numeric=True) for name in ("Mean", "95 % CI", "Median", "Cases")]
-    rows = [row for label, estimates in groups for row in _label_rows(label, estimates)]
-    return table(
-        ("Label", "Metric", *(figures_shown * len(evaluations))), rows, "compared", above=("", "", *above)
-    )
+    metrics = [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
+    rows = [row for label, estimates in groups for row in _label_rows(label, evaluations, estimates)]
+    return table(("Label", "Backend", *metrics), rows, "compared")
 
 
-def _label_rows(label: str, estimates: Sequence[dict[str, Estimate]]) -> list[list[Content]]:
-    """A row a metric; the label stands beside the first."""
+def _label_rows(
+    label: str, evaluations: Sequence[Evaluation], estimates: Sequence[dict[str, Estimate]]
+) -> list[list[Content]]:
+    """A row a backend; the label stands beside the first."""
     rows: list[list[Content]] = []
-    for metric in METRICS:
-        beside = [heading(label, scope="rowgroup", rowspan=len(METRICS))] if not rows else []
-        name = element("abbr", metric.name, title=metric.meaning)
-        rows.append(
-            [*beside, name, *(c for of in estimates for c in _estimate_cells(metric, of[metric.key]))]
+    for evaluation, of in zip(evaluations, estimates, strict=True):
+        beside = [heading(label, scope="rowgroup", rowspan=len(evaluations))] if not rows else []
+        backend = cell(
+            element("span", evaluation.backend),
+            element("small", evaluation.backend_version, class_="below"),
+            class_="backend",
         )
+        rows.append([*beside, backend, *(_estimate_cell(metric, of[metric.key]) for metric in METRICS)])
     return rows
 
 
-def _estimate_cells(metric: Metric, estimate: Estimate) -> list[Cell]:
-    total = estimate.count + estimate.missing
-    cases = f"{estimate.count} of {total}" if estimate.missing else str(estimate.count)
-    why = f"{metric.name} is undefined in {counted(estimate.missing, 'case')}" if estimate.missing else None
-    return [
-        number(element("strong", metric.show(estimate.mean)), class_="number first"),
-        number(interval(estimate, metric)),
-        number(metric.show(estimate.median)),
-        number(element("span", cases, title=why, class_="warn" if why else None)),
-    ]
+def _estimate_cell(metric: Metric, estimate: Estimate) -> Cell:
+    """The mean; below it its interval, the median, and how many cases where not all."""
+    below: list[Content] = [interval(estimate, metric), join(["median ", metric.show(estimate.median)])]
+    lines = [element("small", line, class_="below") for line in below]
+    if estimate.missing:
+        total = estimate.count + estimate.missing
+        why = f"{metric.name} is undefined in {counted(estimate.missing, 'case')}"
+        lines.append(element("small", f"{estimate.count} of {total} cases", title=why, class_="below warn"))
+    return number(element("strong", metric.show(estimate.mean)), *lines)
 
 
 def _case_row(

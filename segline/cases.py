@@ -1,8 +1,6 @@
 """Cases on the plan's grid, kept by content: a case is computed once for all plans that preprocess alike."""
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +18,7 @@ from segline.documents import Document
 from segline.errors import SeglineError
 from segline.plan import Plan
 from segline.preprocessing import PREPROCESSING_VERSION, Placement, Preprocessor
+from segline.processes import end_with_parent
 
 _LOCATIONS_A_LABEL = 4096
 
@@ -139,15 +138,7 @@ def preprocess(manifest: Manifest, plan: Plan, root: Path, workers: int) -> Iter
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed parent cannot end its pool, whose processes would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:

@@ -11,7 +11,7 @@ from segline.errors import SeglineError
 from segline.geometry import Shape, as_shape
 from segline.intensity import OUTSIDE
 from segline.plan import Plan
-from segline.preprocessing import Preprocessor, restore
+from segline.preprocessing import CPU, Preprocessor, restore
 from segline.stopwatch import Stopwatch
 from segline.tiling import Tiling
 from segline.volumes import Volume
@@ -27,11 +27,15 @@ _GAUSSIAN_SIGMA = 1 / 8
 
 
 class Predictor:
-    """A plan and a network: from a volume to its label map."""
+    """A plan and a network: from a volume to its label map.
+
+    All between a file and its mask happens on the device of a network that names one, as backends do.
+    """
 
     def __init__(self, plan: Plan, network: Network, watch: Stopwatch | None = None) -> None:
         self.plan = plan
         self.network = network
+        self.device = getattr(network, "device", CPU)
         self.watch = watch or Stopwatch()
 
     def __call__(self, volume: Volume) -> Volume:
@@ -40,7 +44,7 @@ class Predictor:
         Raises:
             SeglineError: the volume does not have the plan's channels, or the scores are not finite.
         """
-        preprocessor = Preprocessor(self.plan.preprocessing)
+        preprocessor = Preprocessor(self.plan.preprocessing, self.device)
         with self.watch.lap("preprocess"):
             placement = preprocessor.place(volume)
             image = preprocessor.image(volume, placement)
@@ -49,6 +53,7 @@ class Predictor:
             return restore(leads, placement, self.plan.label_values)
 
 
+@torch.inference_mode()
 def predict_leads(network: Network, image: Tensor, plan: Plan, watch: Stopwatch | None = None) -> Tensor:
     """By how much each foreground class leads the background, blended over windows.
 

@@ -145,7 +145,7 @@ class Preprocessor:
 
     def _resampled(self, channel: np.ndarray, placement: Placement) -> Tensor:
         """``channel``, a view whose axes may run backwards, as float32 on the plan's grid."""
-        backwards = [axis for axis, stride in enumerate(channel.strides) if stride < 0]
+        backwards = tuple(axis for axis, stride in enumerate(channel.strides) if stride < 0)
         native = _as_tensor(np.flip(channel, backwards)).to(self.device)
         steps, start = list(placement.steps), [0.0, 0.0, 0.0]
         for axis in backwards:

@@ -195,7 +195,7 @@ def test_the_memory_estimate_is_within_a_factor_of_two_of_a_real_training_step()
         small_plan(
             network={"channels": [16, 32, 64, 128, 256], "strides": [[2, 2, 2]] * 4},
             training={"patch_size": [size] * 3},
-            inference={"window": [size] * 3},
+            inference={"smallest_window": [size] * 3, "largest_window": [size] * 3},
         )
         for size in (64, 96)
     ]

@@ -20,9 +20,10 @@ from segline.phantom import phantom_case, phantom_on_grid
 from segline.volumes import Volume, read_volume, write_volume
 
 SPLEEN_HU, FAT_HU, NOISE_HU = 115.0, -95.0, 15.0
+"""The phantom's own spleen, which only its place tells from the liver; ``--spleen-hu`` makes it easier."""
 
 
-def paint(label: Volume, index: int) -> Volume:
+def paint(label: Volume, index: int, spleen_hu: float = SPLEEN_HU) -> Volume:
     """CT ``(1, X, Y, Z)`` int16 HU on the grid of ``label``."""
     inside = label.array[0] > 0
     shift = _centre_mm(phantom_case(index)[1]) - _centre_mm(label)
@@ -31,16 +32,16 @@ def paint(label: Volume, index: int) -> Volume:
     image, other_spleen = phantom_on_grid(Grid(label.grid.shape, affine), index)
     rng = np.random.default_rng(index)
     voxels = image.array[0].copy()
-    for mask, hu in ((other_spleen.array[0] > 0, FAT_HU), (inside, SPLEEN_HU)):
+    for mask, hu in ((other_spleen.array[0] > 0, FAT_HU), (inside, spleen_hu)):
         voxels[mask] = rng.normal(hu, NOISE_HU, int(mask.sum())).astype(np.int16)
     return Volume(voxels[None], label.affine)
 
 
-def paint_dataset(labels: Path, folder: Path, cases: int) -> None:
+def paint_dataset(labels: Path, folder: Path, cases: int, spleen_hu: float = SPLEEN_HU) -> None:
     """Write a Decathlon folder with an image for each of the first ``cases`` labels; those there stay."""
     paths = sorted((labels / "labelsTr").glob("*.nii.gz"))[:cases]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda numbered: _write_case(*numbered, folder), enumerate(paths)))
+        list(pool.map(lambda numbered: _write_case(*numbered, folder, spleen_hu), enumerate(paths)))
     pairs = [{"image": f"./imagesTr/{path.name}", "label": f"./labelsTr/{path.name}"} for path in paths]
     description = {
         "name": "Painted spleen",
@@ -60,17 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("labels", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", type=int, default=41)
+    parser.add_argument("--spleen-hu", type=float, default=SPLEEN_HU)
     options = parser.parse_args(arguments)
-    paint_dataset(options.labels, options.folder, options.cases)
+    paint_dataset(options.labels, options.folder, options.cases, options.spleen_hu)
 
 
-def _write_case(index: int, path: Path, folder: Path) -> None:
+def _write_case(index: int, path: Path, folder: Path, spleen_hu: float) -> None:
     image = folder / "imagesTr" / path.name
     if image.is_file():
         return
     label = read_volume(path)
     write_volume(folder / "labelsTr" / path.name, Volume((label.array > 0).astype(np.uint8), label.affine))
-    write_volume(image, paint(label, index))
+    write_volume(image, paint(label, index, spleen_hu))
 
 
 def _centre_mm(label: Volume) -> np.ndarray:

@@ -47,7 +47,9 @@ def resample_linear(
     lead = array.ndim - 3
     in_memory = sorted(range(3), key=lambda axis: -array.stride(lead + axis))
     result = array.permute(*range(lead), *(lead + axis for axis in in_memory))
-    for dim in sorted(range(3), key=lambda d: shape[in_memory[d]] / array.shape[lead + in_memory[d]]):
+    growth = [round(shape[axis] / array.shape[lead + axis], 1) for axis in in_memory]
+    # what shrinks first, and of equals what lies far apart in memory: whole lines are copied then
+    for dim in sorted(range(3), key=growth.__getitem__):
         axis = in_memory[dim]
         result = _along(result, lead + dim, shape[axis], steps[axis], start[axis])
     return result.permute(*range(lead), *(lead + in_memory.index(axis) for axis in range(3)))
@@ -60,12 +62,19 @@ def _along(array: Tensor, dim: int, count: int, step: float, start: float) -> Te
     low = torch.floor(positions + _ROUNDING).long()
     fraction = (positions - low).clamp_(min=0)
     dtype = array.dtype if array.is_floating_point() else torch.float32
-    lower = array.index_select(dim, low.to(array.device)).to(dtype)
+    lower = _take(array, dim, low).to(dtype)
     if not bool(fraction.any()):
         return lower
-    upper = array.index_select(dim, (low + 1).clamp_(max=size - 1).to(array.device)).to(dtype)
+    upper = _take(array, dim, (low + 1).clamp_(max=size - 1)).to(dtype)
     weight = fraction.to(array.device, dtype).view([-1 if d == dim else 1 for d in range(array.ndim)])
-    return torch.lerp(lower, upper, weight)
+    return lower.lerp_(upper, weight)
+
+
+def _take(array: Tensor, dim: int, indices: Tensor) -> Tensor:
+    """``index_select``; on a CPU NumPy's, which took a quarter of the time of torch 2.13's."""
+    if array.device.type == "cpu":
+        return torch.from_numpy(array.numpy().take(indices.numpy(), axis=dim))
+    return array.index_select(dim, indices.to(array.device))
 
 
 def resample_nearest(array: Tensor, shape: Shape, steps: Steps) -> Tensor:

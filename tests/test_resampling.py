@@ -115,10 +115,11 @@ class TestLinear:
         assert together.shape == (2, 3, 5, 12, 7)
         assert torch.equal(together[1, 2], resample_linear(image[1, 2], (5, 12, 7), (1.7, 0.7, 1.5)))
 
-    def test_a_box_is_that_part_of_the_whole(self):
+    def test_a_start_gives_that_part_of_the_whole(self):
         image, steps = noise((8, 9, 10)), (0.45, 1.3, 0.7)
         whole = resample_linear(image, (17, 7, 14), steps)
-        part = resample_linear(image, (6, 3, 9), steps, start=(10, 4, 5))
+        start = (10 * 0.45, 4 * 1.3, 5 * 0.7)
+        part = resample_linear(image, (6, 3, 9), steps, start)
         torch.testing.assert_close(part, whole[10:16, 4:7, 5:14], atol=TOLERANCE, rtol=0)
 
 

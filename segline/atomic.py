@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SCRATCH = ".writing-"
+"""How the names of what is still being written begin."""
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
@@ -15,7 +18,7 @@ def new_file(path: Path) -> Iterator[Path]:
     The scratch name keeps the suffixes (``.nii.gz``), which some writers look at.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix="".join(path.suffixes[-2:]))
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=SCRATCH, suffix="".join(path.suffixes[-2:]))
     os.close(handle)
     scratch = Path(name)
     try:
@@ -33,7 +36,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     If ``path`` has appeared meanwhile (another worker was faster), theirs is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing-"))
+    scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=SCRATCH))
     try:
         yield scratch
         scratch.chmod(0o755)

@@ -1,35 +1,46 @@
-"""Data sets in S3 object stores (MinIO, AWS and others), mirrored into a local folder."""
+"""Objects in S3 stores: MinIO, SeaweedFS, AWS and others, through the ``minio`` client."""
 
-import json
+import hashlib
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
-from segline import atomic
-from segline.archives import inner_path, is_junk
+from segline.digests import sha256_of_file
 from segline.errors import SeglineError
-from segline.progress import Progress, silent
+from segline.objects import MissingObjectError, StoredObject, local_fault, require_digest
+from segline.patience import Patience
 
 if TYPE_CHECKING:
     from minio import Minio
+    from urllib3 import BaseHTTPResponse, PoolManager
 
-_INDEX = ".s3-index.json"
-_CHUNK_BYTES = 1 << 20
-_CONNECT_S, _READ_S, _RETRIES = 10, 60, 2
+T = TypeVar("T")
 
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CHUNK_BYTES = 1 << 16
+_PART_BYTES = 16 << 20
+_CONNECTIONS = 64
+_CONNECT_S, _READ_S = 10, 60
+_PATIENCE_S = 120.0
+_DIGEST = "x-amz-meta-sha256"
+
 _HINTS = {
     "NoSuchBucket": "there is no such bucket; create it or correct the address",
-    "NoSuchKey": "there is no such object; correct the address",
     "AccessDenied": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
     "InvalidAccessKeyId": "the access key is unknown there; check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "the secret key is wrong; check AWS_SECRET_ACCESS_KEY",
+    "XMinioStorageFull": "no space left in the object store; free some there",
 }
+# A server that was started again has forgotten the multipart uploads of before: the next try begins anew.
+_PASSING = {"NoSuchUpload", "SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
+_PASSING_STATUS = {429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True)
@@ -43,16 +54,19 @@ class S3Settings:
     region: str = "us-east-1"
     secure: bool = True
     """Whether to speak TLS."""
+    patience_s: float = _PATIENCE_S
+    """How long to go on trying when the server refuses connections or fails."""
 
     @classmethod
     def from_environment(cls, mapping: Mapping[str, str]) -> "S3Settings | None":
         """Settings from the usual variables; None where neither key is set. For entry points.
 
         ``S3_ENDPOINT`` or ``AWS_ENDPOINT_URL`` (TLS unless it starts with ``http://``; AWS by default),
-        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` (``us-east-1`` by default).
+        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` (``us-east-1`` by default),
+        ``S3_PATIENCE_S`` (120 by default).
 
         Raises:
-            SeglineError: one key without the other.
+            SeglineError: one key without the other, or a patience that is not a number.
         """
         keys = [mapping.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
         if not any(keys):
@@ -62,147 +76,304 @@ class S3Settings:
         url = mapping.get("S3_ENDPOINT") or mapping.get("AWS_ENDPOINT_URL") or "s3.amazonaws.com"
         parts = urlsplit(url if "://" in url else f"https://{url}")
         region = mapping.get("AWS_REGION") or "us-east-1"
-        return cls(parts.netloc, keys[0], keys[1], region, secure=parts.scheme != "http")
+        patience_s = _seconds(mapping.get("S3_PATIENCE_S") or str(_PATIENCE_S))
+        return cls(parts.netloc, keys[0], keys[1], region, parts.scheme != "http", patience_s)
 
 
 @dataclass(frozen=True)
-class S3Object:
-    """An object as its store lists it."""
+class S3Objects:
+    """The objects of a bucket. One client, with its connections, serves all threads."""
 
-    key: str
-    size_bytes: int
-    etag: str
-    """Changes with the content."""
-
-
-@dataclass(frozen=True)
-class S3Location:
-    """``s3://bucket/key``, with the settings that reach it.
-
-    Raises:
-        SeglineError: from every method, where the store cannot be reached, refuses, or has no such thing.
-    """
-
-    uri: str
+    bucket: str
     settings: S3Settings
 
-    @property
-    def bucket(self) -> str:
-        """The bucket's name."""
-        return self.uri.removeprefix("s3://").partition("/")[0]
+    def where(self, key: str) -> str:
+        """The object's URI."""
+        return f"s3://{self.bucket}/{key}" if key else f"s3://{self.bucket}"
 
-    @property
-    def key(self) -> str:
-        """An object's key or a prefix, without ``/`` at either end."""
-        return self.uri.removeprefix("s3://").partition("/")[2].strip("/")
+    def stat(self, key: str) -> StoredObject | None:
+        """The object, or None where there is none."""
 
-    def object(self) -> S3Object:
-        """The one object that is at this very key."""
-        with self._told_in_one_line():
-            found = self._client.stat_object(self.bucket, self.key)
-        return S3Object(self.key, found.size or 0, found.etag or "")
+        def ask() -> Any:
+            found = self._client.stat_object(self.bucket, key)
+            _require_whole_head(found.metadata or {})
+            return found
 
-    def objects(self) -> list[S3Object]:
-        """Every file below this prefix, by key; ``dataset.json`` comes last."""
-        prefix = f"{self.key}/" if self.key else ""
-        with self._told_in_one_line():
-            listed = list(self._client.list_objects(self.bucket, prefix=prefix or None, recursive=True))
-        files = [S3Object(item.object_name, item.size or 0, item.etag or "") for item in listed]
-        # A mirror that was cut short must not look like a data set.
-        return sorted(
-            (file for file in files if not file.key.endswith("/")),
-            key=lambda file: (file.key == f"{prefix}dataset.json", file.key),
+        try:
+            found = self._tried(key, ask)
+        except MissingObjectError:
+            return None
+        return _described(key, found, (found.metadata or {}).get(_DIGEST))
+
+    def listed(self, prefix: str) -> list[StoredObject]:
+        """Every object whose key starts with ``prefix``, which is empty or ends with ``/``, by key."""
+        found = self._tried(
+            prefix.rstrip("/"),
+            lambda: list(self._client.list_objects(self.bucket, prefix=prefix or None, recursive=True)),
+        )
+        # Some tools leave empty objects in place of folders.
+        files = (item for item in found if not item.object_name.endswith("/"))
+        return sorted((_described(item.object_name, item, None) for item in files), key=lambda file: file.key)
+
+    def put(self, key: str, path: Path, sha256: str) -> None:
+        """Store a file whose digest is ``sha256``, in parts of 16 MiB, three at a time."""
+
+        def send() -> None:
+            with path.open("rb") as stream:
+                self._put(key, stream, path.stat().st_size, sha256)
+
+        self._tried(key, send)
+
+    def get(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Write the object to ``path`` if its digest is right; what was cut continues where it stopped.
+
+        What has come so far lies in ``.<name>.part/<etag>`` beside ``path``; an earlier process's is used.
+        """
+        with self._told(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for _ in range(2):
+                continued = _part_of(path) is not None
+                part, stored_with = self._received(key, path)
+                wanted, got = sha256 or stored_with, sha256_of_file(part)
+                if wanted in (None, got):
+                    part.replace(path)
+                    part.parent.rmdir()
+                    return
+                part.unlink()
+                # A part may have been damaged here: only an object that came in one piece is judged.
+                if not continued:
+                    break
+            part.parent.rmdir()
+            require_digest(self.where(key), wanted, got)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Store a small object."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._tried(key, lambda: self._put(key, io.BytesIO(data), len(data), sha256))
+
+    def read(self, key: str) -> bytes:
+        """A small object, checked as by :meth:`get`."""
+
+        def receive() -> tuple[bytes, str | None]:
+            with self._opened(key, 0) as response:
+                return response.read(), response.headers.get(_DIGEST)
+
+        data, wanted = self._tried(key, receive)
+        require_digest(self.where(key), wanted, hashlib.sha256(data).hexdigest())
+        return data
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Store a small object unless there is one; whether ``data`` is what the key holds now.
+
+        Two at the same time are told apart only by stores that know conditional writes, as AWS and MinIO do.
+        """
+        if self.stat(key) is None:
+            try:
+                self._tried(key, lambda: self._put_new(key, data))
+                return True
+            except _ExistsError:
+                pass
+        # An earlier try may have stored it though its answer was lost.
+        return self.stat(key) is not None and self.read(key) == data
+
+    def delete(self, key: str) -> None:
+        """Remove the object, if there is one."""
+        self._tried(key, lambda: self._client.remove_object(self.bucket, key))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Connections cannot go to another process: it makes its own.
+        return S3Objects, (self.bucket, self.settings)
+
+    def _put(self, key: str, stream: Any, size_bytes: int, sha256: str) -> None:
+        self._client.put_object(
+            self.bucket, key, stream, size_bytes, metadata={"sha256": sha256}, part_size=_PART_BYTES
         )
 
-    def download(self, file: S3Object, path: Path) -> None:
-        """Write an object to ``path``, atomically."""
-        with self._told_in_one_line(), atomic.new_file(path) as scratch:
-            response = self._client.get_object(self.bucket, file.key)
+    def _put_new(self, key: str, data: bytes) -> None:
+        from minio.error import InvalidResponseError
+
+        # The client has no way to send this header but with an address that is signed beforehand.
+        address = self._client.presigned_put_object(self.bucket, key)
+        answer = self._pool.request("PUT", address, body=data, headers={"If-None-Match": "*"})
+        if answer.status != 200:
+            raise InvalidResponseError(answer.status, None, answer.data.decode(errors="replace"))
+
+    def _received(self, key: str, path: Path) -> tuple[Path, str | None]:
+        """The whole object in its ``.part`` file, and the digest it was stored with."""
+        patience = Patience(self.settings.patience_s)
+        while True:
+            before = _bytes_of(_part_of(path))
             try:
-                with scratch.open("wb") as target:
-                    for chunk in response.stream(_CHUNK_BYTES):
-                        target.write(chunk)
-            finally:
-                response.close()
-                response.release_conn()
-            size = scratch.stat().st_size
-            if size != file.size_bytes:
-                problem = f"{file.key} came with {size} bytes of {file.size_bytes}; run again"
-                raise SeglineError(f"{self.uri}: {problem}")
+                return self._continued(key, path)
+            except Exception as error:
+                if not _is_passing(error):
+                    raise
+                if _bytes_of(_part_of(path)) > before:
+                    patience.renew()
+                patience.wait(error, self.where(key))
 
-    def mirror(self, folder: Path, progress: Progress = silent) -> None:
-        """Make ``folder`` hold what lies below this prefix; files of the same size and ETag are kept."""
-        files = {self._relative(file): file for file in self.objects()}
-        wanted = {name: file for name, file in files.items() if not is_junk(inner_path(name, self.uri))}
-        if not wanted:
-            raise SeglineError(f"{self.uri}: nothing lies under this prefix; correct the address")
-        index = _read_index(folder / _INDEX)
-        for name in index.keys() - wanted.keys():
-            (folder / name).unlink(missing_ok=True)
-        index = {name: etag for name, etag in index.items() if name in wanted}
-        for number, (name, file) in enumerate(wanted.items(), 1):
-            if index.get(name) != file.etag or not _has_size(folder / name, file.size_bytes):
-                self.download(file, folder / name)
-                index[name] = file.etag
-                atomic.write_text(folder / _INDEX, json.dumps(index, indent=1, sort_keys=True))
-            progress(number / len(wanted), f"{number} of {len(wanted)} objects")
+    def _continued(self, key: str, path: Path) -> tuple[Path, str | None]:
+        old = _part_of(path)
+        # The last byte is asked for again: nothing lies beyond a part that is whole already.
+        offset = max(0, _bytes_of(old) - 1)
+        try:
+            with self._opened(key, offset) as response:
+                part = _part_path(path, response.headers["etag"])
+                if old in (None, part):
+                    _receive(response, part)
+                    return part, response.headers.get(_DIGEST)
+        except Exception as error:
+            if _code(error) != "InvalidRange":
+                raise
+        # The part is of another content.
+        if old is not None:
+            old.unlink()
+        return self._continued(key, path)
 
-    def _relative(self, file: S3Object) -> str:
-        name = file.key[len(self.key) :]
-        return str(inner_path(name.removeprefix("/") if self.key else name, self.uri))
+    @contextmanager
+    def _opened(self, key: str, offset: int) -> Iterator["BaseHTTPResponse"]:
+        response = self._client.get_object(self.bucket, key, offset=offset)
+        try:
+            _require_whole_head(response.headers)
+            yield response
+        finally:
+            response.close()
+            response.release_conn()
+
+    def _tried(self, key: str, action: Callable[[], T]) -> T:
+        patience = Patience(self.settings.patience_s)
+        with self._told(key):
+            while True:
+                try:
+                    return action()
+                except Exception as error:
+                    if not _is_passing(error):
+                        raise
+                    patience.wait(error, self.where(key))
+
+    @cached_property
+    def _pool(self) -> "PoolManager":
+        from urllib3 import PoolManager, Timeout
+
+        timeout = Timeout(connect=_CONNECT_S, read=_READ_S)
+        return PoolManager(timeout=timeout, retries=False, maxsize=_CONNECTIONS)
 
     @cached_property
     def _client(self) -> "Minio":
         from minio import Minio
-        from urllib3 import PoolManager, Retry, Timeout
 
         settings = self.settings
-        pool = PoolManager(
-            timeout=Timeout(connect=_CONNECT_S, read=_READ_S),
-            retries=Retry(total=_RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
-        )
         return Minio(
             settings.endpoint,
             settings.access_key,
             settings.secret_key,
             region=settings.region,
             secure=settings.secure,
-            http_client=pool,
+            http_client=self._pool,
         )
 
     @contextmanager
-    def _told_in_one_line(self) -> Iterator[None]:
+    def _told(self, key: str) -> Iterator[None]:
+        where = self.where(key) if self.bucket else "s3://"
         try:
             from minio.error import MinioException
             from urllib3.exceptions import HTTPError
         except ImportError as error:
-            raise SeglineError(
-                f"{self.uri}: {error.name} is missing; pip install 'segline[store]'"
-            ) from error
+            raise SeglineError(f"{where}: {error.name} is missing; pip install 'segline[store]'") from error
         try:
             yield
-        except (MinioException, HTTPError, ValueError) as error:
-            raise SeglineError(f"{self.uri}: {_hint(error, self.settings.endpoint)}") from error
+        except (MinioException, HTTPError, ValueError, ParseError) as error:
+            raise _told_fault(error, where, self.settings) from error
         except OSError as error:
-            raise SeglineError(f"{self.uri}: cannot be stored here ({error})") from error
+            raise local_fault(error, where) from error
 
 
-def _hint(error: Exception, endpoint: str) -> str:
-    # Where a server does not call its answer XML (rclone), the code is only in the text.
-    in_text = _CODE.search(str(error))
-    code = getattr(error, "code", None) or (in_text[1] if in_text else None)
-    if code in _HINTS:
-        return f"{_HINTS[code]} (at {endpoint})"
-    return f"cannot use {endpoint} ({getattr(error, 'reason', None) or error}); check the address"
+class _ExistsError(SeglineError):
+    pass
 
 
-def _has_size(path: Path, size_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == size_bytes
-
-
-def _read_index(path: Path) -> dict[str, str]:
+def _seconds(text: str) -> float:
     try:
-        return {str(name): str(etag) for name, etag in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, AttributeError):
-        # Without an index all is downloaded again.
-        return {}
+        return float(text)
+    except ValueError:
+        raise SeglineError(f"S3_PATIENCE_S={text}: give a number of seconds") from None
+
+
+def _described(key: str, found: Any, sha256: str | None) -> StoredObject:
+    modified = found.last_modified or datetime.fromtimestamp(0, UTC)
+    return StoredObject(key, found.size or 0, (found.etag or "").strip('"'), modified, sha256)
+
+
+def _require_whole_head(headers: Mapping[str, str]) -> None:
+    from urllib3.exceptions import ProtocolError
+
+    # Where a connection ends amid the headers, Python takes the answer for whole, and its body for empty.
+    if not {"etag", "content-length"} <= {name.lower() for name in headers}:
+        raise ProtocolError("the answer was cut")
+
+
+def _receive(response: "BaseHTTPResponse", part: Path) -> None:
+    # Not the status: some servers answer a range with 200.
+    asked = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
+    with part.open("r+b" if part.exists() else "wb") as target:
+        target.seek(int(asked[1]) if asked else 0)
+        target.truncate()
+        for chunk in response.stream(_CHUNK_BYTES):
+            target.write(chunk)
+
+
+def _part_folder(path: Path) -> Path:
+    # A folder for each: to look for the part among the files beside it takes as long as there are many.
+    return path.with_name(f".{path.name}.part")
+
+
+def _part_path(path: Path, etag: str) -> Path:
+    folder = _part_folder(path)
+    folder.mkdir(exist_ok=True)
+    return folder / re.sub(r"[^0-9A-Za-z-]", "", etag)
+
+
+def _part_of(path: Path) -> Path | None:
+    folder = _part_folder(path)
+    return next(folder.iterdir(), None) if folder.is_dir() else None
+
+
+def _bytes_of(part: Path | None) -> int:
+    return part.stat().st_size if part else 0
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same request may well succeed a little later."""
+    from urllib3.exceptions import HTTPError, LocationValueError, NameResolutionError, SSLError
+
+    if isinstance(error, NameResolutionError):
+        return "Temporary failure" in str(error)
+    if isinstance(error, HTTPError | ParseError):
+        return not isinstance(error, SSLError | LocationValueError)
+    return _code(error) in _PASSING or _status(error) in _PASSING_STATUS
+
+
+def _code(error: Exception) -> str | None:
+    """What S3 calls the fault."""
+    # Where a server does not call its answer XML (rclone), the code is only in the text.
+    in_text = re.search(r"<Code>(\w+)</Code>", str(error))
+    return getattr(error, "code", None) or (in_text[1] if in_text else None)
+
+
+def _status(error: Exception) -> int | None:
+    in_text = re.search(r"Response code: (\d+)", str(error))
+    answer = getattr(error, "response", None)
+    return getattr(error, "status_code", None) or getattr(answer, "status", in_text and int(in_text[1]))
+
+
+def _told_fault(error: Exception, where: str, settings: S3Settings) -> SeglineError:
+    code, status = _code(error), _status(error)
+    if code == "NoSuchKey":
+        return MissingObjectError(where)
+    if code == "PreconditionFailed" or status == 412:
+        return _ExistsError(f"{where}: is there already; choose another name")
+    if code in _HINTS:
+        return SeglineError(f"{where}: {_HINTS[code]} (at {settings.endpoint})")
+    reason = f"it answers {status} {code or ''}".strip() if status else str(error).rpartition(": ")[2]
+    tried = f" after {settings.patience_s:g} s of trying" if _is_passing(error) else ""
+    return SeglineError(f"{where}: cannot use {settings.endpoint}{tried} ({reason}); check the address")

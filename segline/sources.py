@@ -11,8 +11,11 @@ from segline.archives import archive_stem, unpack
 from segline.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.errors import SeglineError
 from segline.locks import exclusive
+from segline.mirrors import mirror
+from segline.objects import MissingObjectError
 from segline.progress import Progress, silent
-from segline.s3 import S3Location, S3Settings
+from segline.s3 import S3Settings
+from segline.store import Store, open_store
 
 _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
@@ -167,26 +170,26 @@ def _from_archive(archive: Path, store: Path) -> Path:
 
 
 def _from_s3(uri: str, store: Path, settings: S3Settings | None, progress: Progress) -> Path:
-    if settings is None:
-        needed = "S3_ENDPOINT, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise SeglineError(f"{uri}: no credentials for the object store; set {needed}")
-    location = S3Location(uri, settings)
-    if archive_stem(location.key):
-        return _archive_from_s3(location, store)
-    name = f"s3-{_short_digest(f'{location.bucket}/{location.key}')}"
+    bucket, _, key = uri.removeprefix("s3://").strip("/").partition("/")
+    if archive_stem(key):
+        return _archive_from_s3(open_store(f"s3://{bucket}", settings), key, store)
+    name = f"s3-{_short_digest(f'{bucket}/{key}')}"
     with exclusive(store / "locks" / f"{name}.lock"):
-        location.mirror(store / "datasets" / name, progress)
+        mirror(open_store(uri, settings), store / "datasets" / name, progress)
     return store / "datasets" / name
 
 
-def _archive_from_s3(location: S3Location, store: Path) -> Path:
-    file = location.object()
-    name = f"s3-{_short_digest(f'{location.bucket}/{location.key} {file.etag}')}"
+def _archive_from_s3(objects: Store, key: str, store: Path) -> Path:
+    file = objects.stat(key)
+    if file is None:
+        raise MissingObjectError(f"{objects.uri}/{key}")
+    where = f"{objects.uri.removeprefix('s3://')}/{key}"
+    name = f"s3-{_short_digest(f'{where} {file.etag}')}"
     folder = store / "datasets" / name
     with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             archive = store / "downloads" / f"{name}.tar"
-            location.download(file, archive)
+            objects.get_file(key, archive)
             try:
                 unpack(archive, folder)
             finally:

@@ -8,23 +8,48 @@ MAX_MINUTES ?=
 FOLDS ?=
 FOLD ?=
 DEVICE ?= auto
+GPU ?=
 RUNS ?= runs
+# URI of an MLflow server; a SQLite file in the store by default.
+TRACKING ?=
 STORE ?= store
+# For the cluster: KFP_HOST, KFP_TOKEN, KFP_NAMESPACE and KUBECONFIG are read from the environment.
+ACCELERATOR ?=
+CRON ?= 0 0 2 * * 0
+ACTION ?= create
+DETACH ?=
 # A wheel index for torch: https://download.pytorch.org/whl/cpu saves gigabytes where there is no NVIDIA GPU.
 TORCH_INDEX ?=
+
+ON_CLUSTER = --task "$(TASK)" \
+  $(if $(TRACKING),--tracking "$(TRACKING)") \
+  $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
+  $(if $(DATA),--data "$(DATA)") \
+  $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
+  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint compile check clean
+.PHONY: run retrain mlflow test lint compile submit schedule check clean kind kind-down
+
+HERE = --task "$(TASK)" --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" \
+  $(if $(DATA),--data "$(DATA)") \
+  $(if $(TRACKING),--tracking "$(TRACKING)") \
+  $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
+  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
-	@$(BIN)/python -m pipelines.run --task "$(TASK)" --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" \
-	  $(if $(DATA),--data "$(DATA)") \
-	  $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
-	  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES)) \
+	@$(BIN)/python -m pipelines.run $(HERE) \
 	  $(if $(FOLDS),--set split.folds=$(FOLDS)) \
 	  $(if $(FOLD),--set split.fold=$(FOLD))
+
+retrain: $(READY)  ## train and judge a challenger, if there are new cases since the champion
+	@$(BIN)/python -m pipelines.run --retrain $(HERE)
+
+mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
+	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri "sqlite:///$(abspath $(STORE))/mlflow/mlflow.db"
 
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
 	$(BIN)/python -m pytest -q -rs
@@ -34,11 +59,23 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-compile: $(READY)  ## write the pipeline's intermediate representation to pipelines/compiled
-	$(BIN)/python -m pipelines.compile
+compile: $(READY)  ## write the pipeline for clusters, as IR and as manifests, to pipelines/compiled
+	$(BIN)/python -m pipelines.compile $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)")
+
+submit: $(READY)  ## run a task on a cluster: make submit TASK=spleen KFP_HOST=http://localhost:8080
+	@$(BIN)/python -m pipelines.submit $(ON_CLUSTER) $(if $(DETACH),--detach)
+
+schedule: $(READY)  ## retrain on a schedule: make schedule CRON="0 0 2 * * 0", ACTION=list|pause|resume|delete
+	@$(BIN)/python -m pipelines.schedule $(ACTION) --cron "$(CRON)" $(ON_CLUSTER)
 
 check: $(READY)  ## what this machine can do
 	@$(BIN)/segline check
+
+kind:  ## a cluster on this machine with Kubeflow Pipelines, MinIO and MLflow; GPU=1 gives it the GPU
+	@GPU="$(GPU)" manifests/kind/up
+
+kind-down:  ## remove that cluster and its data
+	@manifests/kind/down
 
 clean:  ## remove the virtual environment; runs and store stay
 	rm -rf .venv

@@ -18,7 +18,7 @@ def evaluate(
 
     Args:
         run: folder of the run.
-        backend: ``pytorch``, ``onnxruntime`` or ``openvino``.
+        backend: one of ``segline.backends.BACKENDS``.
         model: the package with an ONNX graph.
         manifest: the data set that the model's plan was made for.
         evaluation: metrics by case and label with intervals, and the masks.

@@ -1,21 +1,133 @@
-"""Compile the pipeline to the intermediate representation that Kubeflow Pipelines runs."""
+"""Compile the pipeline for a cluster: the intermediate representation, and manifests that kubectl applies."""
 
+import argparse
+import functools
+import inspect
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
-from kfp import compiler
+import yaml
+from kfp import compiler, dsl
+from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.dsl import pipeline_context
 
-from pipelines.dag import segline_pipeline
+from components.start import start
+from pipelines import resources
+from pipelines.dag import retraining_pipeline, segline_pipeline
+from pipelines.resources import Accelerator, Target
+from segline.cluster import NAMESPACE
+from segline.digests import sha256_of_json
+from segline.errors import SeglineError
 
-COMPILED = Path(__file__).parent / "compiled" / "segline.yaml"
+PIPELINES = {pipeline.name: pipeline for pipeline in (segline_pipeline, retraining_pipeline)}
+FIRST = ("download", "intake")
+"""The stages that wait for no other in the DAG."""
+COMPILED = Path(__file__).parent / "compiled"
+SUFFIX = {"nvidia": "", "none": "-cpu"}
 
 
-def main() -> None:
-    """Write ``pipelines/compiled/segline.yaml``."""
-    COMPILED.parent.mkdir(exist_ok=True)
-    compiler.Compiler().compile(segline_pipeline, str(COMPILED))
-    sys.stdout.write(f"{COMPILED}\n")
+@dataclass(frozen=True)
+class Package:
+    """A compiled pipeline."""
+
+    path: Path
+    """The intermediate representation, YAML."""
+    pipeline: str
+    """Name of the pipeline."""
+    version: str
+    """Named after the content: what is the same is uploaded once."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write ``pipelines/compiled``; 0, or 2 after a one-line error."""
+    options = _parser().parse_args(arguments)
+    try:
+        for accelerator in options.accelerator or get_args(Accelerator):
+            for name in PIPELINES:
+                _write(name, Target.of(accelerator), options)
+    except SeglineError as error:
+        sys.stderr.write(f"segline: {error}\n")
+        return 2
+    return 0
+
+
+def for_cluster(pipeline: str, target: Target) -> Any:
+    """The DAG as it is, each of its tasks with what its stage gets on ``target``.
+
+    The folder of the run is made by a stage of its own: here, who asks for a run cannot reach it.
+    """
+    dag = PIPELINES[pipeline]
+    names = list(inspect.signature(dag.pipeline_func).parameters)
+
+    @functools.wraps(dag.pipeline_func)
+    def wired(*inputs: Any) -> None:
+        given = dict(zip(names, inputs, strict=True))
+        started = start(run=given["run"], task=given["task"])
+        dag.pipeline_func(**given)
+        for task in pipeline_context.Pipeline.get_default_pipeline().tasks.values():
+            resources.apply(task, target)
+            if resources.stage_of(task) in FIRST:
+                task.after(started)
+
+    return dsl.pipeline(name=dag.name, description=dag.description)(wired)
+
+
+def compile_package(pipeline: str, target: Target, folder: Path) -> Package:
+    """Write ``segline.yaml``, say, or ``segline-cpu.yaml`` for a cluster without GPUs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{pipeline}{SUFFIX[target.accelerator]}.yaml"
+    compiler.Compiler().compile(for_cluster(pipeline, target), str(path))
+    return Package(path, pipeline, _version(pipeline, path))
+
+
+def compile_manifest(package: Package, target: Target, namespace: str) -> Path:
+    """Write the same as Pipeline and PipelineVersion of ``pipelines.kubeflow.org/v2beta1``."""
+    path = package.path.with_suffix(".kubernetes.yaml")
+    options = KubernetesManifestOptions(
+        pipeline_version_name=package.version, namespace=namespace, include_pipeline_manifest=True
+    )
+    compiler.Compiler().compile(
+        for_cluster(package.pipeline, target),
+        str(path),
+        kubernetes_manifest_options=options,
+        kubernetes_manifest_format=True,
+    )
+    return path
+
+
+def specifications(path: Path) -> list[dict[str, Any]]:
+    """A compiled file's documents, without the version of the compiler."""
+    documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    for document in documents:
+        document.pop("sdkVersion", None)
+        document.get("spec", {}).get("pipelineSpec", {}).pop("sdkVersion", None)
+    return documents
+
+
+def _write(pipeline: str, target: Target, options: argparse.Namespace) -> None:
+    package = compile_package(pipeline, target, options.output)
+    manifest = compile_manifest(package, target, options.namespace)
+    sys.stdout.write(f"{package.path}\n{manifest}\n")
+
+
+def _version(pipeline: str, path: Path) -> str:
+    return f"{pipeline}-{sha256_of_json(specifications(path))[:12]}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.compile", description=__doc__)
+    parser.add_argument(
+        "--accelerator",
+        action="append",
+        help="nvidia, or none for a cluster without GPUs; both by default",
+    )
+    parser.add_argument("--output", type=Path, default=COMPILED, help="folder (pipelines/compiled)")
+    parser.add_argument("--namespace", default=NAMESPACE, help=f"of the manifests ({NAMESPACE})")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,12 +9,13 @@ import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kfp import local
 
 from pipelines.console import StageLines
-from pipelines.dag import segline_pipeline
+from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.errors import SeglineError, plain_error
 from segline.runs import Run
@@ -22,11 +23,11 @@ from segline.summary import Summary
 from segline.task import Task
 
 TASKS = Path(__file__).parent / "tasks"
-EXIT_STATUS = {"succeeded": 0, "failed": 1, "blocked": 3}
+EXIT_STATUS = {"succeeded": 0, "unchanged": 0, "failed": 1, "blocked": 3}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a task; 0 succeeded, 1 failed, 2 bad arguments, 3 blocked by the gate."""
+    """Run a task; 0 succeeded or nothing new, 1 failed, 2 bad arguments, 3 blocked by the gate."""
     options = _parser().parse_args(arguments)
     try:
         task = read_task(options.task, options.set)
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SeglineError, OSError) as error:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2
-    run_pipeline(run, task, options.data or task.source, options.store, options.device)
+    pipeline = retraining_pipeline if options.retrain else segline_pipeline
+    inputs = {"source": local_source(options.data or task.source), "device": options.device}
+    run_pipeline(pipeline, run, task, options.store, tracking=options.tracking, **inputs)
     return announce(folder)
 
 
@@ -75,8 +78,8 @@ def point_latest(folder: Path) -> None:
     scratch.replace(folder.parent / "latest")
 
 
-def run_pipeline(run: Run, task: Task, source: str, store: Path, device: str) -> None:
-    """Run the DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
+def run_pipeline(pipeline: Any, run: Run, task: Task, store: Path, **inputs: str) -> None:
+    """Run a DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
     lines = StageLines(run.folder / "run.log", sys.stdout)
     with contextlib.closing(lines), contextlib.redirect_stdout(lines), warnings.catch_warnings():
         # the runner doubts every image whose name does not contain "python"
@@ -86,13 +89,8 @@ def run_pipeline(run: Run, task: Task, source: str, store: Path, device: str) ->
             pipeline_root=str(run.folder / "artifacts"),
             raise_on_error=False,
         )
-        segline_pipeline(
-            task=json.dumps(task.model_dump()),
-            source=local_source(source),
-            run=str(run.folder),
-            store=str(store.resolve()),
-            device=device,
-        )
+        asked = json.dumps(task.model_dump())
+        pipeline(task=asked, run=str(run.folder), store=str(store.resolve()), **inputs)
 
 
 def local_source(source: str) -> str:
@@ -125,6 +123,10 @@ def _parser() -> argparse.ArgumentParser:
         "--store", type=Path, default=Path("store"), help="data sets, cases, checkpoints (store)"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+    parser.add_argument("--tracking", default="", help="URI of an MLflow server (a SQLite file in the store)")
+    parser.add_argument(
+        "--retrain", action="store_true", help="only if there are new cases since the champion"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -2,12 +2,19 @@
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from segline import __version__
 from segline.errors import SeglineError, plain_error
+
+if TYPE_CHECKING:
+    from segline.model import Model
+    from segline.registry.connection import Registry
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,15 +36,45 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"segline {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="what this machine can do, with the reason for each no")
+    check.add_argument("--cluster", action="store_true", help="what the Kubernetes cluster lacks instead")
+    check.add_argument("--kubeconfig", type=Path, help="instead of $KUBECONFIG or ~/.kube/config")
+    check.add_argument("--namespace", default="kubeflow", help="of the pipeline's pods (kubeflow)")
+    check.add_argument("--accelerator", default="nvidia", help="nvidia (default) or none")
     check.set_defaults(run_command=_check)
     predict = commands.add_parser("predict", help="segment one volume")
-    predict.add_argument("model", type=Path, help="model package, or the folder of a run")
+    predict.add_argument("model", help="model package, folder of a run, or reference: spleen@champion")
     predict.add_argument("image", type=Path, nargs="+", help="NIfTI file; one a channel, or one with all")
     predict.add_argument("-o", "--output", type=Path, required=True, help="mask to write, .nii or .nii.gz")
     predict.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     predict.add_argument("--plan", type=Path, help="insist on this plan.json")
     predict.set_defaults(run_command=_predict)
+    _add_registry_commands(commands, predict)
+    _add_stages(commands)
+    return parser
+
+
+def _add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> None:
+    models = commands.add_parser("models", help="the registered versions")
+    models.add_argument("task", nargs="?", help="of this task only")
+    models.set_defaults(run_command=_models)
+    pull = commands.add_parser("pull", help="bring a registered model to a folder")
+    pull.add_argument("reference", help="spleen@champion, spleen/3, or spleen for its champion")
+    pull.add_argument("-o", "--output", type=Path, help="new folder (TASK-VERSION)")
+    pull.set_defaults(run_command=_pull)
+    rollback = commands.add_parser("rollback", help="make the champion's predecessor the champion again")
+    rollback.add_argument("task")
+    rollback.set_defaults(run_command=_rollback)
+    bundle = commands.add_parser("bundle", help="write a model as a MONAI bundle")
+    bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
+    bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
+    bundle.set_defaults(run_command=_bundle)
+    for asker in (models, pull, rollback, predict, bundle):
+        asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
+        asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
+
+
+def _add_stages(commands: Any) -> None:
     for name, (what, command) in _STAGES.items():
         stage = commands.add_parser(name, help=f"stage: {what}")
         stage.add_argument(
@@ -51,25 +88,38 @@ def _parser() -> argparse.ArgumentParser:
             stage.add_argument("--data", help="where the data come from, instead of the task's source")
         if name == "evaluate":
             stage.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
-    return parser
 
 
-def _check(_: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace) -> None:
     from segline.machine import abilities
 
+    if options.cluster:
+        _check_cluster(options)
+        return
     for ability in abilities():
         sys.stdout.write(f"{'yes' if ability.available else 'no ':3}  {ability.name:18}  {ability.detail}\n")
 
 
+def _check_cluster(options: argparse.Namespace) -> None:
+    from segline.cluster import Kubernetes, examine
+
+    cluster = Kubernetes.connect(options.kubeconfig, options.namespace)
+    findings = examine(cluster, options.accelerator, os.environ.get("S3_ENDPOINT", ""))
+    for finding in findings:
+        answer = {True: "yes", False: "no ", None: "?  "}[finding.ok]
+        sys.stdout.write(f"{answer}  {finding.name:18}  {finding.detail}\n")
+    missing = [finding.name for finding in findings if finding.ok is False]
+    if missing:
+        raise SeglineError(f"the cluster is not ready: {', '.join(missing)}")
+
+
 def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
-    from segline.model import Model
     from segline.plan import Plan
     from segline.prediction import Predictor
     from segline.volumes import read_channels, write_volume
 
-    nested = options.model / "model"
-    model = Model.open(nested if nested.is_dir() else options.model)
+    model = _model(options)
     if options.plan:
         model.require_plan(Plan.read(options.plan), options.plan)
     volume = read_channels(options.image)
@@ -77,6 +127,56 @@ def _predict(options: argparse.Namespace) -> None:
     write_volume(options.output, mask)
     shape = "x".join(map(str, mask.grid.shape))
     sys.stdout.write(f"{options.output}: {shape}, {(mask.array > 0).sum()} voxels labelled\n")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from segline.registry.versions import as_table, versions
+
+    sys.stdout.write(as_table(versions(_registry(options), options.task)))
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from segline.registry.versions import Reference, pull, resolve
+
+    registry = _registry(options)
+    version = resolve(registry, Reference.parse(options.reference))
+    folder = options.output or Path(version.name.replace("/", "-"))
+    pull(registry, Reference(version.task, number=version.number), folder)
+    sys.stdout.write(f"{folder}: {version.name}\n")
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from segline.registry.versions import rollback
+
+    sys.stdout.write(f"{rollback(_registry(options), options.task).name} is the champion again\n")
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from segline.bundle import export_bundle
+
+    export_bundle(_model(options), options.output)
+    sys.stdout.write(f"{options.output}: a MONAI bundle, run by python -m monai.bundle run\n")
+
+
+def _model(options: argparse.Namespace) -> "Model":
+    """A package, the one of a run, or a registered one, which is kept in the store."""
+    from segline.model import Model
+    from segline.registry.versions import Reference, pull, resolve
+
+    folder = Path(options.model)
+    if folder.is_dir() or not _REFERENCE.fullmatch(options.model):
+        return Model.open(folder / "model" if (folder / "model").is_dir() else folder)
+    registry = _registry(options)
+    version = resolve(registry, Reference.parse(options.model))
+    reference = Reference(version.task, number=version.number)
+    return pull(registry, reference, options.store / "models" / version.package_digest)
+
+
+def _registry(options: argparse.Namespace) -> "Registry":
+    from segline.registry.connection import Registry, local_uri, quiet_mlflow
+
+    quiet_mlflow(os.environ)
+    return Registry(options.tracking or local_uri(options.store))
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -116,10 +216,16 @@ def _export_onnx(options: argparse.Namespace) -> None:
     stages.export_onnx(options.run, options.run / "model", options.run / "cases.json", options.run / "model")
 
 
+def _quantize(options: argparse.Namespace) -> None:
+    from segline import stages
+
+    stages.quantize(options.run, options.run / "model", options.run / "cases.json", options.run / "model")
+
+
 def _build_tensorrt(options: argparse.Namespace) -> None:
     from segline import stages
 
-    stages.build_tensorrt(options.run, options.run / "model", options.run / "engines")
+    stages.build_tensorrt(options.run, options.store, options.run / "model", options.run / "model")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -130,11 +236,17 @@ def _evaluate(options: argparse.Namespace) -> None:
     stages.evaluate(run, backend, run / "model", run / "manifest.json", folder, options.device)
 
 
+def _register(options: argparse.Namespace) -> None:
+    from segline import stages
+
+    stages.register(options.run, options.store, device=options.device)
+
+
 def _compare(options: argparse.Namespace) -> None:
     from segline import stages
 
     run = options.run
-    folders = [path.parent for path in sorted(run.glob("predictions/*/evaluation.json"))]
+    folders = sorted(folder for folder in run.glob("predictions/[!.]*") if folder.is_dir())
     stages.compare(run, run / "plan.json", folders, run / "gate.json")
 
 
@@ -151,7 +263,9 @@ def _report(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{stages.report(options.run)}\n")
 
 
-_BACKEND_HELP = "pytorch (default), onnxruntime or openvino"
+_REFERENCE = re.compile(r"[\w-]+(@[\w-]+|/\d+)")
+"""``spleen@champion`` or ``spleen/3``; anything else is a folder."""
+_BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
 
 _STAGES = {
     "download": ("fetch and verify a task's data set", _download),
@@ -159,10 +273,12 @@ _STAGES = {
     "preprocess": ("bring the cases into the cache", _preprocess),
     "train": ("find the weights", _train),
     "export_onnx": ("write and check the ONNX graph", _export_onnx),
+    "quantize": ("add an int8 graph for CPUs, if the plan asks for one", _quantize),
     "build_tensorrt": ("build an engine for this machine's GPU", _build_tensorrt),
     "evaluate": ("score the test cases with one backend", _evaluate),
     "compare": ("the gate between the backends evaluated so far", _compare),
     "benchmark": ("time every backend", _benchmark),
+    "register": ("register the model; it becomes champion if it is better", _register),
     "report": ("write report.html and summary.json", _report),
 }
 

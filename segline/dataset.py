@@ -1,7 +1,7 @@
 """A Decathlon folder: what its dataset.json declares, and the proof that its files agree with it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -49,6 +49,11 @@ class CaseEntry(BaseModel, frozen=True):
     def digest(self) -> str:
         """SHA-256 over the contents of the files; names and places do not count."""
         return _content_digest(self.images, self.label)
+
+    @property
+    def short_digest(self) -> str:
+        """The first 12 digits of :attr:`digest`: what the case is called where its name may not be known."""
+        return self.digest[:12]
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):
@@ -114,10 +119,42 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         return manifest
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A case that does not agree with ``dataset.json``, or whose files cannot be read."""
+
+    case: str
+    error: SeglineError
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A Decathlon folder, examined case by case."""
+
+    manifest: Manifest
+    """Of the sound cases."""
+    faults: tuple[Fault, ...]
+    """In the order of ``dataset.json``."""
+
+
 def verify(
     root: Path, records: Path | None = None, workers: int = 2, progress: Progress = silent
 ) -> Manifest:
-    """Read a Decathlon folder and check that every image and label agree with ``dataset.json``.
+    """:func:`survey` a Decathlon folder all of whose cases must be sound.
+
+    Raises:
+        SeglineError: the first problem in the order of ``dataset.json``, and how many more cases are bad.
+    """
+    found = survey(root, records, workers, progress)
+    if found.faults:
+        more = len(found.faults) - 1
+        told = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
+        raise SeglineError(f"{found.faults[0].error}{told}")
+    return found.manifest
+
+
+def survey(root: Path, records: Path | None = None, workers: int = 2, progress: Progress = silent) -> Survey:
+    """Read a Decathlon folder and check of every case that image and label agree with ``dataset.json``.
 
     Args:
         root: the folder that holds ``dataset.json``; Decathlon (``modality``, value to name) and nnU-Net v2
@@ -127,40 +164,26 @@ def verify(
         progress: called after each case.
 
     Raises:
-        SeglineError: the first problem in the order of ``dataset.json``, and how many more cases are bad.
+        SeglineError: ``dataset.json`` cannot be read or declares no data set.
     """
     root = root.resolve()
     declaration = _declaration(root)
 
-    def examine(pair: _Pair) -> CaseEntry | SeglineError:
+    def examine(pair: _Pair) -> CaseEntry | Fault:
         try:
             return _examined(root, pair, declaration, records)
         except SeglineError as error:
-            return error
+            return Fault(pair.name, error)
 
+    outcomes: list[CaseEntry | Fault] = []
     with ThreadPoolExecutor(workers) as pool:
-        outcomes = []
         for outcome in pool.map(examine, declaration.pairs):
             outcomes.append(outcome)
             total = len(declaration.pairs)
             progress(len(outcomes) / total, f"{len(outcomes)} of {total} cases verified")
-    problems = [outcome for outcome in outcomes if isinstance(outcome, SeglineError)]
-    if problems:
-        raise SeglineError(_told(problems))
     cases = [outcome for outcome in outcomes if isinstance(outcome, CaseEntry)]
-    return Manifest(
-        name=declaration.name,
-        licence=declaration.licence,
-        modalities=declaration.modalities,
-        labels=declaration.labels,
-        root=str(root),
-        cases=tuple(sorted(cases, key=lambda case: case.name)),
-    )
-
-
-def _told(problems: list[SeglineError]) -> str:
-    more = len(problems) - 1
-    return str(problems[0]) + (f" ({more} more bad case{'s' if more > 1 else ''})" if more else "")
+    faults = tuple(outcome for outcome in outcomes if isinstance(outcome, Fault))
+    return Survey(declaration.manifest(root, cases), faults)
 
 
 @dataclass(frozen=True)
@@ -177,6 +200,16 @@ class _Declaration:
     modalities: tuple[str, ...]
     labels: dict[int, str]
     pairs: tuple[_Pair, ...]
+
+    def manifest(self, root: Path, cases: Sequence[CaseEntry]) -> Manifest:
+        return Manifest(
+            name=self.name,
+            licence=self.licence,
+            modalities=self.modalities,
+            labels=self.labels,
+            root=str(root),
+            cases=tuple(sorted(cases, key=lambda case: case.name)),
+        )
 
 
 class _Findings(BaseModel, frozen=True):

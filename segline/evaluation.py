@@ -67,9 +67,14 @@ class Evaluation(Document):
 
 
 def evaluate(
-    model: Model, backend: Backend, manifest: Manifest, folder: Path, progress: Progress = silent
+    model: Model,
+    backend: Backend,
+    manifest: Manifest,
+    folder: Path,
+    progress: Progress = silent,
+    cases: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Predict and score every test case; masks are saved as ``folder/<case>.nii.gz``.
+    """Predict and score the plan's test cases, or ``cases``; masks are saved as ``folder/<case>.nii.gz``.
 
     The metrics of one case are computed while the next ones are predicted, a few at most: each waits with
     its mask in memory.
@@ -79,7 +84,7 @@ def evaluate(
     """
     plan = model.plan
     predictor = Predictor(plan, backend)
-    names = plan.split.test
+    names = plan.split.test if cases is None else tuple(cases)
     workers = max(1, (os.cpu_count() or 2) // 2)
     with ThreadPoolExecutor(workers) as pool:
         futures: list[Future[CaseEvaluation]] = []
@@ -89,9 +94,9 @@ def evaluate(
             progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
             prediction = _predicted(predictor, manifest, name, backend.name)
             futures.append(pool.submit(_score, plan, manifest, name, prediction, folder))
-        cases = [future.result() for future in futures]
+        scored = [future.result() for future in futures]
     progress(1.0, f"{backend.name}: {len(names)} cases")
-    return summarise(backend, plan, cases)
+    return summarise(backend, plan, scored)
 
 
 def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> Evaluation:

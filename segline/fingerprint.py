@@ -41,7 +41,7 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
             f"data set {manifest.name}: no case has a labelled voxel; there is nothing to learn"
         )
     percentiles = np.percentile(voxels, PERCENTILES, axis=1)
-    geometry = [_ras_geometry(case) for case in manifest.cases]
+    geometry = [ras_geometry(case) for case in manifest.cases]
     return Fingerprint(
         modalities=manifest.modalities,
         spacings_mm=tuple(spacing for spacing, _ in geometry),
@@ -58,7 +58,8 @@ def _foreground_sample(manifest: Manifest, case: CaseEntry) -> np.ndarray:
     return np.stack([channel.reshape(-1)[labelled[::step]] for channel in image]).astype(np.float32)
 
 
-def _ras_geometry(case: CaseEntry) -> tuple[tuple[float, float, float], Shape]:
+def ras_geometry(case: CaseEntry) -> tuple[tuple[float, float, float], Shape]:
+    """Spacing in mm and shape in voxels of a case, axes in RAS order."""
     axes = Reorientation.between(case.orientation, "RAS").axes
     spacing = [case.spacing_mm[axis] for axis in axes]
     shape = [case.shape[axis] for axis in axes]

@@ -32,6 +32,7 @@ THICK_SLICES = 3.0
 CT_BODY_ABOVE_HU = -500.0
 NSD_TOLERANCE_MM = 2.0
 
+_SPLIT_PARTS = ("train", "val", "test")
 _PARTS = ("preprocessing", "training", "network", "inference", "gate", "split")
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -67,6 +68,24 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "split": over.split([case.name for case in manifest.cases]),
     }
     return Plan.parse({**values, **over.rest()}, over.name)
+
+
+def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
+    """A plan for a data set that has grown: preprocessing and network stay, so that old cases stay cached.
+
+    Test and validation cases stay what they were, whatever is trained next was never trained on; of the new
+    cases, test and validation get their share. ``task.plan`` may change training, inference, export and gate.
+
+    Raises:
+        SeglineError: an override does not fit, or cases of the previous split are gone.
+    """
+    over = _Overrides(task)
+    values = previous.model_dump()
+    parts = {
+        part: merged(values[part], over.part(part)) for part in ("training", "inference", "export", "gate")
+    }
+    split = continued_split(previous.split, [case.name for case in manifest.cases])
+    return Plan.parse({**values, **parts, "dataset_digest": manifest.digest, "split": split}, over.name)
 
 
 def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
@@ -192,6 +211,24 @@ def split_cases(
         )
     val_count = min(max(1, round(val_share * len(names))), len(rest) - 1)
     return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+
+
+def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
+    """Every case where it was; of new cases, a fifth to test and a tenth to validation, the rest to train.
+
+    Raises:
+        SeglineError: a part of ``previous`` has no case left among ``names``.
+    """
+    there = set(names)
+    parts = {part: [name for name in getattr(previous, part) if name in there] for part in _SPLIT_PARTS}
+    for part, kept in parts.items():
+        if not kept:
+            raise SeglineError(f"split: none of the champion's {part} cases is left in the data set")
+    new = sorted(there - {name for kept in parts.values() for name in kept})
+    random.Random(seed).shuffle(new)
+    test, val = round(0.2 * len(new)), round(0.1 * len(new))
+    added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
+    return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
 
 
 def _halvings(size: int) -> int:

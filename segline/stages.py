@@ -8,36 +8,46 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from segline import __version__, machine, sources
+from segline import __version__, atomic, machine, sources
 from segline.backends import BACKENDS, open_backend
+from segline.benchmark import Benchmark
 from segline.benchmark import benchmark as run_benchmark
 from segline.cases import CaseIndex, case_key
 from segline.cases import preprocess as preprocess_cases
-from segline.dataset import Manifest, verify
+from segline.dataset import Manifest, survey, verify
 from segline.digests import sha256_of_json
-from segline.errors import SeglineError
+from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION
 from segline.evaluation import evaluate as evaluate_model
 from segline.export import export_onnx as export_model
 from segline.fingerprint import take_fingerprint
-from segline.gate import judge
+from segline.gate import ABSENT, Absence, judge
+from segline.intake import NOTHING_NEW, QUARANTINE, take_in
 from segline.locks import exclusive
 from segline.model import Model
 from segline.plan import Plan
-from segline.planning import make_plan
+from segline.planning import make_plan, succeed_plan
 from segline.progress import ConsoleProgress
+from segline.quantization import quantize as quantize_model
 from segline.runs import Notes, Run, RunInfo
 from segline.task import Task
-from segline.tensorrt import build_tensorrt as build_engine
+from segline.tensorrt import Target, build_engine
 from segline.training import History, Trainer
+
+if TYPE_CHECKING:
+    from segline.registry.connection import Registry
 
 Location = str | Path
 """A file or folder, as a container is told of it."""
+
+LogMetric = Callable[[str, float], None]
+"""Is told a figure's name and value."""
 
 _DECIDING_PACKAGES = ("torch", "monai", "numpy", "nibabel", "onnx", "onnxruntime")
 
@@ -61,20 +71,58 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
     """
     with _stage(run, "download") as (record, notes):
         progress = ConsoleProgress("[download]")
-        s3 = sources.S3Settings.from_environment(os.environ)
-        folder = sources.fetch(source, Path(store), s3, progress)
+        folder = sources.fetch(source, Path(store), _s3_settings(), progress)
         manifest = verify(folder, Path(store) / "verified", _workers(), progress)
-        manifest.write(Path(manifest_out))
-        record.publish(manifest_out, "manifest.json")
+        _keep_manifest(manifest, Path(store), Path(manifest_out), record)
         notes.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
 
 
-def plan(run: Location, task: str, manifest_in: Location, plan_out: Location) -> None:
-    """Propose a plan from the data, with the overrides of ``task``, a task's JSON."""
+def intake(
+    run: Location, store: Location, source: str, tracking: str, manifest_out: Location, previous_out: Location
+) -> str:
+    """Look for new cases since the champion was trained; bad ones are set aside with their reasons.
+
+    ``previous_out`` is the champion's plan. Without a champion every case is new, and it stays unwritten.
+
+    Returns:
+        ``new``, or ``nothing new`` where a model that learned from these cases was judged before.
+    """
+    from segline.succession import champion_plan, judged_on
+
+    with _stage(run, "intake") as (record, notes):
+        progress = ConsoleProgress("[intake]")
+        folder = sources.fetch(source, Path(store), _s3_settings(), progress)
+        found = survey(folder, Path(store) / "verified", _workers(), progress)
+        task, registry = record.info.task.name, _registry(store, tracking)
+        champion = champion_plan(registry, task)
+        if champion is None:
+            accepted, aside, new = found.manifest, len(found.faults), len(found.manifest.cases)
+        else:
+            champion.write(Path(previous_out))
+            known = Manifest.read(_known_manifest(Path(store), champion.dataset_digest))
+            taken = take_in(found, known, champion, Path(store) / "portraits", workers=_workers())
+            taken.quarantine.write(record.folder / QUARANTINE)
+            accepted, aside = taken.accepted, len(taken.quarantine.cases)
+            new = taken.quarantine.new - aside
+        _keep_manifest(accepted, Path(store), Path(manifest_out), record)
+        judged = judged_on(registry, task, accepted.digest)
+        notes.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
+        notes.text += f", {aside} set aside" if aside else ""
+        return NOTHING_NEW if judged else "new"
+    return NOTHING_NEW
+
+
+def plan(
+    run: Location, task: str, manifest_in: Location, plan_out: Location, previous_in: Location | None = None
+) -> None:
+    """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
     with _stage(run, "plan") as (record, notes):
         manifest = Manifest.read(Path(manifest_in))
         asked = Task.parse(json.loads(task), "task")
-        made = make_plan(manifest, take_fingerprint(manifest, _workers()), asked)
+        if previous_in and Path(previous_in).is_file():
+            made = succeed_plan(Plan.read(Path(previous_in)), manifest, asked)
+        else:
+            made = make_plan(manifest, take_fingerprint(manifest, _workers()), asked)
         made.write(Path(plan_out))
         record.publish(plan_out, "plan.json")
         notes.text = _describe_plan(made)
@@ -128,11 +176,27 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
         )
 
 
-def build_tensorrt(run: Location, model_in: Location, engines_out: Location) -> None:
-    """Build an engine for this machine's GPU; skipped, with the reason, where there is none."""
-    with _stage(run, "build_tensorrt"):
-        Path(engines_out).mkdir(parents=True, exist_ok=True)
-        build_engine(Model.open(Path(model_in)), Path(engines_out))
+def quantize(run: Location, model_in: Location, cases_in: Location, model_out: Location) -> None:
+    """Add an int8 graph to the model package, if the plan asks for one."""
+    with _stage(run, "quantize") as (record, notes):
+        model = Model.open(Path(model_in)).copied_to(Path(model_out))
+        cases = CaseIndex.read(Path(cases_in)).open(model.plan.split.train)
+        sidecar = quantize_model(model, cases)
+        record.publish(model_out, "model")
+        notes.text = (
+            f"{sidecar.label_agreement:.6f} of labels as in float32 on {sidecar.checked_patches} patches, "
+            f"calibrated on {sidecar.calibration_patches}"
+        )
+
+
+def build_tensorrt(run: Location, store: Location, model_in: Location, model_out: Location) -> None:
+    """Add an engine for this machine's GPU to the model package; skipped where there is none."""
+    with _stage(run, "build_tensorrt") as (record, notes):
+        model = Model.open(Path(model_in)).copied_to(Path(model_out))
+        target = Target.here()
+        engine = build_engine(model, target, Path(store) / "timing-caches" / target.timing_cache)
+        record.publish(model_out, "model")
+        notes.text = f"{engine.relative_to(model.folder)}"
 
 
 def evaluate(
@@ -147,7 +211,9 @@ def evaluate(
     with _stage(run, f"evaluate_{backend}") as (record, notes):
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
-        opened, folder = open_backend(backend, model, _inference_device(device)), Path(evaluation_out)
+        folder = Path(evaluation_out)
+        with _absence_noted(backend, folder):
+            opened = open_backend(backend, model, _inference_device(device))
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
@@ -156,21 +222,39 @@ def evaluate(
 
 
 def compare(
-    run: Location, plan_in: Location, evaluations_in: Sequence[Location], verdict_out: Location
+    run: Location,
+    plan_in: Location,
+    evaluations_in: Sequence[Location],
+    verdict_out: Location,
+    page_out: Location | None = None,
+    log_metric: LogMetric | None = None,
 ) -> str:
-    """The gate, ``passed`` or ``blocked``: whether the backends agree and the floor is met."""
+    """The gate, ``passed`` or ``blocked``: whether the backends agree and the floor is met.
+
+    ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
+    """
     with _stage(run, "compare") as (record, notes):
         verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, "gate.json")
+        if page_out:
+            from segline.report import gate_page
+
+            atomic.write_text(Path(page_out), gate_page(verdict))
+        _log(verdict.scalars, log_metric)
         notes.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
     return "passed" if verdict.passed else "blocked"
 
 
 def benchmark(
-    run: Location, model_in: Location, manifest_in: Location, benchmark_out: Location, device: str = "auto"
+    run: Location,
+    model_in: Location,
+    manifest_in: Location,
+    benchmark_out: Location,
+    device: str = "auto",
+    log_metric: LogMetric | None = None,
 ) -> None:
-    """Time every backend, stage by stage, on up to three test cases."""
+    """Time every backend, stage by stage, on up to three test cases; ``log_metric`` is told the figures."""
     with _stage(run, "benchmark") as (record, notes):
         model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
         _require_same_dataset(model.plan, manifest)
@@ -179,9 +263,37 @@ def benchmark(
         result = run_benchmark(model, list(BACKENDS), manifest, cases, used, progress=progress)
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, "benchmark.json")
-        notes.text = ", ".join(
-            f"{times.backend} {times.total_ms:.0f} ms a volume" for times in result.backends
-        )
+        _log(result.scalars, log_metric)
+        notes.text = _describe_benchmark(result)
+
+
+def register(run: Location, store: Location, tracking: str = "", device: str = "auto") -> str:
+    """Track the run in MLflow and register its model, which becomes champion if it is better than that.
+
+    Args:
+        run: folder of the run.
+        store: folder whose SQLite file is the registry where ``tracking`` is empty.
+        tracking: URI of an MLflow server.
+        device: where the champion is evaluated on the run's test cases.
+
+    Returns:
+        The version, as in ``spleen/3``; empty where the gate blocked the model, which is then skipped.
+    """
+    from segline.model_card import write_model_card
+    from segline.registry.tracking import source_commit
+    from segline.succession import contend
+
+    with _stage(run, "register") as (record, notes):
+        if record.verdict and not record.verdict.passed:
+            raise UnavailableError("the gate blocked the model; it is not registered")
+        write_model_card(record)
+        registry = _registry(store, tracking)
+        commit = source_commit(Path(__file__).parent)
+        used = _inference_device(device)
+        version = contend(record, registry, commit, used, ConsoleProgress("[register]"))
+        notes.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
+        return version.name
+    return ""
 
 
 def report(run: Location) -> Path:
@@ -191,6 +303,40 @@ def report(run: Location) -> Path:
     with _stage(run, "report") as (record, _):
         write_report(record)
     return Path(run) / "report.html"
+
+
+def _s3_settings() -> sources.S3Settings | None:
+    return sources.S3Settings.from_environment(os.environ)
+
+
+def _known_manifest(store: Path, digest: str) -> Path:
+    return store / "manifests" / f"{digest}.json"
+
+
+def _keep_manifest(manifest: Manifest, store: Path, path: Path, record: Run) -> None:
+    """Also in the store, where a later intake learns what the champion was trained on."""
+    manifest.write(path)
+    manifest.write(_known_manifest(store, manifest.digest))
+    record.publish(path, "manifest.json")
+
+
+def _registry(store: Location, tracking: str) -> "Registry":
+    from segline.registry.connection import Registry, local_uri, quiet_mlflow
+
+    quiet_mlflow(os.environ)
+    return Registry(tracking or local_uri(Path(store)))
+
+
+@contextmanager
+def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
+    """Leave the reason for the gate where a backend cannot be had; what an earlier run left is removed."""
+    for earlier in (ABSENT, EVALUATION):
+        (folder / earlier).unlink(missing_ok=True)
+    try:
+        yield
+    except UnavailableError as error:
+        Absence(backend=backend, reason=str(error)).write(folder / ABSENT)
+        raise
 
 
 @contextmanager
@@ -229,6 +375,18 @@ def _describe_training(history: History) -> str:
         f"best validation Dice {history.best_val_dice:.4f} at step {history.best_step}"
         + (f"; continued from step {resumed}" if resumed is not None else "")
     )
+
+
+def _log(scalars: Mapping[str, float], log_metric: LogMetric | None) -> None:
+    for name, value in scalars.items():
+        if log_metric:
+            log_metric(name, value)
+
+
+def _describe_benchmark(result: Benchmark) -> str:
+    timed = [f"{times.backend} {times.end_to_end.volume_ms.p50:.0f} ms a volume" for times in result.backends]
+    absent = [f"{other.backend} unavailable: {other.reason}" for other in result.unavailable]
+    return "; ".join([", ".join(timed), *absent])
 
 
 def _require_same_dataset(plan: Plan, manifest: Manifest) -> None:

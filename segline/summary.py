@@ -8,11 +8,13 @@ from segline.benchmark import Benchmark
 from segline.dataset import Manifest
 from segline.evaluation import Evaluation
 from segline.gate import Absence, Verdict
+from segline.intake import NOTHING_NEW
 from segline.plan import Split
 from segline.runs import Run, StageRecord
 from segline.statistics import Equivalence, Estimate
 
-RunStatus = Literal["succeeded", "blocked", "failed"]
+RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
+"""``unchanged``: a retraining found nothing new."""
 KILLED = "killed before it could end"
 """The reason of a stage that left no other."""
 
@@ -86,11 +88,12 @@ def summarise_run(run: Run) -> Summary:
     ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
     failed = (*ended, *found.problems)
     blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
+    unchanged = _is_unchanged(records)
     return Summary(
         id=info.id,
         task=info.task.name,
-        status="failed" if failed or verdict is None else "succeeded" if verdict.passed else "blocked",
-        reasons=failed or blocked,
+        status=_status(bool(failed), verdict, records),
+        reasons=failed or (() if unchanged else blocked),
         seconds=round(sum(record.seconds for record in records), 3),
         stages=records,
         dataset=_dataset(manifest) if manifest else None,
@@ -100,6 +103,19 @@ def summarise_run(run: Run) -> Summary:
         benchmark=found.benchmark,
         model=model.digests() if model else {},
     )
+
+
+def _status(failed: bool, verdict: Verdict | None, records: tuple[StageRecord, ...]) -> RunStatus:
+    if not failed and _is_unchanged(records):
+        return "unchanged"
+    if failed or verdict is None:
+        return "failed"
+    return "succeeded" if verdict.passed else "blocked"
+
+
+def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:
+    intake = next((record for record in records if record.name == "intake"), None)
+    return intake is not None and intake.reason.startswith(NOTHING_NEW)
 
 
 def _settled(record: StageRecord) -> StageRecord:

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from segline.model import Model
 from segline.phantom import write_phantom
 from segline.plan import Plan
 from segline.planning import make_plan
+from segline.quantization import quantize
 from segline.task import Task, merged
 from segline.training import History, Trainer
 
+from .mlflow_server import mlflow_server as serve_mlflow
+from .s3_server import S3Server
 from .tiny_task import TINY, run_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +32,7 @@ TINY_PLAN = {
     "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
     "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
     "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 100, "validations": 4},
+    "export": {"int8_patches": 8},
     "gate": {"nsd_tolerance_mm": 3.0},
     "split": {
         "train": ["phantom_000", "phantom_001", "phantom_002"],
@@ -84,6 +89,20 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of an MLflow server for all tests."""
+    with serve_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server for all tests; who kills it takes one of his own."""
+    with S3Server(tmp_path_factory.mktemp("buckets")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Six phantom cases, verified; each is stored in another orientation."""
     folder = tmp_path_factory.mktemp("phantoms") / "Phantom"
@@ -126,6 +145,14 @@ def tiny_training(
 def tiny_model(tiny_training: TinyTraining) -> Model:
     """The exported package of ``tiny_training``, read-only."""
     return tiny_training.model
+
+
+@pytest.fixture(scope="session")
+def int8_model(tiny_model: Model, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """``tiny_model`` with an int8 graph, read-only."""
+    model = tiny_model.copied_to(tmp_path_factory.mktemp("int8") / "model")
+    quantize(model, tiny_index.open(model.plan.split.train))
+    return model
 
 
 @pytest.fixture(scope="session")

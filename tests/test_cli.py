@@ -33,7 +33,20 @@ def refused(*arguments: str | Path) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+REQUIRED = ("pytorch", "onnxruntime", "openvino")
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name not in REQUIRED])
+def test_a_backend_that_cannot_be_had_is_an_error_to_who_asks_for_it(
+    backend: str, package: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "ct.nii"
+    write_volume(image, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+    told = refused("predict", package, image, "-o", tmp_path / "mask.nii.gz", "--backend", backend)
+    assert "no int8 graph" in told or "NVIDIA GPU" in told
+
+
+@pytest.mark.parametrize("backend", REQUIRED)
 def test_predict_answers_on_exactly_the_grid_of_a_real_ct(
     backend: str, package: Path, shared_data: Path, tmp_path: Path
 ) -> None:
@@ -88,7 +101,7 @@ def test_predict_refuses_what_is_not_a_model(tmp_path: Path) -> None:
 def test_predict_refuses_an_unknown_backend(package: Path, shared_data: Path, tmp_path: Path) -> None:
     image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
     line = refused("predict", package, image, "-o", tmp_path / "m.nii.gz", "--backend", "caffe")
-    assert "backend 'caffe': unknown; there are pytorch, onnxruntime, openvino" in line
+    assert f"backend 'caffe': unknown; there are {', '.join(BACKENDS)}" in line
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_mask(package: Path, shared_data: Path, tmp_path: Path) -> None:

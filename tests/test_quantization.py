@@ -72,7 +72,7 @@ def test_the_sidecar_says_what_the_graph_was_made_from_and_how_near_it_is(int8_m
     assert sidecar.nncf_version[0].isdigit()
     assert sidecar.calibration_patches == int8_model.plan.export.int8_patches == 8
     assert sidecar.checked_patches == CHECKED_PATCHES
-    assert 1e-4 < sidecar.max_abs_difference < 1
+    assert 1e-4 < sidecar.max_abs_difference < 5
     assert 0.99 < sidecar.label_agreement <= 1
 
 

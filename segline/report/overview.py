@@ -49,11 +49,11 @@ def header(findings: Findings) -> Html:
 
 
 def outcome(findings: Findings) -> Html | None:
-    """Why the run failed or was blocked, and what to do; nothing after a success."""
+    """Why the run failed or was blocked, and what to do; nothing otherwise."""
     summary = findings.summary
-    if summary.status == "succeeded":
-        return None
     titles = {"failed": "Why this run failed", "blocked": "Why the gate blocked this model"}
+    if summary.status not in titles:
+        return None
     return element(
         "section",
         element("h2", titles[summary.status]),

@@ -1,33 +1,109 @@
-"""The compiled pipeline: a golden file that changes only on purpose."""
+"""The compiled pipeline: golden files that change only on purpose."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 import yaml
-from kfp import compiler
 
-from pipelines.compile import COMPILED
+from pipelines import compile
+from pipelines.compile import COMPILED, compile_package, specifications
 from pipelines.dag import segline_pipeline
+from pipelines.resources import Accelerator, Target
+
+KINDS = ["", "-cpu", "-retrain", "-retrain-cpu"]
+FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]
 
 
-def loaded(path: Path) -> dict[str, Any]:
-    """The pipeline specification, without the version of the compiler."""
-    specification: dict[str, Any] = next(yaml.safe_load_all(path.read_text()))
-    specification.pop("sdkVersion")
-    return specification
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``make compile`` writes."""
+    folder = tmp_path_factory.mktemp("compiled")
+    assert compile.main(["--output", str(folder)]) == 0
+    return folder
 
 
-def test_the_golden_file_is_what_the_pipeline_compiles_to(tmp_path: Path) -> None:
-    compiler.Compiler().compile(segline_pipeline, str(tmp_path / "pipeline.yaml"))
-    assert loaded(tmp_path / "pipeline.yaml") == loaded(COMPILED), "run `make compile` and look at the change"
+def documents(path: Path) -> list[dict[str, Any]]:
+    """All documents of a YAML file."""
+    return list(yaml.safe_load_all(path.read_text()))
 
 
-def test_the_report_runs_whatever_happens() -> None:
-    tasks = loaded(COMPILED)["root"]["dag"]["tasks"]
+@pytest.mark.parametrize("name", FILES)
+def test_the_golden_file_is_what_the_pipeline_compiles_to(name: str, written: Path) -> None:
+    told = "run `make compile` and look at the change"
+    assert specifications(written / name) == specifications(COMPILED / name), told
+
+
+def test_nothing_else_is_written(written: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == sorted(FILES)
+
+
+def test_compiling_for_one_kind_of_cluster_leaves_the_other(tmp_path: Path) -> None:
+    assert compile.main(["--accelerator", "none", "--output", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        name for name in FILES if "-cpu" in name
+    )
+
+
+def test_an_unknown_accelerator_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compile.main(["--accelerator", "tpu", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "segline: ACCELERATOR=tpu: unknown; give nvidia or none\n"
+
+
+def test_the_dag_is_the_one_that_runs_locally(written: Path) -> None:
+    (pipeline, _) = documents(written / "segline.yaml")
+    local = segline_pipeline.pipeline_spec
+    assert set(pipeline["components"]) == {"comp-start", *local.components}
+    assert set(pipeline["root"]["inputDefinitions"]["parameters"]) == set(
+        local.root.input_definitions.parameters
+    )
+
+
+def test_compiling_for_a_cluster_leaves_the_local_pipeline_as_it_was(written: Path) -> None:
+    assert written.is_dir()
+    assert not segline_pipeline.platform_spec.platforms
+
+
+def test_the_report_runs_whatever_happens(written: Path) -> None:
+    tasks = documents(written / "segline.yaml")[0]["root"]["dag"]["tasks"]
     assert tasks["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
 
 
-def test_every_component_runs_in_the_stage_image_without_installing_anything() -> None:
-    executors = loaded(COMPILED)["deploymentSpec"]["executors"].values()
-    assert {executor["container"]["image"] for executor in executors} == {"segline-base:0.1.0"}
-    assert not any("pip install" in str(executor) for executor in executors)
+def test_no_component_installs_anything(written: Path) -> None:
+    assert "pip install" not in (written / "segline.yaml").read_text()
+
+
+def test_the_manifests_are_a_pipeline_and_a_version_of_it(written: Path) -> None:
+    pipeline, version = documents(written / "segline.kubernetes.yaml")
+    assert [one["kind"] for one in (pipeline, version)] == ["Pipeline", "PipelineVersion"]
+    assert {one["apiVersion"] for one in (pipeline, version)} == {"pipelines.kubeflow.org/v2beta1"}
+    assert {one["metadata"]["namespace"] for one in (pipeline, version)} == {"kubeflow"}
+    assert version["spec"]["pipelineName"] == pipeline["metadata"]["name"] == "segline"
+
+
+def test_the_manifest_holds_what_the_representation_holds(written: Path) -> None:
+    _, version = documents(written / "segline.kubernetes.yaml")
+    assert [version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]] == documents(
+        written / "segline.yaml"
+    )
+
+
+def test_the_namespace_of_the_manifests_can_be_chosen(tmp_path: Path) -> None:
+    compile.main(["--accelerator", "none", "--namespace", "team-a", "--output", str(tmp_path)])
+    for one in documents(tmp_path / "segline-cpu.kubernetes.yaml"):
+        assert one["metadata"]["namespace"] == "team-a"
+
+
+def test_the_same_content_has_the_same_version_and_another_has_another(tmp_path: Path) -> None:
+    def versions() -> list[str]:
+        kinds = get_args(Accelerator)
+        return [compile_package("segline", Target(kind, {}), tmp_path).version for kind in kinds]
+
+    first = versions()
+    assert versions() == first
+    assert len(set(first)) == len(first)
+
+
+def test_a_version_can_be_a_kubernetes_name(tmp_path: Path) -> None:
+    version = compile_package("segline-retrain", Target("none", {}), tmp_path).version
+    assert len(version) <= 63 and version.replace("-", "").isalnum() and version == version.lower()

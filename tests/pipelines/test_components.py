@@ -12,6 +12,7 @@ from kfp import dsl, local
 import components
 from segline import stages
 from segline.backends import BACKENDS
+from segline.benchmark import Benchmark
 from segline.cases import CaseIndex
 from segline.dataset import Manifest
 from segline.evaluation import EVALUATION, Evaluation
@@ -126,15 +127,44 @@ def test_benchmark_times_every_stage(alone: Alone) -> None:
         "manifest": alone.artifact("download", "manifest"),
     }
     outputs = alone("benchmark", {"device": "cpu"}, inputs)
-    timed = json.loads((outputs / "benchmark").read_text())["backends"]
-    assert all(min(times["stages_ms"].values()) > 0 for times in timed)
+    timed = Benchmark.read(outputs / "benchmark")
+    assert all(min(s.p50 for s in times.stages_ms.values()) > 0 for times in timed.backends)
+
+
+def test_benchmark_logs_its_main_figures_as_metrics(finished: Path) -> None:
+    (path,) = (finished / "runs/latest/artifacts").glob("*/benchmark/benchmark")
+    assert logged_by(finished, "benchmark") == Benchmark.read(path).scalars
 
 
 def test_compare_passes_the_finished_run(finished: Path) -> None:
     (path,) = (finished / "runs/latest/artifacts").glob("*/compare/verdict")
     assert Verdict.read(path).passed
-    (output,) = (finished / "runs/latest/artifacts").glob("*/compare/executor_output.json")
-    assert json.loads(output.read_text())["parameterValues"]["Output"] == "passed"
+    assert executed(finished, "compare")["parameterValues"]["Output"] == "passed"
+
+
+def test_compare_logs_the_verdicts_figures_as_metrics(finished: Path) -> None:
+    (path,) = (finished / "runs/latest/artifacts").glob("*/compare/verdict")
+    logged = logged_by(finished, "compare")
+    assert logged == Verdict.read(path).scalars
+    assert logged["passed"] == 1 and "onnxruntime_largest_dice_difference" in logged
+
+
+def test_compare_writes_the_verdict_as_a_page(finished: Path) -> None:
+    (page,) = (finished / "runs/latest/artifacts").glob("*/compare/page")
+    assert page.read_text().startswith("<!doctype html>") and 'id="gate"' in page.read_text()
+
+
+def executed(finished: Path, task: str) -> dict[str, Any]:
+    """What the executor reported of one task of the finished run."""
+    (output,) = (finished / "runs/latest/artifacts").glob(f"*/{task}/executor_output.json")
+    told: dict[str, Any] = json.loads(output.read_text())
+    return told
+
+
+def logged_by(finished: Path, task: str) -> dict[str, Any]:
+    """The metrics that a task logged."""
+    (metrics,) = executed(finished, task)["artifacts"]["metrics"]["artifacts"]
+    return {name: value for name, value in metrics["metadata"].items() if name != "display_name"}
 
 
 def test_report_is_written_for_a_run_that_did_nothing(alone: Alone) -> None:

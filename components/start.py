@@ -1,0 +1,22 @@
+"""Component: the run's folder."""
+
+from kfp import dsl
+
+from components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def start(run: str, task: str) -> None:
+    """Make the run's folder, on a cluster, where nothing but a pod can reach it.
+
+    Args:
+        run: folder of the run.
+        task: the task as JSON, which is written there.
+    """
+    import json
+    from pathlib import Path
+
+    from segline import stages
+    from segline import task as tasks
+
+    stages.start_run(Path(run), tasks.Task.parse(json.loads(task), "task"))

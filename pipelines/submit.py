@@ -1,0 +1,208 @@
+"""Run a task on a cluster: upload the pipeline if it is new, start a run, and follow it to its end."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.compile import compile_package
+from pipelines.dag import segline_pipeline
+from pipelines.resources import WORKSPACE, Target
+from pipelines.run import read_task
+from pipelines.service import RunState, Service, UnansweredError, Version
+from segline.cluster import NAMESPACE, Finding, Kubernetes, examine
+from segline.errors import SeglineError, plain_error
+from segline.task import Task
+
+_DRIVEN = ("root", "executor")
+"""Tasks that Kubeflow Pipelines adds to those of the DAG, as it does one ``-driver`` for each."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Submit a task; 0 succeeded or detached, 1 failed, 2 nothing was started."""
+    options = parser("pipelines.submit", __doc__).parse_args(arguments)
+    try:
+        service, task = connect(options), read_task(options.task, options.set)
+        kubernetes = examined(options)
+        run_id = submit(service, task, options)
+    except (SeglineError, OSError) as error:
+        sys.stderr.write(f"segline: {plain_error(error)}\n")
+        return 2
+    sys.stdout.write(f"{service.link(run_id)}\n")
+    if options.detach:
+        return 0
+    return follow(Follower(service, kubernetes, run_id, options.interval, options.patience))
+
+
+def connect(options: argparse.Namespace) -> Service:
+    """The service.
+
+    Raises:
+        SeglineError: no address is given.
+    """
+    if not options.host:
+        raise SeglineError("no address of Kubeflow Pipelines; give KFP_HOST=http://localhost:8080")
+    return Service(options.host, options.user_namespace, options.token, options.answer)
+
+
+def examined(options: argparse.Namespace) -> Kubernetes | None:
+    """The cluster, found to have all that the pipeline needs; None, with a line why, without a kubeconfig.
+
+    Raises:
+        SeglineError: something is missing.
+    """
+    try:
+        kubernetes = Kubernetes.connect(options.kubeconfig, options.user_namespace or NAMESPACE)
+    except SeglineError as error:
+        sys.stdout.write(f"the cluster is not examined beforehand: {error}\n")
+        return None
+    require(examine(kubernetes, options.accelerator, options.s3_endpoint))
+    return kubernetes
+
+
+def require(findings: Sequence[Finding]) -> None:
+    """Raise SeglineError if anything is missing, all of it in one line."""
+    missing = [f"{finding.name}: {finding.detail}" for finding in findings if finding.ok is False]
+    if missing:
+        raise SeglineError("; ".join(missing))
+
+
+def submit(service: Service, task: Task, options: argparse.Namespace) -> str:
+    """Start a run of ``task``; its id."""
+    name = f"{task.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    told = parameters(task, name, options)
+    version = upload(service, segline_pipeline.name, options.accelerator)
+    return service.start(name, service.experiment(task.name), version, told)
+
+
+def upload(service: Service, pipeline: str, accelerator: str) -> Version:
+    """A pipeline as it is now, uploaded unless the very same is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = compile_package(pipeline, Target.of(accelerator), Path(folder))
+        version = service.version(pipeline, package.path, package.version)
+    sys.stdout.write(f"{package.version}: {'uploaded' if version.uploaded else 'there already'}\n")
+    return version
+
+
+def parameters(task: Task, run: str, options: argparse.Namespace) -> dict[str, str]:
+    """What the pipeline is told.
+
+    Raises:
+        SeglineError: the volumes lie on this machine, where no pod can read them.
+    """
+    source = options.data or task.source
+    if Path(source).expanduser().exists():
+        raise SeglineError(f"{source}: lies on this machine; upload it, and give DATA=s3://bucket/prefix")
+    return {
+        "task": json.dumps(task.model_dump()),
+        "source": source,
+        "run": f"{WORKSPACE}/runs/{run}",
+        "store": f"{WORKSPACE}/store",
+        "tracking": options.tracking,
+    }
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Which run to follow, and how."""
+
+    service: Service
+    kubernetes: Kubernetes | None
+    """Tells why a pod does not start, if it can be asked."""
+    run_id: str
+    interval_s: float
+    patience_s: float
+    """How long the service may stay away."""
+
+
+def follow(follower: Follower, out: TextIO | None = None) -> int:
+    """Print each stage's changes of state until the run ends; 0 if it succeeded, else 1."""
+    out = out or sys.stdout
+    shown: dict[str, str] = {}
+    try:
+        while not (run := _state(follower)).ended:
+            _show(run, shown, out)
+            if follower.kubernetes:
+                _require_started(follower.kubernetes, follower.run_id)
+            time.sleep(follower.interval_s)
+    except SeglineError as error:
+        sys.stderr.write(f"segline: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        out.write(f"the run goes on: {follower.service.link(follower.run_id)}\n")
+        return 1
+    _show(run, shown, out)
+    out.write(f"{run.state.lower()}: {follower.service.link(follower.run_id)}\n")
+    for reason in run.reasons:
+        sys.stderr.write(f"segline: {reason}\n")
+    return 0 if run.state == "SUCCEEDED" else 1
+
+
+def _state(follower: Follower) -> RunState:
+    """How far the run is, once the service answers."""
+    until = time.monotonic() + follower.patience_s
+    while True:
+        try:
+            return follower.service.run(follower.run_id)
+        except UnansweredError as error:
+            if time.monotonic() > until:
+                link = follower.service.link(follower.run_id)
+                raise SeglineError(f"{error}; the run may go on: {link}") from error
+            time.sleep(follower.interval_s)
+
+
+def _show(run: RunState, shown: dict[str, str], out: TextIO) -> None:
+    for task in run.tasks:
+        if task.name in _DRIVEN or task.name.endswith("-driver") or shown.get(task.id) == task.state:
+            continue
+        shown[task.id] = task.state
+        out.write(f"{datetime.now():%H:%M:%S}  {task.name:24} {task.state.lower()}\n")
+    out.flush()
+
+
+def _require_started(kubernetes: Kubernetes, run_id: str) -> None:
+    try:
+        stuck = kubernetes.stuck_pods(run_id)
+    except SeglineError:  # it only adds to what the service tells
+        return
+    if stuck:
+        raise SeglineError(f"{'; '.join(stuck)}; the run waits for it")
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """The options of all that speaks to a cluster; addresses and the token come from the environment."""
+    environment = os.environ
+    made = argparse.ArgumentParser(prog=f"python -m {name}", description=about)
+    made.add_argument("--task", default="phantom", help="name below pipelines/tasks, or a YAML's path")
+    made.add_argument("--data", help="where the volumes come from, instead of the task's source")
+    made.add_argument(
+        "--tracking",
+        default=environment.get("MLFLOW_TRACKING_URI") or "http://mlflow:5000",
+        help="URI of MLflow as pods reach it (http://mlflow:5000)",
+    )
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the plan")
+    made.add_argument("--accelerator", default=environment.get("ACCELERATOR") or "nvidia")
+    made.add_argument("--host", default=environment.get("KFP_HOST"), help="address of Kubeflow Pipelines")
+    made.add_argument(
+        "--user-namespace",
+        default=environment.get("KFP_NAMESPACE", ""),
+        help="whose runs these are, if the service is one for many users",
+    )
+    made.add_argument("--kubeconfig", type=Path, help="instead of $KUBECONFIG or ~/.kube/config")
+    made.add_argument("--interval", type=float, default=5, help="seconds between two looks (5)")
+    made.add_argument("--answer", type=float, default=30, help="seconds to wait for an answer (30)")
+    made.add_argument("--patience", type=float, default=300, help="seconds it may stay away (300)")
+    made.add_argument("--detach", action="store_true", help="do not follow the run")
+    made.set_defaults(token=environment.get("KFP_TOKEN", ""), s3_endpoint=environment.get("S3_ENDPOINT", ""))
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,357 @@
+"""What a Kubernetes cluster must offer before the pipeline can run on it, and what of that is missing."""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from segline.errors import SeglineError
+from segline.s3 import S3Objects, S3Settings
+
+NAMESPACE = "kubeflow"
+"""Where Kubeflow Pipelines runs its pods, unless it serves many users."""
+CLAIM = "segline-workspace"
+"""The volume that all stages share: runs and store."""
+S3_SECRET = "segline-s3"
+"""The keys of the object store, under the names of the variables that :class:`S3Settings` reads."""
+SETTINGS = "segline-settings"
+"""A ConfigMap: where the object store and MLflow are."""
+LAUNCHER = "kfp-launcher"
+"""The ConfigMap that tells Kubeflow Pipelines where artifacts go."""
+GPU = "nvidia.com/gpu"
+GPU_LABEL = "nvidia.com/gpu.present"
+"""The label that NVIDIA's feature discovery gives to nodes with a GPU."""
+
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+S3_PLACE = ("S3_ENDPOINT", "AWS_REGION")
+TRACKING = "MLFLOW_TRACKING_URI"
+
+_TIMEOUT_S = (5, 20)
+_STUCK = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a cluster must offer."""
+
+    name: str
+    ok: bool | None
+    """None: it could not be looked at from here."""
+    detail: str
+    """What is there; or what is missing and how to make it."""
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """A connection to a cluster's API, within one namespace."""
+
+    api: Any
+    """The ``kubernetes`` package's client."""
+    namespace: str = NAMESPACE
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None = None, namespace: str = NAMESPACE) -> "Kubernetes":
+        """Through a kubeconfig (``$KUBECONFIG`` or ``~/.kube/config``), or a pod's own service account.
+
+        Raises:
+            SeglineError: there is neither, or the kubeconfig is damaged.
+        """
+        try:
+            from kubernetes import client, config
+        except ImportError as error:
+            raise SeglineError("kubernetes is missing; pip install 'segline[pipelines]'") from error
+        settings = client.Configuration()
+        try:
+            if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file():
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                found = str(kubeconfig) if kubeconfig else None
+                config.load_kube_config(config_file=found, client_configuration=settings)
+        except Exception as error:  # the package raises several kinds, YAML's among them
+            where = kubeconfig or "$KUBECONFIG or ~/.kube/config"
+            raise SeglineError(f"{where}: no usable kubeconfig ({error}); set KUBECONFIG") from error
+        settings.retries = False
+        return cls(client.ApiClient(settings), namespace)
+
+    def read(self, kind: str, name: str) -> Any:
+        """An object of the namespace, such as a ``config_map``; None where there is none."""
+        return self._asked(lambda: getattr(self._core, f"read_namespaced_{kind}")(name, self.namespace, **_T))
+
+    def listed(self, kind: str, **selection: Any) -> list[Any]:
+        """Objects of the namespace, such as ``pod``."""
+        ask = getattr(self._core, f"list_namespaced_{kind}")
+        found = self._asked(lambda: ask(self.namespace, **selection, **_T))
+        return list(found.items) if found else []
+
+    @property
+    def version(self) -> str:
+        """The cluster's own version."""
+        from kubernetes import client
+
+        found = self._asked(lambda: client.VersionApi(self.api).get_code(**_T))
+        return str(found.git_version) if found else "unknown"
+
+    @property
+    def nodes(self) -> list[Any]:
+        """All nodes."""
+        found = self._asked(lambda: self._core.list_node(**_T))
+        return list(found.items) if found else []
+
+    @property
+    def has_namespace(self) -> bool:
+        """Whether the namespace exists."""
+        return self._asked(lambda: self._core.read_namespace(self.namespace, **_T)) is not None
+
+    def served(self, service: str, namespace: str, path: str) -> Any:
+        """What a service in the cluster answers, through the API server; None where there is no such."""
+        ask = self._core.connect_get_namespaced_service_proxy_with_path
+        return self._asked(lambda: ask(service, namespace, path, **_T))
+
+    def stuck_pods(self, run_id: str) -> list[str]:
+        """One line for each pod of a pipeline's run that waits for what will not come by itself."""
+        pods = self.listed("pod", label_selector=f"pipeline/runid={run_id}")
+        return [line for pod in pods for line in _why_stuck(pod)]
+
+    @property
+    def _core(self) -> Any:
+        from kubernetes import client
+
+        return client.CoreV1Api(self.api)
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        with _told(self.api.configuration.host):
+            try:
+                return ask()
+            except Exception as error:
+                if getattr(error, "status", None) == 404:
+                    return None
+                raise
+
+
+class ForbiddenError(SeglineError):
+    """The account may not look at this; whether it is there is unknown."""
+
+
+def examine(kubernetes: Kubernetes, accelerator: str, s3_endpoint: str = "") -> list[Finding]:
+    """Look at everything that the pipeline needs; the connection first, and alone if there is none.
+
+    ``accelerator`` is ``nvidia`` or ``none``; ``s3_endpoint`` is how the object store is reached from here,
+    where that is not as from within the cluster.
+    """
+    try:
+        reached = Finding("cluster", True, f"{kubernetes.api.configuration.host}, {kubernetes.version}")
+    except ForbiddenError as error:
+        reached = Finding("cluster", None, str(error))
+    except SeglineError as error:
+        return [Finding("cluster", False, str(error))]
+    space = _looked("namespace", lambda: _namespace(kubernetes))
+    if space.ok is False:
+        return [reached, space]
+    looks: dict[str, Callable[[], Finding]] = {
+        "nodes": lambda: _nodes(kubernetes),
+        "gpu": lambda: _gpus(kubernetes, accelerator),
+        "workspace": lambda: _claim(kubernetes),
+        "quota": lambda: _quota(kubernetes),
+        "s3 secret": lambda: _secret(kubernetes),
+        "settings": lambda: _settings(kubernetes),
+        "launcher": lambda: _launcher(kubernetes),
+        "bucket": lambda: _bucket(kubernetes, s3_endpoint),
+        "mlflow": lambda: _mlflow(kubernetes),
+    }
+    return [reached, space, *(_looked(name, look) for name, look in looks.items())]
+
+
+def _looked(name: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except ForbiddenError as error:
+        return Finding(name, None, str(error))
+    except SeglineError as error:
+        return Finding(name, False, str(error))
+
+
+def _namespace(kubernetes: Kubernetes) -> Finding:
+    name = kubernetes.namespace
+    if kubernetes.has_namespace:
+        return Finding("namespace", True, name)
+    return Finding(
+        "namespace", False, f"{name} is missing: kubectl create namespace {name}, or set NAMESPACE"
+    )
+
+
+def _nodes(kubernetes: Kubernetes) -> Finding:
+    nodes = kubernetes.nodes
+    ready = [node for node in nodes if _is_ready(node)]
+    told = f"{len(ready)} of {len(nodes)} ready"
+    return Finding("nodes", bool(ready), told if ready else f"{told}: kubectl describe nodes says why")
+
+
+def _gpus(kubernetes: Kubernetes, accelerator: str) -> Finding:
+    if accelerator == "none":
+        return Finding("gpu", True, "not asked for: ACCELERATOR=none")
+    with_gpu = [node for node in kubernetes.nodes if _is_ready(node) and _gpu_count(node)]
+    labelled = [node for node in with_gpu if (node.metadata.labels or {}).get(GPU_LABEL) == "true"]
+    if labelled:
+        each = ", ".join(f"{node.metadata.name} {_gpu_count(node)}" for node in labelled)
+        return Finding("gpu", True, f"{GPU}: {each}")
+    if with_gpu:
+        name = with_gpu[0].metadata.name
+        return Finding("gpu", False, f"no node is labelled: kubectl label node {name} {GPU_LABEL}=true")
+    return Finding(
+        "gpu",
+        False,
+        f"no GPU node: no ready node offers {GPU}; add one with NVIDIA's device plugin, or ACCELERATOR=none",
+    )
+
+
+def _claim(kubernetes: Kubernetes) -> Finding:
+    found = kubernetes.read("persistent_volume_claim", CLAIM)
+    if found is None:
+        return Finding("workspace", False, f"claim {CLAIM} is missing: kubectl apply -k manifests/overlays/…")
+    size = (found.spec.resources.requests or {}).get("storage", "?")
+    modes = ", ".join(found.spec.access_modes or [])
+    # A claim that waits for its first pod is as good as a bound one.
+    if found.status.phase == "Lost":
+        return Finding("workspace", False, f"claim {CLAIM} has lost its volume: make it again")
+    return Finding("workspace", True, f"{CLAIM}, {size}, {modes}, {found.status.phase}")
+
+
+def _quota(kubernetes: Kubernetes) -> Finding:
+    quotas = kubernetes.listed("resource_quota")
+    spent = [line for quota in quotas for line in _spent(quota)]
+    if spent:
+        return Finding("quota", False, f"used up: {'; '.join(spent)}; end other runs or ask for more")
+    return Finding("quota", True, f"{len(quotas)} set, none used up" if quotas else "none set")
+
+
+def _secret(kubernetes: Kubernetes) -> Finding:
+    found = kubernetes.read("secret", S3_SECRET)
+    missing = [key for key in S3_KEYS if not (found and (found.data or {}).get(key))]
+    if not missing:
+        return Finding("s3 secret", True, S3_SECRET)
+    make = " ".join(f"--from-literal={key}=…" for key in S3_KEYS)
+    what = f"{S3_SECRET} lacks {', '.join(missing)}" if found else f"{S3_SECRET} is missing"
+    return Finding(
+        "s3 secret",
+        False,
+        f"{what}: kubectl -n {kubernetes.namespace} create secret generic {S3_SECRET} {make}",
+    )
+
+
+def _settings(kubernetes: Kubernetes) -> Finding:
+    values = _config(kubernetes, SETTINGS)
+    missing = [key for key in (*S3_PLACE, TRACKING) if not values.get(key)]
+    if not missing:
+        return Finding("settings", True, f"{SETTINGS}: {values[S3_PLACE[0]]}, {values[TRACKING]}")
+    make = " ".join(f"--from-literal={key}=…" for key in (*S3_PLACE, TRACKING))
+    return Finding(
+        "settings",
+        False,
+        f"{SETTINGS} lacks {', '.join(missing)}: "
+        f"kubectl -n {kubernetes.namespace} create configmap {SETTINGS} {make}",
+    )
+
+
+def _launcher(kubernetes: Kubernetes) -> Finding:
+    root = _config(kubernetes, LAUNCHER).get("defaultPipelineRoot", "")
+    if root:
+        return Finding("launcher", True, f"{LAUNCHER}: artifacts go to {root}")
+    return Finding(
+        "launcher",
+        False,
+        f"{LAUNCHER} is missing or has no defaultPipelineRoot: kubectl -n {kubernetes.namespace} "
+        f"create configmap {LAUNCHER} --from-literal=defaultPipelineRoot=s3://bucket/prefix",
+    )
+
+
+def _bucket(kubernetes: Kubernetes, s3_endpoint: str) -> Finding:
+    bucket = urlsplit(_config(kubernetes, LAUNCHER).get("defaultPipelineRoot", "")).netloc
+    place, secret = _config(kubernetes, SETTINGS), kubernetes.read("secret", S3_SECRET)
+    keys = {key: base64.b64decode(value).decode() for key, value in ((secret and secret.data) or {}).items()}
+    known = {**place, **keys, **({"S3_ENDPOINT": s3_endpoint} if s3_endpoint else {}), "S3_PATIENCE_S": "3"}
+    settings = S3Settings.from_environment(known)
+    if not bucket or settings is None:
+        return Finding("bucket", None, "not looked at: the launcher's or the secret's part is missing")
+    try:
+        S3Objects(bucket, settings).listed("segline-check/")
+    except SeglineError as error:
+        if "check the address" not in str(error) or s3_endpoint:
+            raise
+        return Finding(
+            "bucket", None, f"{bucket}: not reached from here; forward a port, and set S3_ENDPOINT"
+        )
+    return Finding("bucket", True, f"{bucket} at {settings.endpoint}")
+
+
+def _mlflow(kubernetes: Kubernetes) -> Finding:
+    address = _config(kubernetes, SETTINGS).get(TRACKING, "")
+    parts = urlsplit(address)
+    service, *inner = (parts.hostname or "").split(".")
+    if not service or (inner[1:] and inner[1] != "svc"):
+        return Finding("mlflow", None, f"{address or 'no address'}: outside the cluster, not looked at")
+    namespace = inner[0] if inner else kubernetes.namespace
+    answer = kubernetes.served(f"{service}:{parts.port or 80}", namespace, "health")
+    if answer is None:
+        told = f"{address}: no service {service} in {namespace}: kubectl apply -k manifests/overlays/…"
+        return Finding("mlflow", False, told)
+    return Finding("mlflow", True, address)
+
+
+def _config(kubernetes: Kubernetes, name: str) -> Mapping[str, str]:
+    found = kubernetes.read("config_map", name)
+    return (found.data if found else None) or {}
+
+
+def _is_ready(node: Any) -> bool:
+    conditions = node.status.conditions or []
+    return not node.spec.unschedulable and any(c.type == "Ready" and c.status == "True" for c in conditions)
+
+
+def _gpu_count(node: Any) -> int:
+    return int((node.status.allocatable or {}).get(GPU, 0))
+
+
+def _spent(quota: Any) -> Iterator[str]:
+    from kubernetes.utils.quantity import parse_quantity
+
+    used = quota.status.used or {}
+    for name, hard in (quota.status.hard or {}).items():
+        if name in used and parse_quantity(used[name]) >= parse_quantity(hard):
+            yield f"{quota.metadata.name} {name} {used[name]} of {hard}"
+
+
+def _why_stuck(pod: Any) -> Iterator[str]:
+    statuses = (*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or []))
+    for status in statuses:
+        waiting = status.state.waiting if status.state else None
+        if waiting and waiting.reason == "CreateContainerConfigError":
+            yield f"{pod.metadata.name}: {waiting.message}; segline check --cluster says how to make it"
+        elif waiting and waiting.reason in _STUCK:
+            yield (
+                f"{pod.metadata.name}: image {status.image} cannot be pulled ({waiting.message}); "
+                "push it, or give the cluster the registry's credentials"
+            )
+
+
+@contextmanager
+def _told(host: str) -> Iterator[None]:
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 401:
+            raise SeglineError(f"{host}: not authorised; log in to the cluster again") from error
+        if error.status == 403:
+            raise ForbiddenError(f"{host}: this account may not look at it") from error
+        raise SeglineError(f"{host}: the cluster answers {error.status} {error.reason}") from error
+    except (HTTPError, OSError) as error:
+        reason = str(error).rpartition(": ")[2]
+        raise SeglineError(f"{host}: the cluster cannot be reached ({reason}); check KUBECONFIG") from error
+
+
+_T: Mapping[str, Any] = {"_request_timeout": _TIMEOUT_S}

@@ -1,0 +1,302 @@
+"""Tracking: a run's plan, curves, figures, documents and model, as one run of MLflow.
+
+No patient is named: cases go by the short digest of their content, of which the private map stays in the
+run's folder.
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from segline.backends import REFERENCE
+from segline.digests import sha256_of_json
+from segline.evaluation import METRICS, Evaluation
+from segline.model import Model
+from segline.plan import Plan
+from segline.registry.connection import Registry
+from segline.registry.package import pack
+from segline.registry.pseudonyms import Pseudonyms
+from segline.registry.pyfunc import save_pyfunc
+from segline.runs import Contents, Run
+from segline.training import History
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+CONTENT_TAG = "segline.content"
+PACKAGE_TAG = "segline.package"
+_METRICS_A_BATCH = 1000
+_PARAMS_A_BATCH = 100
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
+_JSON_DOCUMENTS = ("run.json", "plan.json", "gate.json", "benchmark.json", "decision.json", "summary.json")
+_PAGES = ("report.html",)
+_TEXTS = ("model_card.md",)
+
+Item = TypeVar("Item")
+Point = tuple[str, float, int, int]
+"""Name, value, time in ms since 1970, step."""
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where a run went."""
+
+    experiment_id: str
+    run_id: str
+    """MLflow's."""
+    model_id: str | None
+    """Of its model, as MLflow logged it; ``None`` without one that passed or failed the gate."""
+    package_digest: str | None
+    """Of the packing list of that model."""
+
+
+def source_commit(folder: Path) -> str:
+    """The git commit of a checkout, ``-dirty`` with changes; empty where there is no git or no checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def track(run: Run, registry: Registry, commit: str = "") -> Tracked:
+    """Log a run, in whatever state it is, to the experiment ``segline-<task>``.
+
+    Safe to repeat: the same content goes into the same run of MLflow, also after a kill half way, and
+    documents written since, such as the report, are added.
+
+    Args:
+        run: in which at least ``run.json`` lies.
+        registry: where to.
+        commit: of the code that made it.
+
+    Raises:
+        SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
+    """
+    from mlflow.entities import Param, RunTag
+
+    found = run.contents
+    names = Pseudonyms.of(found.manifest)
+    experiment_id = registry.experiment(f"segline-{run.info.task.name}")
+    run_id = _find_or_create(registry, experiment_id, run, found)
+    with registry.told():
+        for params in _batches(_params(run, found), _PARAMS_A_BATCH):
+            registry.client.log_batch(run_id, params=[Param(*param) for param in params])
+        for metrics in _batches(_metrics(run, found, names), _METRICS_A_BATCH):
+            registry.client.log_batch(run_id, metrics=[_metric(point) for point in metrics])
+        tags = [RunTag(key, value) for key, value in _tags(run, found, commit).items()]
+        registry.client.log_batch(run_id, tags=tags)
+        _log_documents(registry, run_id, run, names)
+        model_id, package = _log_model(registry, experiment_id, run_id, run, found, names)
+        registry.client.set_terminated(run_id, _status(run), _milliseconds(_ended(run)))
+    return Tracked(experiment_id, run_id, model_id, package)
+
+
+def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Contents) -> str:
+    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+
+    content = _content_digest(run, found)
+    with registry.told():
+        same = registry.client.search_runs(
+            [experiment_id], f"tags.`{CONTENT_TAG}` = '{content}'", max_results=1
+        )
+        if same:
+            return str(same[0].info.run_id)
+        created = registry.client.create_run(
+            experiment_id,
+            start_time=_milliseconds(run.info.started),
+            tags={CONTENT_TAG: content, MLFLOW_SOURCE_NAME: "segline", MLFLOW_SOURCE_TYPE: "PROJECT"},
+            run_name=run.info.id,
+        )
+    return str(created.info.run_id)
+
+
+def _content_digest(run: Run, found: Contents) -> str:
+    documents = (run.info, found.plan, found.history, *found.evaluations, found.verdict, found.benchmark)
+    written = [document.model_dump_json() for document in documents if document is not None]
+    return sha256_of_json([*written, found.model.digests() if found.model else None])
+
+
+def _tags(run: Run, found: Contents, commit: str) -> dict[str, str]:
+    verdict = found.verdict
+    tags = {
+        "segline.run": run.info.id,
+        "segline.task": run.info.task.name,
+        "segline.dataset": found.manifest.digest if found.manifest else "",
+        "segline.plan": found.plan.digest if found.plan else "",
+        "segline.verdict": "none" if verdict is None else "passed" if verdict.passed else "blocked",
+        "mlflow.source.git.commit": commit,
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _params(run: Run, found: Contents) -> Iterator[tuple[str, str]]:
+    yield from (_param(f"versions.{name}", version) for name, version in run.info.versions.items())
+    yield "machine", run.info.machine
+    if found.plan:
+        yield from _plan_params(found.plan)
+    if found.history:
+        yield "train.device", found.history.device
+        yield "train.resumed_from_step", str(found.history.resumed_from_step)
+
+
+def _plan_params(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The plan, one value a line; of the split only how many, since it names cases."""
+    values = plan.model_dump(mode="json", exclude={"split"})
+    for part in ("train", "val", "test"):
+        values[f"split.{part}"] = len(getattr(plan.split, part))
+    yield from (_param(f"plan.{path}", value) for path, value in _flat(values))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _param(name: str, value: Any) -> tuple[str, str]:
+    return _NOT_IN_A_NAME.sub("_", name), value if isinstance(value, str) else json.dumps(value)
+
+
+def _metrics(run: Run, found: Contents, names: Pseudonyms) -> Iterator[Point]:
+    started = run.info.started
+    if found.history:
+        yield from _curves(found.history, started)
+    at = _milliseconds(_ended(run))
+    for name, value in _figures(found, names):
+        if value is not None:
+            yield name, float(value), at, 0
+
+
+def _curves(history: History, started: datetime) -> Iterator[Point]:
+    for point in history.points:
+        at, step = _milliseconds(started + timedelta(minutes=point.minutes)), point.step
+        yield "train/loss", point.loss, at, step
+        yield "train/learning_rate", point.learning_rate, at, step
+        if (mean := point.mean_val_dice) is not None:
+            yield "val/dice", mean, at, step
+        for label, dice in (point.val_dice or {}).items():
+            yield f"val/dice/{label}", dice, at, step
+
+
+def _figures(found: Contents, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:
+    for evaluation in found.evaluations:
+        yield from _overall_figures(evaluation)
+        if evaluation.backend == REFERENCE:  # the gate holds every other backend to the same figures
+            yield from _case_figures(evaluation, names)
+    for name, value in found.benchmark.scalars.items() if found.benchmark else ():
+        yield f"speed/{name}", value
+    for name, value in found.verdict.scalars.items() if found.verdict else ():
+        yield f"gate/{name}", value
+    if found.history:
+        yield "train/minutes", found.history.minutes
+        yield "train/best_val_dice", found.history.best_val_dice
+
+
+def _overall_figures(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
+    groups = {"": evaluation.overall, **{f"/{label}": each for label, each in evaluation.by_label.items()}}
+    for label, estimates in groups.items():
+        for metric, estimate in estimates.items():
+            name, (low, high) = f"test/{evaluation.backend}{label}/{metric}", estimate.ci95 or (None, None)
+            yield from ((name, estimate.mean), (f"{name}_ci95_low", low), (f"{name}_ci95_high", high))
+
+
+def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:
+    for case in evaluation.cases:
+        for label, values in case.labels.items():
+            for metric in METRICS:
+                yield f"case/{names[case.case]}/{label}/{metric}", getattr(values, metric)
+
+
+def _metric(point: Point) -> "Metric":
+    from mlflow.entities import Metric
+
+    name, value, at, step = point
+    return Metric(_NOT_IN_A_NAME.sub("_", name), value, at, step)
+
+
+def _log_documents(registry: Registry, run_id: str, run: Run, names: Pseudonyms) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in _documents(run, names):
+            path = Path(scratch, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        registry.client.log_artifacts(run_id, scratch)
+
+
+def _documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:
+    evaluations = [f"predictions/{path.parent.name}/{path.name}" for path in _evaluation_files(run)]
+    for name in (*_JSON_DOCUMENTS, *evaluations):
+        if (run.folder / name).is_file():
+            shown = name.replace("predictions/", "evaluations/").replace("/evaluation.json", ".json")
+            yield shown, names.hide_in_json((run.folder / name).read_text(encoding="utf-8"))
+    for name in _TEXTS:
+        if (run.folder / name).is_file():
+            yield name, names.hide((run.folder / name).read_text(encoding="utf-8"))
+    for name in _PAGES if names.telling else ():
+        if (run.folder / name).is_file():
+            yield name, names.hide_in_page((run.folder / name).read_text(encoding="utf-8"))
+
+
+def _evaluation_files(run: Run) -> Iterable[Path]:
+    return sorted(run.folder.glob("predictions/[!.]*/evaluation.json"))
+
+
+def _log_model(
+    registry: Registry, experiment_id: str, run_id: str, run: Run, found: Contents, names: Pseudonyms
+) -> tuple[str | None, str | None]:
+    """Log the package of a run that was compared, once; MLflow's id of it and its digest."""
+    if found.model is None or found.verdict is None:
+        return None, None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "package")
+        digest = pack(run, found.model, names, folder)
+        if known := _logged_model(registry, experiment_id, run_id, digest):
+            return known, digest
+        created = registry.client.create_logged_model(
+            experiment_id,
+            found.model.plan.task,
+            run_id,
+            tags={PACKAGE_TAG: digest},
+            model_type="segmentation",
+        )
+        save_pyfunc(Model.open(folder), Path(scratch, "saved"), created.model_id, run_id)
+        registry.client.log_model_artifacts(created.model_id, str(Path(scratch, "saved")))
+        registry.client.finalize_logged_model(created.model_id, "READY")
+    return created.model_id, digest
+
+
+def _logged_model(registry: Registry, experiment_id: str, run_id: str, digest: str) -> str | None:
+    same = registry.client.search_logged_models([experiment_id], f"tags.`{PACKAGE_TAG}` = '{digest}'")
+    return next(
+        (model.model_id for model in same if model.source_run_id == run_id and model.status == "READY"), None
+    )
+
+
+def _status(run: Run) -> str:
+    return "FAILED" if any(record.status == "failed" for record in run.stages) else "FINISHED"
+
+
+def _ended(run: Run) -> datetime:
+    return max(
+        [run.info.started, *(record.started + timedelta(seconds=record.seconds) for record in run.stages)]
+    )
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch

@@ -1,0 +1,198 @@
+"""A server on loopback that speaks the part of Kubernetes' API that segline uses.
+
+Objects are Kubernetes' own JSON, kept by path; what is not there is answered with a Status.
+"""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+from segline.s3 import S3Settings
+
+SPACE = "/api/v1/namespaces/kubeflow"
+TOKEN = "a-token-of-the-test"
+
+
+class KubernetesServer:
+    """The server and the objects that it answers with."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Any] = {"/version/": {**_VERSION}}
+        self.refused: dict[str, int] = {}
+        """Path to the status that it is answered with."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+
+    @property
+    def host(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def serving(self) -> Iterator["KubernetesServer"]:
+        """Serve until the block ends."""
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def write_kubeconfig(self, path: Path, token: str = TOKEN) -> Path:
+        """A kubeconfig that leads here."""
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "test",
+                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                    "clusters": [{"name": "test", "cluster": {"server": self.host}}],
+                    "users": [{"name": "test", "user": {"token": token}}],
+                }
+            )
+        )
+        return path
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        held = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:  # the name that http.server calls
+                url = urlsplit(self.path)
+                path = unquote(url.path)
+                if self.headers.get("authorization") != f"Bearer {TOKEN}":
+                    self._refuse(401, "Unauthorized")
+                elif path in held.refused:
+                    self._refuse(held.refused[path], "Forbidden")
+                elif path in held.objects:
+                    self._send(200, _selected(held.objects[path], parse_qs(url.query)))
+                else:
+                    self._refuse(404, "NotFound")
+
+            def _refuse(self, status: int, reason: str) -> None:
+                told = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
+                self._send(status, {**told, "message": reason.lower(), "reason": reason, "code": status})
+
+            def _send(self, status: int, answer: Any) -> None:
+                data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+def node(name: str, gpus: int = 0, labelled: bool = True, ready: bool = True) -> dict[str, Any]:
+    """A node as ``GET /api/v1/nodes`` lists it."""
+    allocatable = {"cpu": "16", "memory": "64Gi", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
+    labels = {"kubernetes.io/hostname": name}
+    if gpus and labelled:
+        labels["nvidia.com/gpu.present"] = "true"
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"providerID": f"kind://{name}"},
+        "status": {
+            "allocatable": allocatable,
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        },
+    }
+
+
+def waiting_pod(run_id: str, reason: str, message: str) -> dict[str, Any]:
+    """A pod of a run whose container does not start."""
+    return {
+        "metadata": {"name": "segline-x-train-1", "labels": {"pipeline/runid": run_id}},
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {
+            "phase": "Pending",
+            "containerStatuses": [
+                {
+                    "name": "main",
+                    "image": "registry.test/segline-gpu:0.1.0",
+                    "imageID": "",
+                    "ready": False,
+                    "restartCount": 0,
+                    "state": {"waiting": {"reason": reason, "message": message}},
+                }
+            ],
+        },
+    }
+
+
+def many(kind: str, *items: dict[str, Any]) -> dict[str, Any]:
+    """A list of objects."""
+    return {"kind": f"{kind}List", "apiVersion": "v1", "metadata": {}, "items": list(items)}
+
+
+def complete(server: KubernetesServer, s3: S3Settings) -> None:
+    """Let the cluster have everything that the pipeline needs, with the object store of ``s3``."""
+    keys = {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+    places = {
+        "S3_ENDPOINT": f"http://{s3.endpoint}",
+        "AWS_REGION": "us-east-1",
+        "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+    }
+    server.objects |= {
+        "/api/v1/nodes": many("Node", node("cpu-1"), node("gpu-1", gpus=2)),
+        SPACE: {"kind": "Namespace", "metadata": {"name": "kubeflow"}},
+        f"{SPACE}/resourcequotas": many("ResourceQuota"),
+        f"{SPACE}/pods": many("Pod"),
+        f"{SPACE}/persistentvolumeclaims/segline-workspace": _CLAIM,
+        f"{SPACE}/secrets/segline-s3": _named("segline-s3", {k: _encoded(v) for k, v in keys.items()}),
+        f"{SPACE}/configmaps/segline-settings": _named("segline-settings", places),
+        f"{SPACE}/configmaps/kfp-launcher": _named(
+            "kfp-launcher", {"defaultPipelineRoot": "s3://segline/artifacts"}
+        ),
+        f"{SPACE}/services/mlflow:5000/proxy/health": "OK",
+    }
+
+
+def _selected(answer: Any, query: dict[str, list[str]]) -> Any:
+    if "labelSelector" not in query:
+        return answer
+    name, _, value = query["labelSelector"][0].partition("=")
+    items = [one for one in answer["items"] if one["metadata"]["labels"].get(name) == value]
+    return {**answer, "items": items}
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _named(name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "kubeflow"}, "data": data}
+
+
+_VERSION = {
+    "major": "1",
+    "minor": "34",
+    "gitVersion": "v1.34.0",
+    "gitCommit": "f28b4c9efbca5c5c0af716d9f2d5702667ee8a45",
+    "gitTreeState": "clean",
+    "buildDate": "2025-08-27T10:15:59Z",
+    "goVersion": "go1.24.6",
+    "compiler": "gc",
+    "platform": "linux/amd64",
+}
+
+_CLAIM = {
+    "metadata": {"name": "segline-workspace"},
+    "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "200Gi"}}},
+    "status": {"phase": "Bound"},
+}

@@ -1,0 +1,187 @@
+"""``segline check --cluster`` over HTTP: what is there, what is missing, and how to make it."""
+
+from pathlib import Path
+
+import pytest
+
+from segline.cli import main
+from segline.cluster import Finding, Kubernetes, examine
+
+from ..s3_server import S3Server, free_port
+from .k8s_server import SPACE, KubernetesServer, many, node
+
+Output = pytest.CaptureFixture[str]
+
+
+def finding(name: str, kubeconfig: Path, accelerator: str = "nvidia", s3_endpoint: str = "") -> Finding:
+    """What is said of one thing."""
+    found = examine(Kubernetes.connect(kubeconfig), accelerator, s3_endpoint)
+    return next(one for one in found if one.name == name)
+
+
+def test_every_point_is_told(kubeconfig: Path, capsys: Output) -> None:
+    status = main(["check", "--cluster", "--kubeconfig", str(kubeconfig)])
+    shown = capsys.readouterr().out.splitlines()
+    assert [line[5:23].strip() for line in shown] == [
+        "cluster",
+        "namespace",
+        "nodes",
+        "gpu",
+        "workspace",
+        "quota",
+        "s3 secret",
+        "settings",
+        "launcher",
+        "bucket",
+        "mlflow",
+    ]
+    assert status == (2 if any(line.startswith("no") for line in shown) else 0)
+
+
+def test_a_complete_cluster_is_ready(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    assert cluster.objects
+    assert {one.name: one.ok for one in examine(Kubernetes.connect(kubeconfig), "nvidia")} == {
+        one.name: True for one in examine(Kubernetes.connect(kubeconfig), "nvidia")
+    }
+
+
+def test_gpus_are_counted_by_node(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("a", gpus=2), node("b"), node("c", gpus=8))
+    assert finding("gpu", kubeconfig).detail == "nvidia.com/gpu: a 2, c 8"
+
+
+def test_a_cluster_without_gpus_is_told_what_to_do(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("a"), node("b", gpus=1, ready=False))
+    found = finding("gpu", kubeconfig)
+    assert found.ok is False
+    assert "no GPU node" in found.detail and "ACCELERATOR=none" in found.detail
+
+
+def test_no_gpu_is_fine_where_none_is_asked_for(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("a"))
+    assert finding("gpu", kubeconfig, accelerator="none").ok
+
+
+def test_a_gpu_node_without_its_label_is_told_with_the_command(
+    cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("a", gpus=1, labelled=False))
+    assert "kubectl label node a nvidia.com/gpu.present=true" in finding("gpu", kubeconfig).detail
+
+
+def test_nodes_that_are_not_ready_do_not_count(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("a", ready=False))
+    assert finding("nodes", kubeconfig).detail.startswith("0 of 1 ready")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "command"),
+    [
+        ("secrets/segline-s3", "s3 secret", "create secret generic segline-s3"),
+        ("configmaps/segline-settings", "settings", "create configmap segline-settings"),
+        ("configmaps/kfp-launcher", "launcher", "create configmap kfp-launcher"),
+        ("persistentvolumeclaims/segline-workspace", "workspace", "kubectl apply -k"),
+        ("services/mlflow:5000/proxy/health", "mlflow", "kubectl apply -k"),
+    ],
+)
+def test_what_is_missing_is_told_with_how_to_make_it(
+    path: str, name: str, command: str, cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    del cluster.objects[f"{SPACE}/{path}"]
+    found = finding(name, kubeconfig)
+    assert found.ok is False
+    assert command in found.detail
+
+
+def test_a_secret_without_one_of_its_keys_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    del cluster.objects[f"{SPACE}/secrets/segline-s3"]["data"]["AWS_SECRET_ACCESS_KEY"]
+    assert "segline-s3 lacks AWS_SECRET_ACCESS_KEY" in finding("s3 secret", kubeconfig).detail
+
+
+def test_no_secret_is_ever_shown(cluster: KubernetesServer, kubeconfig: Path, capsys: Output) -> None:
+    main(["check", "--cluster", "--kubeconfig", str(kubeconfig)])
+    held = cluster.objects[f"{SPACE}/secrets/segline-s3"]["data"]["AWS_SECRET_ACCESS_KEY"]
+    assert held not in "".join(capsys.readouterr())
+
+
+def test_a_missing_namespace_ends_the_look(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    del cluster.objects[SPACE]
+    *_, last = examine(Kubernetes.connect(kubeconfig), "nvidia")
+    assert (last.name, last.ok) == ("namespace", False)
+    assert "kubectl create namespace kubeflow" in last.detail
+
+
+def test_a_quota_that_is_used_up_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    hard, used = (
+        {"requests.nvidia.com/gpu": "2", "limits.memory": "100Gi"},
+        {
+            "requests.nvidia.com/gpu": "2",
+            "limits.memory": "2048Mi",
+        },
+    )
+    quota = {"metadata": {"name": "team"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
+    cluster.objects[f"{SPACE}/resourcequotas"] = many("ResourceQuota", quota)
+    found = finding("quota", kubeconfig)
+    assert found.ok is False
+    assert "team requests.nvidia.com/gpu 2 of 2" in found.detail and "memory" not in found.detail
+
+
+def test_a_bucket_that_is_missing_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    launcher = cluster.objects[f"{SPACE}/configmaps/kfp-launcher"]
+    launcher["data"]["defaultPipelineRoot"] = "s3://no-such-bucket/artifacts"
+    found = finding("bucket", kubeconfig)
+    assert found.ok is False
+    assert "no such bucket" in found.detail
+
+
+def test_wrong_keys_of_the_object_store_are_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    data = cluster.objects[f"{SPACE}/secrets/segline-s3"]["data"]
+    data["AWS_SECRET_ACCESS_KEY"] = data["AWS_ACCESS_KEY_ID"]
+    assert finding("bucket", kubeconfig).ok is False
+
+
+def test_a_store_that_only_the_cluster_reaches_is_unknown_and_can_be_forwarded(
+    cluster: KubernetesServer, kubeconfig: Path, s3_server: S3Server
+) -> None:
+    settings = cluster.objects[f"{SPACE}/configmaps/segline-settings"]["data"]
+    settings["S3_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
+    found = finding("bucket", kubeconfig)
+    assert found.ok is None and "set S3_ENDPOINT" in found.detail
+    assert finding("bucket", kubeconfig, s3_endpoint=f"http://{s3_server.settings.endpoint}").ok
+
+
+def test_what_this_account_may_not_see_is_unknown_and_blocks_nothing(
+    cluster: KubernetesServer, kubeconfig: Path, capsys: Output
+) -> None:
+    cluster.refused["/api/v1/nodes"] = 403
+    assert finding("gpu", kubeconfig).ok is None
+    assert main(["check", "--cluster", "--kubeconfig", str(kubeconfig)]) == 0
+    assert "this account may not look at it" in capsys.readouterr().out
+
+
+def test_an_mlflow_outside_the_cluster_is_not_looked_at(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    settings = cluster.objects[f"{SPACE}/configmaps/segline-settings"]["data"]
+    settings["MLFLOW_TRACKING_URI"] = "https://mlflow.example.org"
+    assert finding("mlflow", kubeconfig).ok is None
+
+
+def test_a_token_that_has_expired_is_one_line(
+    cluster: KubernetesServer, tmp_path: Path, capsys: Output
+) -> None:
+    kubeconfig = cluster.write_kubeconfig(tmp_path / "old", token="expired")
+    assert main(["check", "--cluster", "--kubeconfig", str(kubeconfig)]) == 2
+    assert "not authorised; log in to the cluster again" in capsys.readouterr().out
+
+
+def test_a_cluster_that_is_away_is_one_line(cluster: KubernetesServer, tmp_path: Path) -> None:
+    path = cluster.write_kubeconfig(tmp_path / "away")
+    path.write_text(path.read_text().replace(cluster.host, f"http://127.0.0.1:{free_port()}"))
+    (found,) = examine(Kubernetes.connect(path), "nvidia")
+    assert found.ok is False and "cannot be reached" in found.detail and "KUBECONFIG" in found.detail
+
+
+@pytest.mark.parametrize("text", ["", "{", "kind: Config\n"])
+def test_a_kubeconfig_that_cannot_be_used_is_one_line(text: str, tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "config").write_text(text)
+    assert main(["check", "--cluster", "--kubeconfig", str(tmp_path / "config")]) == 2
+    assert "no usable kubeconfig" in capsys.readouterr().err

@@ -1,0 +1,243 @@
+"""Submitting a task to Kubeflow Pipelines over HTTP, and following its run."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines import submit
+from segline.cluster import Kubernetes
+
+from ..s3_server import free_port
+from .k8s_server import SPACE, KubernetesServer, many, node, waiting_pod
+from .kfp_server import Fault, KfpServer, Step
+
+Output = pytest.CaptureFixture[str]
+REAL = bool(os.environ.get("KFP_HOST"))
+
+
+@pytest.fixture(autouse=True)
+def no_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a test gives counts."""
+    for name in ("KFP_TOKEN", "KFP_NAMESPACE", "ACCELERATOR", "S3_ENDPOINT", "MLFLOW_TRACKING_URI"):
+        if not REAL:
+            monkeypatch.delenv(name, raising=False)
+
+
+def command(host: str, kubeconfig: Path, *more: str) -> list[str]:
+    """The arguments of a submission that does not wait long."""
+    times = ["--interval", "0.02" if not REAL else "5", "--patience", "2"]
+    return ["--host", host, "--kubeconfig", str(kubeconfig), "--accelerator", "none", *times, *more]
+
+
+@pytest.fixture()
+def nowhere(tmp_path: Path) -> Path:
+    """No kubeconfig: the cluster is not examined."""
+    return tmp_path / "no-kubeconfig"
+
+
+def test_a_run_is_started_and_followed_to_its_end(kfp_host: str, kubeconfig: Path, capsys: Output) -> None:
+    assert submit.main(command(kfp_host, kubeconfig)) == 0
+    shown = capsys.readouterr().out
+    assert f"{kfp_host}/#/runs/details/" in shown
+    assert shown.splitlines()[-1].startswith("succeeded: ")
+
+
+def test_each_change_of_a_stage_is_shown_once(kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+    submit.main(command(kfp_server.host, nowhere))
+    changes = [line.split()[1:] for line in capsys.readouterr().out.splitlines() if line[2:3] == ":"]
+    assert changes == [
+        ["train", "running"],
+        ["train", "succeeded"],
+        ["report", "running"],
+        ["report", "succeeded"],
+    ]
+
+
+def test_a_detached_run_is_only_started(kfp_host: str, kubeconfig: Path, capsys: Output) -> None:
+    assert submit.main(command(kfp_host, kubeconfig, "--detach")) == 0
+    assert "/#/runs/details/" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_run_is_told_task_source_and_folders(kfp_server: KfpServer, nowhere: Path) -> None:
+    submit.main(command(kfp_server.host, nowhere, "--set", "training.epochs=3", "--detach"))
+    (run,) = kfp_server.objects["runs"].values()
+    given = run["runtime_config"]["parameters"]
+    assert json.loads(given["task"])["plan"]["training"]["epochs"] == 3
+    assert given["source"] == "phantom:30"
+    assert given["run"] == f"/segline/runs/{run['display_name']}"
+    assert given["store"] == "/segline/store"
+    assert given["tracking"] == "http://mlflow:5000"
+
+
+def test_the_run_belongs_to_the_tasks_experiment(kfp_server: KfpServer, nowhere: Path) -> None:
+    for _ in range(2):
+        submit.main(command(kfp_server.host, nowhere, "--detach"))
+    (experiment,) = kfp_server.objects["experiments"].values()
+    assert experiment["display_name"] == "phantom"
+    assert {run["experiment_id"] for run in kfp_server.objects["runs"].values()} == {
+        experiment["experiment_id"]
+    }
+
+
+def test_the_same_pipeline_is_uploaded_once(kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+    for _ in range(2):
+        submit.main(command(kfp_server.host, nowhere, "--detach"))
+    shown = capsys.readouterr().out
+    assert "uploaded" in shown and "there already" in shown
+    assert len(kfp_server.objects["pipelines"]) == len(kfp_server.objects["versions"]) == 1
+
+
+def test_another_pipeline_is_another_version(kfp_server: KfpServer, nowhere: Path) -> None:
+    for accelerator in ("none", "nvidia"):
+        submit.main(command(kfp_server.host, nowhere, "--detach", "--accelerator", accelerator))
+    assert (len(kfp_server.objects["pipelines"]), len(kfp_server.objects["versions"])) == (1, 2)
+
+
+def test_a_version_is_found_on_a_later_page(kfp_server: KfpServer, nowhere: Path) -> None:
+    kfp_server.page_size = 1
+    for _ in range(2):
+        for task in ("phantom", "hippocampus"):
+            submit.main(command(kfp_server.host, nowhere, "--detach", "--task", task))
+    assert len(kfp_server.objects["versions"]) == 1 and len(kfp_server.objects["experiments"]) == 2
+
+
+def test_a_version_that_someone_else_uploads_meanwhile_is_used(kfp_server: KfpServer, nowhere: Path) -> None:
+    submit.main(command(kfp_server.host, nowhere, "--detach"))
+    (first,) = kfp_server.objects["versions"]
+    kfp_server.hidden_once = "versions"
+    assert submit.main(command(kfp_server.host, nowhere, "--detach")) == 0
+    *_, run = kfp_server.objects["runs"].values()
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == first
+
+
+def test_the_uploaded_package_carries_the_resources(kfp_server: KfpServer, nowhere: Path) -> None:
+    submit.main(command(kfp_server.host, nowhere, "--detach"))
+    ((_, platform),) = kfp_server.packages.values()
+    assert "exec-train" in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def test_a_failed_run_ends_with_the_stages_own_error(
+    kfp_server: KfpServer, nowhere: Path, capsys: Output
+) -> None:
+    error = "segline plan: cases/7: label grid differs"
+    kfp_server.steps = [Step("FAILED", {"plan": "FAILED", "report": "SUCCEEDED"}, {"plan": error})]
+    assert submit.main(command(kfp_server.host, nowhere)) == 1
+    assert capsys.readouterr().err == f"segline: plan: {error}\n"
+
+
+@pytest.mark.parametrize("state", ["CANCELED", "SKIPPED", "FAILED"])
+def test_only_a_run_that_succeeded_is_a_success(state: str, kfp_server: KfpServer, nowhere: Path) -> None:
+    kfp_server.steps = [Step(state)]
+    assert submit.main(command(kfp_server.host, nowhere)) == 1
+
+
+def test_a_service_that_fails_for_a_moment_does_not_end_the_following(
+    kfp_server: KfpServer, nowhere: Path
+) -> None:
+    kfp_server.faults = [Fault(503, "upstream connect error", path="/runs/", method="GET", times=3)]
+    assert submit.main(command(kfp_server.host, nowhere)) == 0
+
+
+def test_a_service_that_stays_away_ends_the_following_with_the_link(
+    kfp_server: KfpServer, nowhere: Path, capsys: Output
+) -> None:
+    kfp_server.faults = [Fault(503, "no healthy upstream", path="/runs/", method="GET")]
+    assert submit.main(command(kfp_server.host, nowhere, "--patience", "0.1")) == 1
+    assert "answers 503 for the moment (no healthy upstream); the run may go on" in capsys.readouterr().err
+
+
+class TestErrorsBeforeTheRun:
+    """Each is one line on standard error, status 2, and no run."""
+
+    def told(self, capsys: Output, arguments: list[str]) -> str:
+        """The one line."""
+        assert submit.main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    def test_no_address(self, nowhere: Path, capsys: Output) -> None:
+        assert "give KFP_HOST=http://localhost:8080" in self.told(capsys, command("", nowhere))
+
+    def test_nothing_listens_at_the_address(self, nowhere: Path, capsys: Output) -> None:
+        told = self.told(capsys, command(f"http://127.0.0.1:{free_port()}", nowhere))
+        assert "cannot be reached (" in told and "Connection refused" in told and "port-forward" in told
+
+    def test_no_such_host(self, nowhere: Path, capsys: Output) -> None:
+        assert "cannot be reached" in self.told(capsys, command("http://kfp.invalid", nowhere))
+
+    def test_no_answer(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.delay_s = 0.5
+        told = self.told(capsys, command(kfp_server.host, nowhere, "--answer", "0.1"))
+        assert told.endswith("no answer within 0.1 s")
+
+    def test_not_authorised(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.token = "right"
+        assert "not authorised; give a valid KFP_TOKEN" in self.told(
+            capsys, command(kfp_server.host, nowhere)
+        )
+
+    def test_not_allowed(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.faults = [Fault(403, "User 'a@b' is not authorized with reason: (no RBAC)")]
+        told = self.told(capsys, command(kfp_server.host, nowhere, "--user-namespace", "team-a"))
+        assert "not allowed in namespace team-a" in told and "kubeflow-edit" in told
+
+    def test_namespace_missing(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.faults = [Fault(500, 'InternalServerError: namespaces "team-a" not found', "/runs")]
+        told = self.told(capsys, command(kfp_server.host, nowhere, "--user-namespace", "team-a"))
+        assert told.endswith("namespace team-a is missing: kubectl create namespace team-a")
+
+    def test_quota(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        message = 'workflows "x" is forbidden: exceeded quota: team, requested: count=1, used: 5, limited: 5'
+        kfp_server.faults = [Fault(403, message, "/runs")]
+        assert "quota exceeded" in self.told(capsys, command(kfp_server.host, nowhere))
+
+    def test_a_login_page(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.page = "<!doctype html><title>Log in</title>"
+        told = self.told(capsys, command(kfp_server.host, nowhere))
+        assert told.endswith("does not speak Kubeflow Pipelines' API; check KFP_HOST")
+
+    def test_another_service(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        kfp_server.faults = [Fault(404, "page not found")]
+        told = self.told(capsys, command(kfp_server.host, nowhere))
+        assert told.endswith("answers 404 (page not found); check KFP_HOST")
+
+    def test_volumes_on_this_machine(
+        self, kfp_server: KfpServer, nowhere: Path, tmp_path: Path, capsys: Output
+    ) -> None:
+        told = self.told(capsys, command(kfp_server.host, nowhere, "--data", str(tmp_path)))
+        assert "lies on this machine" in told and "s3://" in told
+
+    def test_no_gpu_node(
+        self, kfp_server: KfpServer, cluster: KubernetesServer, kubeconfig: Path, capsys: Output
+    ) -> None:
+        cluster.objects["/api/v1/nodes"] = many("Node", node("cpu-1"))
+        told = self.told(capsys, command(kfp_server.host, kubeconfig, "--accelerator", "nvidia"))
+        assert "gpu: no GPU node" in told
+        assert not kfp_server.objects["runs"]
+
+
+def test_the_token_is_sent_and_never_shown(
+    kfp_server: KfpServer, nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    kfp_server.token = "very-secret"
+    monkeypatch.setenv("KFP_TOKEN", "very-secret")
+    assert submit.main(command(kfp_server.host, nowhere, "--detach")) == 0
+    assert "very-secret" not in "".join(capsys.readouterr())
+    assert "very-secret" not in repr(submit.Service("http://x", token="very-secret"))
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_following(
+    kfp_server: KfpServer, cluster: KubernetesServer, kubeconfig: Path, capsys: Output
+) -> None:
+    kfp_server.steps = [Step("RUNNING", {"train": "RUNNING"})]
+    submit.main(command(kfp_server.host, kubeconfig, "--detach"))
+    (run_id,) = kfp_server.objects["runs"]
+    pod = waiting_pod(run_id, "ImagePullBackOff", "Back-off pulling image")
+    cluster.objects[f"{SPACE}/pods"] = many("Pod", pod)
+    follower = submit.Follower(
+        submit.Service(kfp_server.host), Kubernetes.connect(kubeconfig), run_id, 0.02, 1
+    )
+    assert submit.follow(follower) == 1
+    assert "image registry.test/segline-gpu:0.1.0 cannot be pulled" in capsys.readouterr().err

@@ -202,7 +202,7 @@ Runs = dict[str, dict[Path, list[Timed]]]
 
 
 def _take_turns(
-    stacks: Mapping[str, Callable[..., Path]], images: Sequence[Path], folder: Path, repeats: int
+    stacks: Mapping[str, MonaiStack | SeglineStack], images: Sequence[Path], folder: Path, repeats: int
 ) -> Runs:
     """After one prediction each that is not counted."""
     runs: Runs = {name: {image: [] for image in images} for name in stacks}

@@ -41,7 +41,7 @@ def paint_dataset(labels: Path, folder: Path, cases: int, spleen_hu: float = SPL
     """Write a Decathlon folder with an image for each of the first ``cases`` labels; those there stay."""
     paths = sorted((labels / "labelsTr").glob("*.nii.gz"))[:cases]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda numbered: _write_case(*numbered, folder, spleen_hu), enumerate(paths)))
+        list(pool.map(lambda i: _write_case(i, paths[i], folder, spleen_hu), range(len(paths))))
     pairs = [{"image": f"./imagesTr/{path.name}", "label": f"./labelsTr/{path.name}"} for path in paths]
     description = {
         "name": "Painted spleen",

@@ -142,8 +142,7 @@ class Trainer:
         done = self.schedule.progress(self.step, self.minutes)
         while done < 1:
             rate = self.schedule.learning_rate(done)
-            self.recent = [*self.recent[-_LOSS_HORIZON + 1 :], self._train_step(rate)]
-            self.step += 1
+            self.recent = [*self.recent[-_LOSS_HORIZON + 1 :], self.train_step(rate)]
             before, done = done, look_at_clock()
             due = self.schedule.validations_due(done) > self.schedule.validations_due(before)
             told = due or self.step % _LOSS_HORIZON == 0
@@ -181,7 +180,8 @@ class Trainer:
         """Remove the checkpoint, once the weights are safe elsewhere."""
         self.checkpoint.unlink(missing_ok=True)
 
-    def _train_step(self, learning_rate: float) -> Tensor:
+    def train_step(self, learning_rate: float) -> Tensor:
+        """One step on the next batch; its loss, a scalar on the device, which nothing waits for."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         image, label = self.sampler.batch(self.step)
@@ -199,6 +199,7 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.average.update_parameters(self.network)
+        self.step += 1
         return torch.as_tensor(loss.detach())
 
     def _mean_loss(self) -> float:

@@ -11,12 +11,11 @@ from kfp import dsl, local
 
 import components
 from segline import stages
-from segline.backends import BACKENDS
 from segline.benchmark import Benchmark
 from segline.cases import CaseIndex
 from segline.dataset import Manifest
 from segline.evaluation import EVALUATION, Evaluation
-from segline.gate import Verdict
+from segline.gate import ABSENT, Absence, Verdict
 from segline.model import Model
 from segline.plan import Plan
 from segline.runs import Run
@@ -105,13 +104,35 @@ def test_export_onnx_adds_a_checked_graph(alone: Alone) -> None:
 
 
 def test_build_tensorrt_is_skipped_without_a_gpu_and_says_so(alone: Alone) -> None:
-    outputs = alone("build_tensorrt", {}, {"model": alone.artifact("export-onnx", "model")})
-    assert (outputs / "engines").is_dir()
+    store = {"store": str(alone.finished / "store")}
+    outputs = alone("build_tensorrt", store, {"quantized": alone.artifact("quantize", "model")})
+    assert Model.open(outputs / "model").sidecar().opset > 0
     (record,) = Run(alone.run).stages
     assert record.status == "succeeded" or "no NVIDIA GPU" in record.reason
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+def test_quantize_is_skipped_where_the_plan_asks_for_no_int8_graph(alone: Alone) -> None:
+    inputs = {
+        "exported": alone.artifact("export-onnx", "model"),
+        "cases": alone.artifact("preprocess", "cases"),
+    }
+    outputs = alone("quantize", {}, inputs)
+    (record,) = Run(alone.run).stages
+    assert (record.status, "asks for no int8 graph" in record.reason) == ("skipped", True)
+    assert Model.open(outputs / "model").sidecar().opset > 0
+
+
+def test_evaluate_leaves_word_of_why_a_backend_is_absent(alone: Alone) -> None:
+    inputs = {
+        "model": alone.artifact("export-onnx", "model"),
+        "manifest": alone.artifact("download", "manifest"),
+    }
+    outputs = alone("evaluate", {"backend": "openvino_int8", "device": "cpu"}, inputs)
+    assert "no int8 graph" in Absence.read(outputs / "evaluation" / ABSENT).reason
+    assert Run(alone.run).stages[0].status == "skipped"
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "onnxruntime", "openvino"])
 def test_evaluate_scores_the_test_cases(backend: str, alone: Alone) -> None:
     inputs = {
         "model": alone.artifact("export-onnx", "model"),

@@ -28,6 +28,7 @@ STAGES = [
     *(f"evaluate_{backend}" for backend in BACKENDS),
     "compare",
     "benchmark",
+    "register",
 ]
 
 

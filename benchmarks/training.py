@@ -38,6 +38,7 @@ from segline.dataset import Manifest
 from segline.machine import default_device, processor_name
 from segline.networks import build_network
 from segline.plan import Plan, Window
+from segline.sampling import PatchSampler
 from segline.stopwatch import Stopwatch
 from segline.training import Trainer
 
@@ -133,7 +134,7 @@ class SeglineLoop:
         watch = Stopwatch()
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(self.plan, self.cases, self.cases[:1], Path(folder, "c.pt"), "k", self.device)
-            trainer.sampler.batch = _timed(trainer.sampler.batch, watch)  # type: ignore[method-assign]
+            trainer.sampler = _TimedSampler(trainer.sampler, watch)  # type: ignore[assignment]
             trainer.augment = _timed(trainer.augment, watch)  # type: ignore[assignment]
             for _ in range(WARM_UP):
                 trainer.train_step(self.plan.training.learning_rate)
@@ -143,6 +144,16 @@ class SeglineLoop:
                 trainer.train_step(self.plan.training.learning_rate)
             seconds = time.perf_counter() - started
         return Pace(steps * self.plan.training.batch_size / seconds, watch.seconds["waiting"] / seconds)
+
+
+@dataclass(frozen=True)
+class _TimedSampler:
+    sampler: PatchSampler
+    watch: Stopwatch
+
+    def batch(self, step: int) -> Any:
+        with self.watch.lap("waiting"):
+            return self.sampler.batch(step)
 
 
 def _timed(work: Callable[..., Any], watch: Stopwatch) -> Callable[..., Any]:

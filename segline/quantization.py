@@ -92,7 +92,7 @@ def int8_graph(model: Model) -> Path:
     graph = model.folder / INT8_GRAPH
     if not (model.folder / INT8_SIDECAR).is_file():
         raise UnavailableError(
-            f"{model.folder}: no int8 graph; set export.int8_patches in the task and run quantize"
+            "the package has no int8 graph; set export.int8_patches in the task and run quantize"
         )
     sidecar = Int8Sidecar.read(model.folder / INT8_SIDECAR)
     exported = model.sidecar()

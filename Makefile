@@ -21,23 +21,18 @@ DETACH ?=
 # A wheel index for torch: https://download.pytorch.org/whl/cpu saves gigabytes where there is no NVIDIA GPU.
 TORCH_INDEX ?=
 
-ON_CLUSTER = --task "$(TASK)" \
-  $(if $(TRACKING),--tracking "$(TRACKING)") \
-  $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
+ASKED = --task "$(TASK)" \
   $(if $(DATA),--data "$(DATA)") \
+  $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
   $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
+ON_CLUSTER = $(ASKED) $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)")
+HERE = $(ASKED) --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)"
 
 BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: run retrain mlflow test lint compile submit schedule check clean kind kind-down
-
-HERE = --task "$(TASK)" --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" \
-  $(if $(DATA),--data "$(DATA)") \
-  $(if $(TRACKING),--tracking "$(TRACKING)") \
-  $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
-  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \

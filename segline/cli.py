@@ -141,7 +141,7 @@ def _pull(options: argparse.Namespace) -> None:
     registry = _registry(options)
     version = resolve(registry, Reference.parse(options.reference))
     folder = options.output or Path(version.name.replace("/", "-"))
-    pull(registry, Reference(version.task, number=version.number), folder)
+    pull(registry, version.reference, folder)
     sys.stdout.write(f"{folder}: {version.name}\n")
 
 
@@ -168,8 +168,7 @@ def _model(options: argparse.Namespace) -> "Model":
         return Model.open(folder / "model" if (folder / "model").is_dir() else folder)
     registry = _registry(options)
     version = resolve(registry, Reference.parse(options.model))
-    reference = Reference(version.task, number=version.number)
-    return pull(registry, reference, options.store / "models" / version.package_digest)
+    return pull(registry, version.reference, options.store / "models" / version.package_digest)
 
 
 def _registry(options: argparse.Namespace) -> "Registry":

@@ -75,9 +75,9 @@ def predict_leads(network: Network, image: Tensor, plan: Plan, watch: Stopwatch 
     tiling = Tiling.of(as_shape(image.shape[1:]), plan.inference, plan.network.total_stride)
     padded, inner = _pad_to(image, tiling.shape)
     stitched = _Stitched(tiling, plan.inference.blending)
-    batch_size = plan.inference.batch_size
-    for first in range(0, len(tiling.boxes), batch_size):
-        boxes = tiling.boxes[first : first + batch_size]
+    windows, batch_size = tiling.boxes, plan.inference.batch_size
+    for first in range(0, len(windows), batch_size):
+        boxes = windows[first : first + batch_size]
         with watch.lap("network"):
             scores = network(torch.stack([padded[:, *box] for box in boxes]))
         watch.count("windows", len(boxes))

@@ -5,15 +5,15 @@ from tempfile import TemporaryDirectory
 
 from segline.backends import REFERENCE, open_backend
 from segline.benchmark import Benchmark, benchmark
+from segline.dataset import Manifest
 from segline.errors import SeglineError
-from segline.evaluation import Evaluation, evaluate
+from segline.evaluation import evaluate
 from segline.model import Model
 from segline.plan import Plan
 from segline.progress import Progress, silent
 from segline.promotion import Contender, Decision, decide
 from segline.registry.connection import Registry
 from segline.registry.versions import (
-    Reference,
     Version,
     champion_of,
     promote,
@@ -51,8 +51,8 @@ def contend(
         return version
     decision = _decision(run, registry, device, progress)
     decision.write(run.folder / DECISION)
-    reference = Reference(version.task, number=version.number)
-    return (promote if decision.promoted else reject)(registry, reference, decision.reasons)
+    settle = promote if decision.promoted else reject
+    return settle(registry, version.reference, decision.reasons)
 
 
 def champion_plan(registry: Registry, task: str) -> Plan | None:
@@ -61,7 +61,7 @@ def champion_plan(registry: Registry, task: str) -> Plan | None:
     if version is None:
         return None
     with TemporaryDirectory() as folder:
-        return pull(registry, Reference(task, number=version.number), Path(folder, "model")).plan
+        return pull(registry, version.reference, Path(folder, "model")).plan
 
 
 def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
@@ -82,25 +82,16 @@ def _decision(run: Run, registry: Registry, device: str, progress: Progress) -> 
     if incumbent is None:
         return decide(None, challenger, verdict, rule)
     with TemporaryDirectory() as folder:
-        package = pull(registry, Reference(incumbent.task, number=incumbent.number), Path(folder, "model"))
-        again = _evaluated(package, run, Path(folder, "masks"), device, progress)
-        timed = _timed(package, run, device, progress) if rule.rule == "not_worse_and_faster" else None
+        package = pull(registry, incumbent.reference, Path(folder, "model"))
+        reference, masks = open_backend(REFERENCE, package, device), Path(folder, "masks")
+        again = evaluate(package, reference, manifest, masks, progress, plan.split.test)
+        timed = None
+        if rule.rule == "not_worse_and_faster" and found.benchmark:
+            timed = _timed(package, found.benchmark, manifest, device, progress)
         return decide(Contender.of(again, package.plan, manifest, timed), challenger, verdict, rule)
 
 
-def _evaluated(package: Model, run: Run, folder: Path, device: str, progress: Progress) -> Evaluation:
-    """The champion on the test cases of ``run``."""
-    manifest, plan = run.manifest, run.plan
-    assert manifest is not None and plan is not None
-    return evaluate(
-        package, open_backend(REFERENCE, package, device), manifest, folder, progress, plan.split.test
-    )
-
-
-def _timed(package: Model, run: Run, device: str, progress: Progress) -> Benchmark | None:
+def _timed(package: Model, ours: Benchmark, manifest: Manifest, device: str, progress: Progress) -> Benchmark:
     """The champion, timed on the cases and backends that the run's model was timed on."""
-    manifest, ours = run.manifest, run.benchmark
-    if manifest is None or ours is None:
-        return None
     backends = [times.backend for times in ours.backends]
     return benchmark(package, backends, manifest, ours.cases, device, progress=progress)

@@ -84,6 +84,11 @@ class Version:
     replaced: int | None
 
     @property
+    def reference(self) -> Reference:
+        """By its number, which no alias moves."""
+        return Reference(self.task, number=self.number)
+
+    @property
     def name(self) -> str:
         """As in ``spleen/3``."""
         return f"{self.task}/{self.number}"
@@ -181,7 +186,7 @@ def promote(registry: Registry, reference: Reference, reasons: Sequence[str]) ->
     if CHALLENGER in version.aliases:
         with registry.told():
             registry.client.delete_registered_model_alias(_PREFIX + version.task, CHALLENGER)
-    return resolve(registry, Reference(version.task, number=version.number))
+    return resolve(registry, version.reference)
 
 
 def reject(registry: Registry, reference: Reference, reasons: Sequence[str]) -> Version:
@@ -194,7 +199,7 @@ def reject(registry: Registry, reference: Reference, reasons: Sequence[str]) -> 
     if CHAMPION in version.aliases:
         raise SeglineError(f"{version.name}: is the champion; roll back instead")
     _tag(registry, version, decision="rejected", reasons=reasons)
-    return resolve(registry, Reference(version.task, number=version.number))
+    return resolve(registry, version.reference)
 
 
 def rollback(registry: Registry, task: str) -> Version:

@@ -5,10 +5,7 @@ Objects are Kubernetes' own JSON, kept by path; what is not there is answered wi
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,34 +14,20 @@ import yaml
 
 from segline.s3 import S3Settings
 
+from .loopback import LoopbackServer
+
 SPACE = "/api/v1/namespaces/kubeflow"
 TOKEN = "a-token-of-the-test"
 
 
-class KubernetesServer:
+class KubernetesServer(LoopbackServer):
     """The server and the objects that it answers with."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {"/version/": {**_VERSION}}
         self.refused: dict[str, int] = {}
         """Path to the status that it is answered with."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-
-    @property
-    def host(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    @contextmanager
-    def serving(self) -> Iterator["KubernetesServer"]:
-        """Serve until the block ends."""
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
+        super().__init__()
 
     def write_kubeconfig(self, path: Path, token: str = TOKEN) -> Path:
         """A kubeconfig that leads here."""

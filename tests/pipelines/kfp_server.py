@@ -6,19 +6,18 @@ as the real service does. Runs go from state to state each time they are asked f
 
 import email
 import json
-import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api
 import yaml
+
+from .loopback import LoopbackServer
 
 ROOT = "/apis/v2beta1/"
 MODELS = {
@@ -66,7 +65,7 @@ SUCCESS = [
 ]
 
 
-class KfpServer:
+class KfpServer(LoopbackServer):
     """The server and what it holds."""
 
     def __init__(self) -> None:
@@ -82,23 +81,7 @@ class KfpServer:
         """A collection that is empty the next time it is listed."""
         self.page_size = 100
         self._looks: dict[str, int] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-
-    @property
-    def host(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    @contextmanager
-    def serving(self) -> Iterator["KfpServer"]:
-        """Serve until the block ends."""
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
+        super().__init__()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> Any:
         """The JSON of an answer; raises RefusalError."""

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -13,12 +14,21 @@ from torch import Tensor
 
 from segline import atomic
 from segline.dataset import CaseEntry, Manifest
+from segline.depot import Access, Depot, is_uri
 from segline.digests import sha256_of_file, sha256_of_json
 from segline.documents import Document
 from segline.errors import SeglineError
+from segline.locks import exclusive
+from segline.parallel import do_all
 from segline.plan import Plan
 from segline.preprocessing import PREPROCESSING_VERSION, Placement, Preprocessor
 from segline.processes import end_with_parent
+from segline.progress import Progress, silent
+from segline.raw_files import bring_dataset
+from segline.store import seal
+
+CASES = "cases"
+"""Where a depot has the entries, by key."""
 
 _LOCATIONS_A_LABEL = 4096
 
@@ -63,6 +73,28 @@ class Case:
         return cls(name=name, image=image, label=label, locations=by_class, placement=placement)
 
 
+@dataclass(frozen=True)
+class _CasesOnDisk(Sequence[Case]):
+    """Cases that take no memory, be there thousands: none stays open."""
+
+    places: Sequence[tuple[str, Path]]
+    """Name and folder of each."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "_CasesOnDisk": ...
+
+    def __getitem__(self, index: int | slice) -> "Case | _CasesOnDisk":
+        if isinstance(index, slice):
+            return _CasesOnDisk(self.places[index])
+        return Case.open(*self.places[index])
+
+
 class CaseIndex(Document):
     """Which cached entry holds which case of a plan; what the preprocess stage hands on."""
 
@@ -71,24 +103,57 @@ class CaseIndex(Document):
 
     plan_digest: str
     root: str
-    """Folder of the cached entries."""
+    """Folder of the cached entries; or the URI of the depot that has them."""
     keys: dict[str, str]
     """Case name to entry."""
     computed: int
     reused: int
 
-    def open(self, names: Sequence[str]) -> list[Case]:
-        """Map the named cases.
+    @classmethod
+    def of(cls, manifest: Manifest, plan: Plan, depot: Depot, computed: int) -> "CaseIndex":
+        """The cases of a data set, all of them in the depot; ``computed`` of them are new there."""
+        return cls(
+            plan_digest=plan.digest,
+            root=depot.store.uri if depot.is_remote else str(depot.path(CASES)),
+            keys={case.name: case_key(case, plan) for case in manifest.cases},
+            computed=computed,
+            reused=len(manifest.cases) - computed,
+        )
+
+    def bring(self, names: Sequence[str], access: Access, progress: Progress = silent) -> "CaseIndex":
+        """Have the named cases on this machine; the index whose root is their folder here.
+
+        Raises:
+            SeglineError: as :meth:`open`, or as :class:`segline.store.Store`.
+        """
+        if not is_uri(self.root):
+            return self
+        depot = access.depot(self.root)
+        depot.bring_folders([case_folder(self._key(name)) for name in names], "cases", progress)
+        return self.model_copy(update={"root": str(depot.path(CASES))})
+
+    def open(self, names: Sequence[str]) -> Sequence[Case]:
+        """The named cases, which are on this machine; each is checked now, and mapped anew whenever taken.
 
         Raises:
             SeglineError: a name is not in the index, or an entry is gone from the cache or damaged.
         """
-        for name in names:
-            if name not in self.keys:
-                raise SeglineError(
-                    f"case {name}: not among the {len(self.keys)} preprocessed cases; run preprocess again"
-                )
-        return [Case.open(name, Path(self.root) / self.keys[name]) for name in names]
+        cases = _CasesOnDisk([(name, Path(self.root) / self._key(name)) for name in names])
+        for _ in cases:
+            pass
+        return cases
+
+    def _key(self, name: str) -> str:
+        if name not in self.keys:
+            raise SeglineError(
+                f"case {name}: not among the {len(self.keys)} preprocessed cases; run preprocess again"
+            )
+        return self.keys[name]
+
+
+def case_folder(key: str) -> str:
+    """Where a depot has the entry."""
+    return f"{CASES}/{key}"
 
 
 def case_key(case: CaseEntry, plan: Plan) -> str:
@@ -103,8 +168,16 @@ def case_key(case: CaseEntry, plan: Plan) -> str:
     )
 
 
-def preprocess(manifest: Manifest, plan: Plan, root: Path, workers: int) -> Iterator[tuple[str, bool]]:
-    """Bring every case of a data set into the cache below ``root``, in ``workers`` processes.
+def preprocess(
+    manifest: Manifest, plan: Plan, depot: Depot, workers: int, access: Access | None = None
+) -> Iterator[tuple[str, bool]]:
+    """Bring every case of a data set into the depot's cache, in ``workers`` processes.
+
+    Others may do the same at the same time. On one machine no case is computed twice; of machines that share
+    a depot in S3, two may compute the same case at the same moment, with the same result.
+
+    Args:
+        access: how to reach the data set where it is not on this machine.
 
     Yields:
         Case name and whether it had to be computed, as they get done.
@@ -113,19 +186,19 @@ def preprocess(manifest: Manifest, plan: Plan, root: Path, workers: int) -> Iter
         SeglineError: a case cannot be preprocessed, has changed since it was verified, or a process was
             killed; the cases done before stay in the cache.
     """
-    folders = {case.name: root / case_key(case, plan) for case in manifest.cases}
-    missing = [case for case in manifest.cases if not folders[case.name].is_dir()]
-    names = {case.name for case in missing}
-    yield from ((case.name, False) for case in manifest.cases if case.name not in names)
+    keys = {case.name: case_folder(case_key(case, plan)) for case in manifest.cases}
+    there: set[str] = set()
+    do_all(lambda key: there.add(key) if depot.has_folder(key) else None, keys.values(), depot.store.threads)
+    yield from ((name, False) for name, key in keys.items() if key in there)
+    missing = [case for case in manifest.cases if keys[case.name] not in there]
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker) as pool:
-        futures = {pool.submit(_compute, manifest, case, plan, folders[case.name]): case for case in missing}
+        futures = {pool.submit(_provide, manifest, case, plan, depot, access): case for case in missing}
         try:
             for future in as_completed(futures):
-                future.result()
-                yield futures[future].name, True
+                yield futures[future].name, future.result()
         except BrokenProcessPool as error:
             raise SeglineError(
                 f"preprocess: a process was killed, perhaps for lack of memory ({workers} run at a time); "
@@ -149,8 +222,22 @@ def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
             raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
 
 
+def _provide(manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None) -> bool:
+    """Whether the case had to be computed: another process may have been faster."""
+    key = case_key(case, plan)
+    with exclusive(depot.path(f"locks/{key}.lock"), stays=False):
+        if depot.has_folder(case_folder(key)):
+            return False
+        folder = depot.path(case_folder(key))
+        if not folder.is_dir():
+            here = bring_dataset(manifest, access, [case.name])
+            _require_unchanged(here, case)
+            _compute(here, case, plan, folder)
+        depot.keep_folder(case_folder(key))
+        return True
+
+
 def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path) -> None:
-    _require_unchanged(manifest, case)
     preprocessor = Preprocessor(plan.preprocessing)
     volume = manifest.image(case)
     placement = preprocessor.place(volume)
@@ -161,6 +248,7 @@ def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path) -> N
         np.save(scratch / "label.npy", label.numpy())
         np.save(scratch / "locations.npy", _locations(label, len(plan.labels)))
         (scratch / "placement.json").write_text(placement.model_dump_json(), encoding="utf-8")
+        seal(scratch)
 
 
 def _locations(label: Tensor, classes: int) -> np.ndarray:

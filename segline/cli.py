@@ -13,6 +13,7 @@ from segline import __version__
 from segline.errors import SeglineError, plain_error
 
 if TYPE_CHECKING:
+    from segline.depot import Depot
     from segline.model import Model
     from segline.registry.connection import Registry
 
@@ -40,16 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--kubeconfig", type=Path, help="instead of $KUBECONFIG or ~/.kube/config")
     check.add_argument("--namespace", default="kubeflow", help="of the pipeline's pods (kubeflow)")
     check.add_argument("--accelerator", default="nvidia", help="nvidia (default) or none")
+    check.add_argument("--profile", default="full", help="full (default) or small: what stages ask for")
+    check.add_argument("--gpu-types", default="", help="GPU products that engines are built for")
     check.set_defaults(run_command=_check)
     predict = commands.add_parser("predict", help="segment one volume")
     predict.add_argument("model", help="model package, folder of a run, or reference: spleen@champion")
-    predict.add_argument("image", type=Path, nargs="+", help="NIfTI file; one a channel, or one with all")
+    predict.add_argument("image", type=Path, nargs="+", help="NIfTI or DICOM folder; one a channel, or all")
     predict.add_argument("-o", "--output", type=Path, required=True, help="mask to write, .nii or .nii.gz")
     predict.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     predict.add_argument("--plan", type=Path, help="insist on this plan.json")
     predict.set_defaults(run_command=_predict)
     _add_registry_commands(commands, predict)
+    _add_cache_commands(commands)
     _add_stages(commands)
     return parser
 
@@ -74,13 +78,29 @@ def _add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> N
         asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
 
 
+def _add_cache_commands(commands: Any) -> None:
+    cache = commands.add_parser("cache", help="the preprocessed cases that are kept")
+    asked = cache.add_subparsers(dest="asked", required=True, metavar="WHAT")
+    listed = asked.add_parser("ls", help="size, age and use of each")
+    listed.set_defaults(run_command=_cache_ls)
+    verify = asked.add_parser("verify", help="read every byte again; status 2 if one is damaged")
+    verify.add_argument("--remove", action="store_true", help="remove what is damaged")
+    verify.set_defaults(run_command=_cache_verify)
+    collect = asked.add_parser("gc", help="remove what no run has used for a while")
+    collect.add_argument("--unused-days", type=float, default=30, help="for how long (30)")
+    collect.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    collect.set_defaults(run_command=_cache_gc)
+    for what in (listed, verify, collect):
+        what.add_argument("--store", default="store", help="folder or s3://bucket/prefix (store)")
+
+
 def _add_stages(commands: Any) -> None:
     for name, (what, command) in _STAGES.items():
         stage = commands.add_parser(name, help=f"stage: {what}")
         stage.add_argument(
             "--run", type=Path, required=True, help="folder that holds what the stages made so far"
         )
-        stage.add_argument("--store", type=Path, default=Path("store"), help="cases and checkpoints (store)")
+        stage.add_argument("--store", default="store", help="folder or s3://bucket/prefix (store)")
         stage.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
         stage.set_defaults(run_command=command)
         if name == "download":
@@ -102,9 +122,11 @@ def _check(options: argparse.Namespace) -> None:
 
 def _check_cluster(options: argparse.Namespace) -> None:
     from segline.cluster import Kubernetes, examine
+    from segline.footprint import Demand
 
     cluster = Kubernetes.connect(options.kubeconfig, options.namespace)
-    findings = examine(cluster, options.accelerator, os.environ.get("S3_ENDPOINT", ""))
+    demand = Demand.of(options.accelerator, options.profile, options.gpu_types)
+    findings = examine(cluster, demand, os.environ.get("S3_ENDPOINT", ""))
     for finding in findings:
         answer = {True: "yes", False: "no ", None: "?  "}[finding.ok]
         sys.stdout.write(f"{answer}  {finding.name:18}  {finding.detail}\n")
@@ -156,6 +178,46 @@ def _bundle(options: argparse.Namespace) -> None:
 
     export_bundle(_model(options), options.output)
     sys.stdout.write(f"{options.output}: a MONAI bundle, run by python -m monai.bundle run\n")
+
+
+def _cache_ls(options: argparse.Namespace) -> None:
+    from segline import case_cache
+
+    sys.stdout.write(case_cache.as_table(case_cache.entries(_depot(options))))
+
+
+def _cache_verify(options: argparse.Namespace) -> None:
+    from segline import case_cache
+    from segline.progress import ConsoleProgress
+
+    depot, bad = _depot(options), []
+    for key, fault in case_cache.damaged(depot, ConsoleProgress("[verify]")):
+        sys.stdout.write(f"{key}: {fault}\n")
+        bad.append(key)
+    if not bad:
+        sys.stdout.write("every case is sound\n")
+    elif not options.remove:
+        raise SeglineError(f"{len(bad)} damaged; with --remove they are removed, and computed when needed")
+    for key in bad:
+        case_cache.remove(depot, key)
+
+
+def _cache_gc(options: argparse.Namespace) -> None:
+    from datetime import timedelta
+
+    from segline import case_cache
+
+    unused = timedelta(days=options.unused_days)
+    old = case_cache.collect_garbage(_depot(options), unused, remove_them=not options.dry_run)
+    size = sum(entry.size_bytes for entry in old) / 2**20
+    what = "would be removed" if options.dry_run else "removed"
+    sys.stdout.write(f"{len(old)} cases, {size:.1f} MiB {what}\n")
+
+
+def _depot(options: argparse.Namespace) -> "Depot":
+    from segline.depot import Access
+
+    return Access.from_environment(os.environ).depot(options.store)
 
 
 def _model(options: argparse.Namespace) -> "Model":
@@ -259,7 +321,8 @@ def _benchmark(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from segline import stages
 
-    sys.stdout.write(f"{stages.report(options.run)}\n")
+    stages.report(options.run)
+    sys.stdout.write(f"{options.run / 'report.html'}\n")
 
 
 _REFERENCE = re.compile(r"[\w-]+(@[\w-]+|/\d+)")

@@ -1,6 +1,7 @@
 """A Decathlon folder: what its dataset.json declares, and the proof that its files agree with it."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     labels: dict[int, str]
     """Label value to name, the background 0 among them."""
     root: str
-    """Absolute path of the Decathlon folder."""
+    """Absolute path of the Decathlon folder; or the URI of the depot that has its files by content."""
     cases: tuple[CaseEntry, ...]
     """Sorted by name."""
 
@@ -74,6 +75,17 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     def digest(self) -> str:
         """SHA-256 over everything but the place of the folder."""
         return sha256_of_json(self.model_dump(mode="json", exclude={"root"}))
+
+    @property
+    def pseudonyms(self) -> dict[str, str]:
+        """Name of each case to its short content digest, numbered where cases have the same content."""
+        found: dict[str, str] = {}
+        seen = Counter[str]()
+        for case in self.cases:
+            seen[case.short_digest] += 1
+            number = seen[case.short_digest]
+            found[case.name] = case.short_digest + (f"-{number}" if number > 1 else "")
+        return found
 
     def case(self, name: str) -> CaseEntry:
         """The case called ``name``.

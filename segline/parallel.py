@@ -27,6 +27,12 @@ def in_parallel(action: Callable[[Item], object], items: Collection[Item], threa
             raise
 
 
+def do_all(action: Callable[[Item], object], items: Collection[Item], threads: int) -> None:
+    """The same where nobody looks at the items as they get done."""
+    for _ in in_parallel(action, items, threads):
+        pass
+
+
 def tell_each(done: Iterator[Item], total: int, what: str, progress: Progress) -> Iterator[Item]:
     """Pass on what gets done, and tell ``progress`` of it: ``3 of 10 files``."""
     for number, item in enumerate(done, 1):

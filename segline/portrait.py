@@ -61,7 +61,7 @@ class Portrait(BaseModel):
     @classmethod
     def recorded(cls, manifest: Manifest, case: CaseEntry, records: Path) -> "Portrait":
         """The same, kept by the case's content in folder ``records``: the next time nothing is decoded."""
-        path = records / f"{_VERSION}-{case.digest}.json"
+        path = records / _record(case)
         if path.is_file():
             try:
                 return cls.model_validate_json(path.read_bytes())
@@ -76,6 +76,15 @@ class Portrait(BaseModel):
         if len(self.thumbnail) != len(other.thumbnail):
             return 0.0
         return float(np.dot(self.thumbnail, other.thumbnail))
+
+
+def not_portrayed(manifest: Manifest, records: Path) -> list[str]:
+    """Names of the cases whose files :meth:`Portrait.recorded` would have to read."""
+    return [case.name for case in manifest.cases if not (records / _record(case)).is_file()]
+
+
+def _record(case: CaseEntry) -> str:
+    return f"{_VERSION}-{case.digest}.json"
 
 
 def _thumbnail(array: np.ndarray) -> tuple[float, ...]:

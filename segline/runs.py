@@ -17,16 +17,20 @@ from pydantic import ValidationError
 
 from segline import atomic
 from segline.benchmark import Benchmark
+from segline.cross_validation import CROSS_VALIDATION, FOLDS, CrossValidation
 from segline.dataset import Manifest
+from segline.depot import Access
 from segline.documents import Document
 from segline.errors import SeglineError, UnavailableError, plain_error
 from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
 from segline.model import HISTORY, Model
 from segline.plan import Plan
+from segline.raw_files import bring_dataset
 from segline.task import Task
 from segline.training import History
 
+INFO = "run.json"
 Status = Literal["running", "succeeded", "skipped", "failed"]
 Part = TypeVar("Part")
 
@@ -77,6 +81,7 @@ class Contents:
     evaluations: tuple[Evaluation, ...]
     verdict: Verdict | None
     benchmark: Benchmark | None
+    cross_validation: CrossValidation | None
     problems: tuple[str, ...]
 
 
@@ -93,17 +98,20 @@ class Run:
     ``predictions/<backend>/`` masks and ``evaluation.json``
     ``gate.json``              the verdict
     ``benchmark.json``         the benchmark
+    ``folds.json``             the cross-validation, and in ``folds/<number>/`` its runs
     ``report.html``            for people
     ``summary.json``           for machines
     ========================== ====================================================
     """
 
     folder: Path
+    access: Access | None = None
+    """How to reach the depot that the data set's files may be in."""
 
     @classmethod
     def start(cls, folder: Path, info: RunInfo) -> "Run":
         """Make the folder of a new run."""
-        info.write(folder / "run.json")
+        info.write(folder / INFO)
         return cls(folder)
 
     @contextmanager
@@ -160,14 +168,18 @@ class Run:
             SeglineError: this is not a run's folder.
         """
         try:
-            return RunInfo.read(self.folder / "run.json")
+            return RunInfo.read(self.folder / INFO)
         except SeglineError as error:
             raise SeglineError(f"{self.folder}: not a run's folder, run.json cannot be read") from error
 
     @property
     def stages(self) -> list[StageRecord]:
-        """Records in the order in which the stages started; a damaged one counts as failed."""
+        """Records in the order in which the stages started, those of folds too; a damaged one failed."""
         records = [_stage_record(path) for path in (self.folder / "stages").glob("[!.]*.json")]
+        for path in self.folder.glob(f"{FOLDS}/*/stages/[!.]*.json"):
+            record = _stage_record(path)
+            name = f"{record.name}, fold {path.parents[1].name}"
+            records.append(record.model_copy(update={"name": name}))
         return sorted(records, key=lambda record: (record.started, record.name))
 
     @property
@@ -196,14 +208,18 @@ class Run:
             evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
             verdict=attempt(lambda: self.verdict, "gate.json"),
             benchmark=attempt(lambda: self.benchmark, "benchmark.json"),
+            cross_validation=attempt(lambda: self.cross_validation, CROSS_VALIDATION),
             problems=tuple(problems),
         )
 
     @property
     def manifest(self) -> Manifest | None:
-        """The data set, once downloaded."""
+        """The data set, once downloaded; its test cases are on this machine."""
         path = self.folder / "manifest.json"
-        return Manifest.read(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        manifest, plan = Manifest.read(path), self.plan
+        return bring_dataset(manifest, self.access, plan.split.test if plan else ())
 
     @property
     def plan(self) -> Plan | None:
@@ -242,6 +258,12 @@ class Run:
         """The benchmark, once timed."""
         path = self.folder / "benchmark.json"
         return Benchmark.read(path) if path.is_file() else None
+
+    @property
+    def cross_validation(self) -> CrossValidation | None:
+        """The folds, once pooled."""
+        path = self.folder / CROSS_VALIDATION
+        return CrossValidation.read(path) if path.is_file() else None
 
 
 def _stage_record(path: Path) -> StageRecord:

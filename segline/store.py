@@ -13,7 +13,7 @@ from segline.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.errors import SeglineError
 from segline.locks import exclusive
 from segline.objects import FileObjects, MissingObjectError, Objects, StoredObject, local_fault
-from segline.parallel import in_parallel, tell_each
+from segline.parallel import do_all, in_parallel, tell_each
 from segline.progress import Progress, silent
 from segline.s3 import S3Objects, S3Settings
 
@@ -82,13 +82,14 @@ class Store:
         """Store a file and its SHA-256."""
         self.objects.put(self._key(key), path, _stored_file(path).sha256)
 
-    def get_file(self, key: str, path: Path) -> None:
-        """Write a stored file to ``path``, atomically, if its SHA-256 is the one it was stored with.
+    def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Write a stored file to ``path``, atomically, if its SHA-256 is right.
 
+        That is ``sha256`` or, without it, the one the file was stored with.
         A transfer from S3 that was interrupted continues where it stopped, also in another process.
         """
         with exclusive(path.with_name(f".{path.name}.lock"), stays=False):
-            self.objects.get(self._key(key), path)
+            self.objects.get(self._key(key), path, sha256)
 
     def write(self, key: str, data: bytes) -> None:
         """Store a few bytes, such as a JSON document."""
@@ -126,7 +127,7 @@ class Store:
         Files that an interrupted call has stored are not sent again. Another folder under the same key is
         gone from the moment its first file is replaced.
         """
-        part, contents, there = self / key, self._contents_of(folder), self.contents(key)
+        part, contents, there = self / key, folder_contents(folder, self.threads), self.contents(key)
         if contents == there:
             return
         if there:
@@ -155,7 +156,7 @@ class Store:
             if not folder.exists():
                 (self / key)._complete(part, contents, progress)
                 part.rename(folder)
-            elif self._contents_of(folder) != contents:
+            elif folder_contents(folder, self.threads) != contents:
                 raise SeglineError(f"{folder}: holds something else than {(self / key).uri}; remove it")
 
     def contents(self, key: str) -> FolderContents | None:
@@ -189,8 +190,7 @@ class Store:
         return f"{self.prefix}/{inner}" if self.prefix else inner
 
     def _delete_all(self, keys: Iterable[str]) -> None:
-        for _ in in_parallel(self.delete, list(keys), self.threads):
-            pass
+        do_all(self.delete, list(keys), self.threads)
 
     def _do_to_each(
         self, contents: FolderContents, action: Callable[[str], None], progress: Progress
@@ -198,15 +198,6 @@ class Store:
         done = in_parallel(action, contents.files, self.threads)
         for _ in tell_each(done, len(contents.files), "files", progress):
             pass
-
-    def _contents_of(self, folder: Path) -> FolderContents:
-        if not folder.is_dir():
-            raise SeglineError(f"{folder}: no such folder; give one to store")
-        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FOLDER_MARKER)
-        files: dict[Path, StoredFile] = {}
-        for _ in in_parallel(lambda path: files.update({path: _stored_file(path)}), paths, self.threads):
-            pass
-        return FolderContents(files={path.relative_to(folder).as_posix(): files[path] for path in paths})
 
     def _holds(self, name: str, path: Path, file: StoredFile) -> bool:
         there = self.objects.stat(self._key(name))
@@ -248,6 +239,25 @@ def open_store(uri: str, settings: S3Settings | None = None, threads: int = _THR
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     store = Store(S3Objects(bucket, settings), threads=threads)
     return store / prefix if prefix.strip("/") else store
+
+
+def seal(folder: Path) -> None:
+    """Write down what a folder of this machine holds, as :meth:`Store.put_folder` does in the store."""
+    (folder / FOLDER_MARKER).write_text(folder_contents(folder).model_dump_json(indent=1), encoding="utf-8")
+
+
+def folder_contents(folder: Path, threads: int = _THREADS) -> FolderContents:
+    """What a folder of this machine holds.
+
+    Raises:
+        SeglineError: there is no such folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise SeglineError(f"{folder}: no such folder; give one to store")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FOLDER_MARKER)
+    files: dict[Path, StoredFile] = {}
+    do_all(lambda path: files.update({path: _stored_file(path)}), paths, threads)
+    return FolderContents(files={path.relative_to(folder).as_posix(): files[path] for path in paths})
 
 
 def _stored_file(path: Path) -> StoredFile:

@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 
-from segline.cases import CaseIndex, case_key, preprocess
+from segline.cases import CaseIndex, preprocess
 from segline.dataset import Manifest, verify
+from segline.depot import Depot
 from segline.export import export_onnx
 from segline.fingerprint import take_fingerprint
 from segline.model import Model
@@ -119,12 +120,9 @@ def tiny_plan(phantoms: Manifest) -> Plan:
 @pytest.fixture(scope="session")
 def tiny_index(phantoms: Manifest, tiny_plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> CaseIndex:
     """The cases of ``phantoms``, preprocessed under ``tiny_plan``."""
-    root = tmp_path_factory.mktemp("cases")
-    done = dict(preprocess(phantoms, tiny_plan, root, workers=1))
-    keys = {case.name: case_key(case, tiny_plan) for case in phantoms.cases}
-    return CaseIndex(
-        plan_digest=tiny_plan.digest, root=str(root), keys=keys, computed=sum(done.values()), reused=0
-    )
+    depot = Depot.here(tmp_path_factory.mktemp("depot"))
+    done = dict(preprocess(phantoms, tiny_plan, depot, workers=1))
+    return CaseIndex.of(phantoms, tiny_plan, depot, sum(done.values()))
 
 
 @pytest.fixture(scope="session")

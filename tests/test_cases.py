@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import numpy as np
 import psutil
 import pytest
 
+from segline.case_cache import damaged
 from segline.cases import Case, CaseIndex, case_key, preprocess
 from segline.dataset import Manifest, verify
+from segline.depot import Depot
 from segline.errors import SeglineError
 from segline.fingerprint import take_fingerprint
 from segline.geometry import Reorientation
@@ -45,16 +47,14 @@ def planned(manifest: Manifest, **preprocessing: Any) -> Plan:
 
 
 def index_of(manifest: Manifest, plan: Plan, root: Path, workers: int = 1) -> CaseIndex:
-    done = dict(preprocess(manifest, plan, root, workers))
-    keys = {case.name: case_key(case, plan) for case in manifest.cases}
-    computed = sum(done.values())
-    return CaseIndex(
-        plan_digest=plan.digest, root=str(root), keys=keys, computed=computed, reused=len(done) - computed
-    )
+    depot = Depot.here(root)
+    done = dict(preprocess(manifest, plan, depot, workers))
+    return CaseIndex.of(manifest, plan, depot, sum(done.values()))
 
 
 def computed(manifest: Manifest, plan: Plan, root: Path) -> list[str]:
-    return sorted(name for name, was_computed in preprocess(manifest, plan, root, 1) if was_computed)
+    done = preprocess(manifest, plan, Depot.here(root), 1)
+    return sorted(name for name, was_computed in done if was_computed)
 
 
 def changed(plan: Plan, part: str, **values: Any) -> Plan:
@@ -71,7 +71,11 @@ class Cache:
 
     @property
     def root(self) -> Path:
-        return Path(self.index.root)
+        """The depot's folder."""
+        return Path(self.index.root).parent
+
+    def entry(self, name: str) -> Path:
+        return Path(self.index.root, self.index.keys[name])
 
     def open(self) -> list[Case]:
         return self.index.open(list(self.index.keys))
@@ -98,7 +102,7 @@ def copied(cache: Cache, tmp_path: Path) -> Cache:
     """The same, to be damaged."""
     root = tmp_path / "cache"
     shutil.copytree(cache.root, root)
-    return Cache(cache.manifest, cache.plan, cache.index.model_copy(update={"root": str(root)}))
+    return Cache(cache.manifest, cache.plan, cache.index.model_copy(update={"root": str(root / "cases")}))
 
 
 class TestCache:
@@ -106,7 +110,7 @@ class TestCache:
         assert (cache.index.computed, cache.index.reused) == (CASES, 0)
 
     def test_the_second_run_computes_nothing(self, cache):
-        assert dict(preprocess(cache.manifest, cache.plan, cache.root, 2)) == dict.fromkeys(
+        assert dict(preprocess(cache.manifest, cache.plan, Depot.here(cache.root), 2)) == dict.fromkeys(
             cache.index.keys, False
         )
 
@@ -211,7 +215,7 @@ class TestIndex:
 
     def test_an_entry_gone_from_the_cache_is_told_with_what_to_do(self, copied):
         name = copied.manifest.cases[1].name
-        shutil.rmtree(copied.root / copied.index.keys[name])
+        shutil.rmtree(copied.entry(name))
         with pytest.raises(
             SeglineError, match=f"case {name}: its cached entry .* is gone .*run preprocess again"
         ):
@@ -223,7 +227,7 @@ class TestIndex:
     @pytest.mark.parametrize("keep", [None, 0, 50], ids=["missing", "empty", "cut off"])
     def test_a_damaged_entry_is_told_with_what_to_do(self, copied, file, keep):
         name = copied.manifest.cases[0].name
-        path = copied.root / copied.index.keys[name] / file
+        path = copied.entry(name) / file
         content = path.read_bytes()
         path.unlink()
         if keep is not None:
@@ -246,7 +250,7 @@ class TestFailure:
         write_volume(Path(manifest.root, entry.label.path), Volume(1 - label.array, label.affine))
         with pytest.raises(SeglineError, match=r"phantom_002\.nii\.gz: changed since the data were verified"):
             computed(manifest, plan, tmp_path / "cache")
-        assert not (tmp_path / "cache" / case_key(entry, plan)).exists()
+        assert not (tmp_path / "cache" / "cases" / case_key(entry, plan)).exists()
 
     def test_a_file_gone_since_verification_is_named(self, moved, cache, tmp_path):
         Path(moved.root, "imagesTr/phantom_001.nii.gz").unlink()
@@ -263,11 +267,11 @@ class Unstarted:
     root: Path
 
     def entries(self) -> list[Path]:
-        return [path for path in self.root.glob("*") if not path.name.startswith(".")]
+        return [path for path in (self.root / "cases").glob("*") if not path.name.startswith(".")]
 
     def is_half_done(self) -> bool:
         """A case is there and another is being written; or two are, should that have gone unseen."""
-        done, writing = len(self.entries()), list(self.root.glob(".writing-*"))
+        done, writing = len(self.entries()), list((self.root / "cases").glob(".writing-*"))
         return bool(done and writing) or done >= CASES // 2
 
     def keys(self) -> dict[str, str]:
@@ -293,24 +297,37 @@ import sys
 from pathlib import Path
 from segline.cases import preprocess
 from segline.dataset import Manifest
+from segline.depot import Depot
 from segline.plan import Plan
 if __name__ == "__main__":
     manifest, plan, root = map(Path, sys.argv[1:])
-    list(preprocess(Manifest.read(manifest), Plan.read(plan), root, 1))
+    for name, computed in preprocess(Manifest.read(manifest), Plan.read(plan), Depot.here(root), 1):
+        print(name, computed, flush=True)
 """
 
 
+Start = Callable[[], "subprocess.Popen[str]"]
+
+
 @pytest.fixture
-def other_process(unstarted: Unstarted, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def start(unstarted: Unstarted, tmp_path: Path) -> Iterator[Start]:
+    """Starts another process that preprocesses into the same cache."""
     unstarted.manifest.write(tmp_path / "manifest.json")
     unstarted.plan.write(tmp_path / "plan.json")
     script = tmp_path / "run.py"
     script.write_text(PREPROCESS)
     names = [tmp_path / "manifest.json", tmp_path / "plan.json", unstarted.root]
-    process = subprocess.Popen([sys.executable, script, *names])
-    yield process
-    process.kill()
-    process.wait()
+    started = []
+
+    def start_one() -> "subprocess.Popen[str]":
+        command = [sys.executable, script, *names]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def wait_until(condition: Any, seconds: float = 60) -> None:
@@ -321,22 +338,28 @@ def wait_until(condition: Any, seconds: float = 60) -> None:
 
 
 class TestKilled:
-    def test_no_half_entry_looks_whole_and_the_next_run_completes(self, unstarted, other_process):
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_no_half_entry_looks_whole_and_the_next_run_completes(self, unstarted, start, processes):
+        runs = [start() for _ in range(processes)]
         wait_until(unstarted.is_half_done)
-        workers = psutil.Process(other_process.pid).children(recursive=True)
+        workers = [child for run in runs for child in psutil.Process(run.pid).children(recursive=True)]
         assert workers
-        other_process.send_signal(signal.SIGKILL)
+        for run in runs:
+            run.send_signal(signal.SIGKILL)
         _, alive = psutil.wait_procs(workers, timeout=20)
         assert not alive, "a worker outlives its run"
-        done = len(unstarted.entries())
-        assert 0 < done < CASES
+        before = {path: path.stat().st_mtime_ns for path in unstarted.entries()}
+        assert 0 < len(before) < CASES
         unstarted.require_whole()
-        assert len(computed(unstarted.manifest, unstarted.plan, unstarted.root)) == CASES - done
-        assert len(unstarted.entries()) == CASES
+        assert len(computed(unstarted.manifest, unstarted.plan, unstarted.root)) == CASES - len(before)
+        after = {path: path.stat().st_mtime_ns for path in unstarted.entries()}
+        assert len(after) == CASES
+        assert after.items() >= before.items(), "a case was computed twice"
         unstarted.require_whole()
+        assert not list(damaged(Depot.here(unstarted.root)))
 
     def test_a_killed_worker_is_told_in_one_line(self, unstarted):
-        runs = preprocess(unstarted.manifest, unstarted.plan, unstarted.root, workers=1)
+        runs = preprocess(unstarted.manifest, unstarted.plan, Depot.here(unstarted.root), workers=1)
         next(runs)
         for process in multiprocessing.active_children():
             process.kill()
@@ -344,6 +367,16 @@ class TestKilled:
             SeglineError, match=r"a process was killed, perhaps for lack of memory .*run again"
         ):
             list(runs)
+        unstarted.require_whole()
+
+
+class TestShared:
+    def test_of_eight_processes_on_one_cache_each_case_is_computed_by_one(self, unstarted, start):
+        runs = [start() for _ in range(8)]
+        told = [line.split() for run in runs for line in run.communicate(timeout=300)[0].splitlines()]
+        assert [run.returncode for run in runs] == [0] * 8
+        assert len(told) == 8 * CASES
+        assert sorted(name for name, new in told if new == "True") == sorted(unstarted.keys())
         unstarted.require_whole()
 
 

@@ -10,8 +10,9 @@ import pytest
 from torch import Tensor, nn
 
 from segline.backends import Backend, Precision, open_backend
-from segline.cases import CaseIndex, case_key, preprocess
+from segline.cases import CaseIndex, preprocess
 from segline.dataset import Manifest, verify
+from segline.depot import Depot
 from segline.errors import SeglineError
 from segline.evaluation import EVALUATION, evaluate
 from segline.export import export_onnx
@@ -92,11 +93,8 @@ def model(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Model
         split={"train": TRAIN, "val": VAL, "test": TEST},
         gate={"required": ["pytorch"]},
     )
-    dict(preprocess(manifest, plan, folder / "cases", workers=1))
-    keys = {case.name: case_key(case, plan) for case in manifest.cases}
-    index = CaseIndex(
-        plan_digest=plan.digest, root=str(folder / "cases"), keys=keys, computed=len(keys), reused=0
-    )
+    depot = Depot.here(folder)
+    index = CaseIndex.of(manifest, plan, depot, len(dict(preprocess(manifest, plan, depot, workers=1))))
     trainer = Trainer(plan, index.open(TRAIN), index.open(VAL), folder / "checkpoint.pt", "two")
     history = trainer.run()
     written = Model.write(folder / "model", plan, trainer.best_weights, history)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from segline import __version__, atomic
 from segline.backends import REFERENCE
+from segline.columns import in_columns
 from segline.errors import SeglineError
 from segline.gate import Verdict
 from segline.model import Model
@@ -239,10 +240,7 @@ def pull(registry: Registry, reference: Reference, folder: Path) -> Model:
 def as_table(found: Sequence[Version]) -> str:
     """Versions as lines of text, a column each for version, alias, Dice, backends, date and data set."""
     head = ("VERSION", "ALIAS", "DICE (95 % CI)", "BACKENDS", "REGISTERED", "DATA SET")
-    rows = [head, *(_row(version) for version in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = ("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return in_columns([head, *(_row(version) for version in found)])
 
 
 def _row(version: Version) -> tuple[str, ...]:

@@ -1,0 +1,185 @@
+"""Stages as pods run them: each with a disk of its own, nothing shared but a bucket that fails at times."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segline.case_cache import damaged
+from segline.depot import Access
+from segline.digests import sha256_of_file
+from segline.store import FOLDER_MARKER
+
+from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk
+
+CASES = 8
+TASK = {
+    "name": "pods",
+    "source": f"phantom:{CASES}",
+    "plan": {
+        "preprocessing": {"spacing_mm": [5, 5, 5], "intensity": [{"rule": "window", "window": [-57, 164]}]},
+        "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
+        "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 200, "validations": 20},
+        "gate": {"nsd_tolerance_mm": 3.0, "required": ["pytorch", "onnxruntime"]},
+    },
+}
+OUTAGE_S = 20
+RUN, STORE = "s3://pods/runs/one", "s3://pods/store"
+
+
+class Pods:
+    """Runs stages, each in a process whose working copies nobody else sees and that are gone with it."""
+
+    def __init__(self, server: S3Server, folder: Path) -> None:
+        self.server, self.folder, self.count = server, folder, 0
+        self.artifacts = folder / "artifacts"
+        self.artifacts.mkdir()
+
+    def start(self, stage: str, *arguments: object) -> "subprocess.Popen[str]":
+        self.count += 1
+        scratch = self.folder / f"pod-{self.count}"
+        scratch.mkdir()
+        call = [stage, *map(str, arguments)]
+        code = "import sys; from segline import stages; getattr(stages, sys.argv[1])(*sys.argv[2:])"
+        environment = {
+            **os.environ,
+            "S3_ENDPOINT": f"http://{self.server.settings.endpoint}",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "SEGLINE_SCRATCH": str(scratch),
+            "TMPDIR": str(scratch),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *call],
+            env=environment,
+            cwd=scratch,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, process: "subprocess.Popen[str]") -> str:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+        shutil.rmtree(self.folder / f"pod-{self.count}")
+        return out
+
+    def run(self, stage: str, *arguments: object) -> str:
+        return self.finish(self.start(stage, *arguments))
+
+    def outage(self) -> None:
+        """The bucket's server dies, and is back after a while."""
+        self.server.kill()
+        time.sleep(OUTAGE_S)
+        self.server.start()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> Path:
+    return s3_server.bucket("pods")
+
+
+@pytest.fixture
+def pods(s3_server: S3Server, tmp_path: Path) -> Pods:
+    return Pods(s3_server, tmp_path)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
+
+
+def whole_cases(bucket: Path) -> int:
+    return len(list(bucket.glob(f"store/cases/*/{FOLDER_MARKER}")))
+
+
+def checkpoint(bucket: Path) -> float:
+    """When the checkpoint in the bucket was written; 0 where there is none."""
+    return max((path.stat().st_mtime for path in bucket.glob("store/checkpoints/*.pt")), default=0)
+
+
+def test_a_run_ends_right_although_the_store_and_a_pod_die(
+    pods: Pods, bucket: Path, s3_server: S3Server, tmp_path: Path
+) -> None:
+    at = pods.artifacts
+    begin = "import json, sys; from segline import stages, task; "
+    begin += "stages.start_run(sys.argv[1], task.Task.parse(json.loads(sys.argv[2]), 'task'))"
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    reach = {**os.environ, **keys, "S3_ENDPOINT": f"http://{s3_server.settings.endpoint}"}
+    subprocess.run([sys.executable, "-c", begin, RUN, json.dumps(TASK)], env=reach, check=True)
+    pods.run("download", RUN, STORE, TASK["source"], at / "manifest")
+    pods.run("plan", RUN, json.dumps(TASK), at / "manifest", at / "plan")
+
+    preprocessing = pods.start("preprocess", RUN, STORE, at / "manifest", at / "plan", at / "cases")
+    wait_until(lambda: whole_cases(bucket) > 0)
+    pods.outage()
+    assert f"{CASES} cases computed, 0 reused" in pods.finish(preprocessing)
+
+    train = ("train", RUN, STORE, at / "plan", at / "cases", at / "model", "cpu")
+    first = pods.start(*train)
+    wait_until(lambda: checkpoint(bucket) > 0)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    see_the_disk()
+    left = checkpoint(bucket)
+    second = pods.start(*train)
+    wait_until(lambda: checkpoint(bucket) > left)
+    pods.outage()
+    assert "continued from step" in pods.finish(second)
+    assert checkpoint(bucket) == 0
+
+    pods.run("export_onnx", RUN, at / "model", at / "cases", at / "exported")
+    evaluations = []
+    for backend in ("pytorch", "onnxruntime"):
+        evaluations.append(at / backend)
+        pods.run("evaluate", RUN, backend, at / "exported", at / "manifest", at / backend, "cpu")
+    again = pods.run("preprocess", RUN, STORE, at / "manifest", at / "plan", at / "cases2")
+    assert f"0 cases computed, {CASES} reused" in again
+    pods.run("report", RUN, at / "page.html")
+
+    assert_sound(bucket, s3_server, at)
+    run = bucket / "runs/one"
+    summary = json.loads((run / "summary.json").read_text())
+    assert {stage["name"]: stage["status"] for stage in summary["stages"]} == dict.fromkeys(
+        [
+            "download",
+            "plan",
+            "preprocess",
+            "train",
+            "export_onnx",
+            "evaluate_pytorch",
+            "evaluate_onnxruntime",
+        ],
+        "succeeded",
+    )
+    assert (run / "report.html").read_bytes() == (at / "page.html").read_bytes()
+    assert b'class="panels"' in (run / "report.html").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("pod-")) == ["pod-4"]
+
+
+def assert_sound(bucket: Path, server: S3Server, artifacts: Path) -> None:
+    """Whatever was stored while the server died holds every byte that it should."""
+    depot = Access(server.settings, artifacts.parent / "check").depot(STORE)
+    assert not list(damaged(depot))
+    raw = list((bucket / "store/files").iterdir())
+    assert len(raw) == 2 * CASES
+    assert all(sha256_of_file(path) == path.name for path in raw)
+    run = bucket / "runs/one"
+    published = {"model": "exported", "predictions/pytorch": "pytorch", "plan.json": "plan"}
+    for name, made in published.items():
+        assert contents(run / name) == contents(artifacts / made)
+
+
+def contents(place: Path) -> dict[str, str]:
+    files = [path for path in [place, *place.rglob("*")] if path.is_file()]
+    return {path.relative_to(place).as_posix(): sha256_of_file(path) for path in files}

@@ -1,6 +1,7 @@
 """The plan: the frozen contract between training and inference, one readable JSON with a digest."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -210,6 +211,11 @@ class Split(_Part):
             raise ValueError(f"case {twice[0]} is in the split more than once")
         return self
 
+    def renamed(self, names: Mapping[str, str]) -> "Split":
+        """With the case names that ``names`` gives; the others stay."""
+        parts = {part: [names.get(case, case) for case in cases] for part, cases in self}
+        return Split.model_validate(parts)
+
 
 class Plan(_Part):
     """Everything that must be the same in training, validation and deployment."""
@@ -228,6 +234,8 @@ class Plan(_Part):
     export: Export = Export()
     gate: Gate
     split: Split
+    pseudonyms: dict[str, str] = {}
+    """What each case is called where its name must not be known; none where the split has no other names."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Plan":
@@ -249,8 +257,20 @@ class Plan(_Part):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan's content."""
-        return sha256_of_json(self.model_dump(mode="json"))
+        """SHA-256 of the plan's content, whether or not it names the cases."""
+        return sha256_of_json(self.pseudonymous().model_dump(mode="json", exclude={"pseudonyms"}))
+
+    def pseudonymous(self) -> "Plan":
+        """The same plan, of the same digest, without the names of its cases."""
+        if not self.pseudonyms:
+            return self
+        return self.model_copy(update={"split": self.split.renamed(self.pseudonyms), "pseudonyms": {}})
+
+    def named(self, pseudonyms: Mapping[str, str]) -> "Plan":
+        """The inverse, where somebody knows what each case is called; ``pseudonyms`` by name."""
+        names = {pseudonym: name for name, pseudonym in pseudonyms.items()}
+        split = self.split.renamed(names)
+        return self.model_copy(update={"split": split, "pseudonyms": dict(pseudonyms)})
 
     @property
     def label_values(self) -> tuple[int, ...]:

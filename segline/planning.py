@@ -66,6 +66,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
         "split": over.split([case.name for case in manifest.cases]),
+        "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)
 
@@ -85,7 +86,32 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
         part: merged(values[part], over.part(part)) for part in ("training", "inference", "export", "gate")
     }
     split = continued_split(previous.split, [case.name for case in manifest.cases])
-    return Plan.parse({**values, **parts, "dataset_digest": manifest.digest, "split": split}, over.name)
+    of_data = {"dataset_digest": manifest.digest, "split": split, "pseudonyms": manifest.pseudonyms}
+    return Plan.parse({**values, **parts, **of_data}, over.name)
+
+
+def fold_tasks(task: Task) -> list[Task]:
+    """The task of each of the folds that ``task`` asks for: every case is tested in exactly one of them.
+
+    Raises:
+        SeglineError: it asks for fewer than two folds, or names the cases of its split itself.
+    """
+    over = _Overrides(task)
+    folds = over.apply("split", _SplitRule, {}).folds
+    if folds < 2:
+        raise SeglineError(f"{over.name}.split.folds: a cross-validation needs 2 or more; 5 are usual")
+    return [task.override("split.fold", fold) for fold in range(folds)]
+
+
+def resplit(plan: Plan, task: Task) -> Plan:
+    """``plan`` with the split that ``task`` asks for; all else stays, and so do the cached cases.
+
+    Raises:
+        SeglineError: there is no such split of its cases.
+    """
+    over = _Overrides(task)
+    split = over.split([*plan.split.train, *plan.split.val, *plan.split.test])
+    return Plan.parse({**plan.model_dump(), "split": split}, over.name)
 
 
 def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Contender:
     ) -> Self:
         """The model of ``plan``, evaluated on cases of ``manifest``.
 
-        A training case that ``manifest`` no longer has cannot be among the evaluated ones, and is left out.
+        The plan may be one without names. A training case that ``manifest`` no longer has cannot be among
+        the evaluated ones, and is left out.
 
         Raises:
             SeglineError: an evaluated case is not in ``manifest``.
@@ -43,7 +44,9 @@ class Contender:
         return cls(
             evaluation=evaluation,
             digests={case.case: manifest.case(case.case).short_digest for case in evaluation.cases},
-            learned_from=frozenset(case.short_digest for case in manifest.cases if case.name in learned),
+            learned_from=frozenset(
+                case.short_digest for case in manifest.cases if {case.name, case.short_digest} & learned
+            ),
             benchmark=benchmark,
         )
 

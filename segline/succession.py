@@ -56,7 +56,7 @@ def contend(
 
 
 def champion_plan(registry: Registry, task: str) -> Plan | None:
-    """The plan of a task's champion, if it has one."""
+    """The plan of a task's champion, if it has one; without the names of its cases."""
     version = champion_of(registry, task)
     if version is None:
         return None

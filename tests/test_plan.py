@@ -153,6 +153,37 @@ class TestDigest:
         assert original.model_copy(update={"seed": 5}).digest == plan(seed=5).digest != before
 
 
+PSEUDONYMS = {"a": "c0ffee", "b": "beef01", "c": "f00d02"}
+
+
+class TestPseudonyms:
+    @pytest.fixture
+    def named(self) -> Plan:
+        return plan(pseudonyms=PSEUDONYMS)
+
+    def test_without_names_it_is_the_same_plan(self, named):
+        hidden = named.pseudonymous()
+        assert hidden.split.model_dump() == {"train": ("c0ffee",), "val": ("beef01",), "test": ("f00d02",)}
+        assert hidden.pseudonyms == {}
+        assert hidden.digest == named.digest
+        assert hidden.pseudonymous() == hidden
+
+    def test_who_knows_the_cases_can_name_them(self, named):
+        assert named.pseudonymous().named(PSEUDONYMS) == named
+
+    def test_another_case_makes_another_plan(self, named):
+        assert plan(pseudonyms={**PSEUDONYMS, "a": "deed03"}).digest != named.digest
+
+    def test_another_name_of_the_same_case_does_not(self, named):
+        renamed = plan(split__train=["z"], pseudonyms={**PSEUDONYMS, "z": "c0ffee"})
+        assert renamed.digest == named.digest
+
+    def test_it_is_written_and_read_either_way(self, named, tmp_path):
+        for each in (named, named.pseudonymous()):
+            each.write(tmp_path / "plan.json")
+            assert Plan.read(tmp_path / "plan.json") == each
+
+
 class TestFile:
     def test_it_comes_back_as_it_was_written(self, written):
         assert Plan.read(written) == plan()

@@ -188,6 +188,18 @@ def test_no_case_is_named_in_what_is_tracked(runs: Runs, either: Registry, tmp_p
     assert documents["report.html"] == f"Report of {short}"
 
 
+def test_no_case_is_named_in_what_is_registered(runs: Runs, either: Registry, tmp_path: Path) -> None:
+    version = register(runs.make("nameless", "nameless"), either)
+    model = pull(either, version.reference, tmp_path / "model")
+    texts = {path.name: path.read_bytes() for path in model.folder.rglob("*") if path.is_file()}
+    assert {"plan.json", "package.json", "gate.json", "history.json"} <= texts.keys()
+    assert [name for name, text in texts.items() if b"phantom_0" in text] == []
+    assert model.plan.split.test == tuple(
+        runs.manifest.case(name).short_digest for name in runs.model.plan.split.test
+    )
+    assert model.plan.named(runs.manifest.pseudonyms) == runs.model.plan
+
+
 def test_tracking_again_adds_what_was_written_since_to_the_same_run(runs: Runs, either: Registry) -> None:
     run = runs.make("again")
     first = track(run, either)
@@ -299,9 +311,7 @@ def test_a_pulled_package_is_the_registered_one(runs: Runs, either: Registry, tm
     assert sha256_of_file(model.weights) == sha256_of_file(runs.model.weights)
     assert sha256_of_file(model.folder / PACKING_LIST) == version.package_digest
     evaluation = Evaluation.read(model.folder / "evaluations" / "pytorch.json")
-    assert [case.case for case in evaluation.cases] == [
-        runs.manifest.case(name).digest[:12] for name in model.plan.split.test
-    ]
+    assert [case.case for case in evaluation.cases] == list(model.plan.split.test)
 
 
 def test_a_pulled_package_is_not_fetched_again_and_must_be_whole(

@@ -7,7 +7,7 @@ from segline.digests import sha256_of_file
 from segline.documents import Document
 from segline.errors import SeglineError
 from segline.evaluation import EVALUATION
-from segline.model import Model
+from segline.model import PLAN, Model
 from segline.registry.pseudonyms import Pseudonyms
 from segline.runs import Run
 
@@ -43,10 +43,10 @@ class PackingList(Document):
 def pack(run: Run, model: Model, names: Pseudonyms, folder: Path) -> str:
     """Put the package of a run's model into ``folder``; the digest of its packing list.
 
-    Evaluations, verdict, benchmark and model card go along with the cases' pseudonyms. ``plan.json`` cannot:
-    its digest, which every other part names, is of the case names too.
+    Everything goes along with the cases' pseudonyms.
     """
     shutil.copytree(model.folder, folder, dirs_exist_ok=True)
+    model.plan.pseudonymous().write(folder / PLAN)
     for name in _DOCUMENTS:
         _copy_hidden(run.folder / name, folder / name, names)
     for path in run.folder.glob(f"predictions/[!.]*/{EVALUATION}"):

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 DEFAULTS = {"backend": "onnxruntime", "device": "auto"}
-_NEEDED = ("isal", "mlflow-skinny", "nibabel", "numpy", "onnxruntime", "pandas", "pydantic", "torch")
+_NEEDED = (
+    "isal",
+    "mlflow-skinny",
+    "nibabel",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pydantic",
+    "simpleitk",
+    "torch",
+)
 _SUFFIXES = (".nii", ".nii.gz")
 
 
@@ -39,8 +49,9 @@ class MaskWriter:
         """Write one mask a row.
 
         Args:
-            model_input: ``image``, a NIfTI file with all channels or a list of them, one a channel in the
-                order of the plan; ``mask``, the ``.nii`` or ``.nii.gz`` to write.
+            model_input: ``image``, a NIfTI file with all channels, a folder with a DICOM series, or a list
+                of them, one a channel in the order of the plan; ``mask``, the file to write, ``.nii`` or
+                ``.nii.gz``.
             params: ``backend`` and ``device``, as in :data:`DEFAULTS`.
 
         Returns:
@@ -67,9 +78,6 @@ def _write_mask(predictor: Predictor, image: str | Iterable[str], mask: Path) ->
     if not mask.name.endswith(_SUFFIXES):
         raise SeglineError(f"{mask}: a mask is written as NIfTI; name it .nii or .nii.gz")
     channels = [Path(image)] if isinstance(image, str) else [Path(channel) for channel in image]
-    for path in channels:
-        if path.is_dir():
-            raise SeglineError(f"{path}: a folder; DICOM is not read here, convert it with dcm2niix first")
     volume = predictor(read_channels(channels))
     write_volume(mask, volume)
     return int((volume.array > 0).sum())

@@ -149,7 +149,7 @@ def _params(run: Run, found: Contents) -> Iterator[tuple[str, str]]:
 
 def _plan_params(plan: Plan) -> Iterator[tuple[str, str]]:
     """The plan, one value a line; of the split only how many, since it names cases."""
-    values = plan.model_dump(mode="json", exclude={"split"})
+    values = plan.model_dump(mode="json", exclude={"split", "pseudonyms"})
     for part in ("train", "val", "test"):
         values[f"split.{part}"] = len(getattr(plan.split, part))
     yield from (_param(f"plan.{path}", value) for path, value in _flat(values))

@@ -51,7 +51,7 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     Integers without a scale factor keep their type, in native byte order; all else becomes float32.
 
     Args:
-        path: a ``.nii`` or ``.nii.gz`` file.
+        path: a ``.nii`` or ``.nii.gz`` file, or a folder with the slices of one DICOM series.
         name: how errors name the file; ``path`` by default.
 
     Raises:
@@ -59,6 +59,10 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
             affine is not invertible.
     """
     name = name or str(path)
+    if path.is_dir():
+        from segline.dicom import read_series
+
+        return read_series(path)
     if not path.is_file():
         raise SeglineError(f"{name}: no such file")
     try:

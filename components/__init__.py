@@ -7,12 +7,16 @@ from components.download import download
 from components.evaluate import evaluate
 from components.export_onnx import export_onnx
 from components.intake import intake
+from components.merge_engines import merge_engines
 from components.plan import plan
+from components.pool import pool
 from components.preprocess import preprocess
 from components.quantize import quantize
 from components.register import register
 from components.report import report
+from components.split_folds import split_folds
 from components.succeed_plan import succeed_plan
+from components.take_fold import take_fold
 from components.train import train
 
 __all__ = [
@@ -23,11 +27,15 @@ __all__ = [
     "evaluate",
     "export_onnx",
     "intake",
+    "merge_engines",
     "plan",
+    "pool",
     "preprocess",
     "quantize",
     "register",
     "report",
+    "split_folds",
     "succeed_plan",
+    "take_fold",
     "train",
 ]

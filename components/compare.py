@@ -11,7 +11,8 @@ from components.image import BASE_IMAGE
 def compare(
     run: str,
     plan: dsl.Input[dsl.Artifact],
-    evaluations: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
+    on_gpu: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
+    on_cpu: dsl.Input[List[dsl.Artifact]],  # noqa: UP006
     verdict: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     page: dsl.Output[dsl.HTML],
@@ -21,7 +22,8 @@ def compare(
     Args:
         run: folder of the run.
         plan: whose gate says what is required.
-        evaluations: one a backend, or why it is absent.
+        on_gpu: an evaluation of each backend that can use a GPU, or why it is absent.
+        on_cpu: the same of the others.
         verdict: the reasons and every comparison.
         metrics: the verdict in figures.
         page: the verdict for people.
@@ -31,5 +33,5 @@ def compare(
     """
     from segline import stages
 
-    folders = [evaluation.path for evaluation in evaluations]
+    folders = [evaluation.path for evaluation in [*on_gpu, *on_cpu]]
     return stages.compare(run, plan.path, folders, verdict.path, page.path, metrics.log_metric)

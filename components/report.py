@@ -6,15 +6,14 @@ from components.image import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def report(run: str, page: dsl.Output[dsl.HTML]) -> None:
+def report(run: str, page: dsl.Output[dsl.HTML], summary: dsl.Output[dsl.Markdown]) -> None:
     """Write ``report.html`` and ``summary.json`` from whatever the run has come to.
 
     Args:
         run: folder of the run.
         page: the self-contained report.
+        summary: status, reasons, figures and stages in short.
     """
-    import shutil
-
     from segline import stages
 
-    shutil.copyfile(stages.report(run), page.path)
+    stages.report(run, page.path, summary.path)

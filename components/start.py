@@ -14,9 +14,8 @@ def start(run: str, task: str) -> None:
         task: the task as JSON, which is written there.
     """
     import json
-    from pathlib import Path
 
     from segline import stages
     from segline import task as tasks
 
-    stages.start_run(Path(run), tasks.Task.parse(json.loads(task), "task"))
+    stages.start_run(run, tasks.Task.parse(json.loads(task), "task"))

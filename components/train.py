@@ -12,6 +12,7 @@ def train(
     plan: dsl.Input[dsl.Artifact],
     cases: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
+    curves: dsl.Output[dsl.HTML],
     device: str = "auto",
 ) -> None:
     """Train, or continue the interrupted training of the same plan and cases.
@@ -22,8 +23,9 @@ def train(
         plan: network, schedule, augmentation and split.
         cases: the preprocessed cases.
         model: the package: plan, weights, history.
+        curves: the learning curves, a page.
         device: ``cpu``, ``cuda`` or ``auto``.
     """
     from segline import stages
 
-    stages.train(run, store, plan.path, cases.path, model.path, device)
+    stages.train(run, store, plan.path, cases.path, model.path, device, curves.path)

@@ -4,9 +4,10 @@ import argparse
 import functools
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
@@ -16,17 +17,18 @@ from kfp.dsl import pipeline_context
 
 from components.start import start
 from pipelines import resources
-from pipelines.dag import retraining_pipeline, segline_pipeline
-from pipelines.resources import Accelerator, Target
+from pipelines.cross_validation import cross_validation
+from pipelines.dag import Breadth, retraining, training
+from pipelines.resources import DIGESTS, Target
 from segline.cluster import NAMESPACE
 from segline.digests import sha256_of_json
 from segline.errors import SeglineError
+from segline.footprint import Accelerator, Demand
 
-PIPELINES = {pipeline.name: pipeline for pipeline in (segline_pipeline, retraining_pipeline)}
-FIRST = ("download", "intake")
+PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation)}
+FIRST = ("download", "intake", "split_folds")
 """The stages that wait for no other in the DAG."""
 COMPILED = Path(__file__).parent / "compiled"
-SUFFIX = {"nvidia": "", "none": "-cpu"}
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write ``pipelines/compiled``; 0, or 2 after a one-line error."""
     options = _parser().parse_args(arguments)
     try:
-        for accelerator in options.accelerator or get_args(Accelerator):
+        for accelerator in _accelerators(options):
+            demand = Demand.of(accelerator, options.profile, options.gpu_types)
+            target = Target.of(demand, options.digests)
             for name in PIPELINES:
-                _write(name, Target.of(accelerator), options)
+                _write(name, target, options)
     except SeglineError as error:
         sys.stderr.write(f"segline: {error}\n")
         return 2
@@ -59,7 +63,8 @@ def for_cluster(pipeline: str, target: Target) -> Any:
 
     The folder of the run is made by a stage of its own: here, who asks for a run cannot reach it.
     """
-    dag = PIPELINES[pipeline]
+    breadth = Breadth(target.demand.gpu_types or ("",), folds_at_once=0)
+    dag = PIPELINES[pipeline](breadth)
     names = list(inspect.signature(dag.pipeline_func).parameters)
 
     @functools.wraps(dag.pipeline_func)
@@ -76,9 +81,11 @@ def for_cluster(pipeline: str, target: Target) -> Any:
 
 
 def compile_package(pipeline: str, target: Target, folder: Path) -> Package:
-    """Write ``segline.yaml``, say, or ``segline-cpu.yaml`` for a cluster without GPUs."""
+    """Write ``segline.yaml``, say; without GPUs ``segline-cpu.yaml``, for a laptop ``-cpu-small``."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{pipeline}{SUFFIX[target.accelerator]}.yaml"
+    cpu = "-cpu" if target.demand.accelerator == "none" else ""
+    small = "-small" if target.demand.profile == "small" else ""
+    path = folder / f"{pipeline}{cpu}{small}.yaml"
     compiler.Compiler().compile(for_cluster(pipeline, target), str(path))
     return Package(path, pipeline, _version(pipeline, path))
 
@@ -107,6 +114,26 @@ def specifications(path: Path) -> list[dict[str, Any]]:
     return documents
 
 
+def add_demand(parser: argparse.ArgumentParser, defaults: Mapping[str, str] = MappingProxyType({})) -> None:
+    """The options that say what is asked of a cluster, besides its accelerator."""
+    parser.add_argument(
+        "--profile", default=defaults.get("PROFILE", "full"), help="full (default), or small for a laptop"
+    )
+    parser.add_argument(
+        "--gpu-types",
+        default=defaults.get("GPU_TYPES", ""),
+        metavar="PRODUCTS",
+        help="GPU products to build an engine for each of: 'NVIDIA-L4 NVIDIA-A100-SXM4-80GB'",
+    )
+
+
+def _accelerators(options: argparse.Namespace) -> Sequence[str]:
+    if options.accelerator:
+        given: Sequence[str] = options.accelerator
+        return given
+    return ("nvidia",) if options.gpu_types else get_args(Accelerator)
+
+
 def _write(pipeline: str, target: Target, options: argparse.Namespace) -> None:
     package = compile_package(pipeline, target, options.output)
     manifest = compile_manifest(package, target, options.namespace)
@@ -124,7 +151,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         help="nvidia, or none for a cluster without GPUs; both by default",
     )
+    add_demand(parser)
     parser.add_argument("--output", type=Path, default=COMPILED, help="folder (pipelines/compiled)")
+    parser.add_argument(
+        "--digests",
+        type=Path,
+        default=DIGESTS,
+        help="JSON that says which images were built (images/digests.json); by version without such a file",
+    )
     parser.add_argument("--namespace", default=NAMESPACE, help=f"of the manifests ({NAMESPACE})")
     return parser
 

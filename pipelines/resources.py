@@ -1,105 +1,49 @@
-"""What each stage gets on a cluster: the one place that says so."""
+"""How a stage of the DAG becomes a pod on a cluster: image, resources, node, secrets, retries."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any
 
 from kfp import dsl, kubernetes
 
 from segline import __version__
-from segline.cluster import CLAIM, GPU, GPU_LABEL, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
+from segline.cluster import CLAIM, GPU, GPU_LABEL, GPU_PRODUCT, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
 from segline.errors import SeglineError
-
-Accelerator = Literal["nvidia", "none"]
+from segline.footprint import Demand, Resources
 
 WORKSPACE = "/segline"
 """Where the volume that all stages share is mounted; runs and store lie in it."""
 USER_ID = 10001
 """The user and group of the images: files in the workspace belong to it, whichever stage wrote them."""
 DIGESTS = Path(__file__).parents[1] / "images" / "digests.json"
-"""Image name to reference by digest, written when the images are built."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one stage gets."""
-
-    cpu: tuple[str, str]
-    """Request and limit."""
-    memory: tuple[str, str]
-    """Request and limit. What lies in ``/dev/shm`` counts."""
-    hours: float
-    """After which the pod is ended."""
-    retries: int
-    """After the first try; 0 where doing it twice is not the same as once."""
-    gpu: bool = False
-    gpu_image: str = "base"
-    """The image where there are GPUs."""
-    shm: str | None = None
-    """Size of ``/dev/shm``; by default a pod has 64 MB, too little for workers that send tensors."""
-    s3: bool = False
-    """Whether it may use the object store's keys; Kubeflow's launcher has its own for artifacts."""
-
-
-STAGES: Mapping[str, Resources] = MappingProxyType(
-    {
-        "start": Resources(("500m", "1"), ("1Gi", "2Gi"), 0.25, retries=3),
-        "download": Resources(("1", "4"), ("2Gi", "8Gi"), 6, retries=3, s3=True),
-        "intake": Resources(("2", "4"), ("4Gi", "16Gi"), 6, retries=3, s3=True),
-        "plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2),
-        "succeed_plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2),
-        "preprocess": Resources(("4", "8"), ("16Gi", "32Gi"), 12, retries=2, shm="4Gi"),
-        # A retried training continues from its checkpoint.
-        "train": Resources(
-            ("4", "8"), ("24Gi", "48Gi"), 72, retries=3, gpu=True, gpu_image="gpu", shm="16Gi"
-        ),
-        "export_onnx": Resources(("2", "4"), ("8Gi", "16Gi"), 1, retries=2),
-        "quantize": Resources(("4", "8"), ("16Gi", "32Gi"), 6, retries=2),
-        "build_tensorrt": Resources(
-            ("2", "4"), ("16Gi", "32Gi"), 3, retries=2, gpu=True, gpu_image="tensorrt"
-        ),
-        "evaluate": Resources(
-            ("4", "8"), ("16Gi", "32Gi"), 12, retries=2, gpu=True, gpu_image="tensorrt", shm="4Gi"
-        ),
-        "compare": Resources(("500m", "2"), ("1Gi", "4Gi"), 0.5, retries=2),
-        # Requests equal limits: only then has a pod its CPUs for itself, and its timings mean something.
-        "benchmark": Resources(
-            ("4", "4"), ("16Gi", "16Gi"), 2, retries=1, gpu=True, gpu_image="tensorrt", shm="4Gi"
-        ),
-        # Tried again, it could register the same model as another version.
-        "register": Resources(
-            ("4", "8"), ("16Gi", "32Gi"), 6, retries=0, gpu=True, gpu_image="gpu", shm="4Gi"
-        ),
-        "report": Resources(("500m", "2"), ("2Gi", "4Gi"), 0.5, retries=3),
-    }
-)
+"""Image name to reference, written when the images are built."""
+_PINNED = re.compile(r"@sha256:[0-9a-f]{64}$|:[\w.]+-[0-9a-f]{12}$")
+"""By digest from a registry; an image that is only on this machine by a tag that names its content."""
 
 
 @dataclass(frozen=True)
 class Target:
     """The cluster that a pipeline is compiled for."""
 
-    accelerator: Accelerator
+    demand: Demand
     images: Mapping[str, str]
     """Image name to reference; those that are not named go by version."""
 
     @classmethod
-    def of(cls, accelerator: str, digests: Path = DIGESTS) -> "Target":
+    def of(cls, demand: Demand, digests: Path = DIGESTS) -> "Target":
         """With the images built last, by digest.
 
         Raises:
-            SeglineError: no such kind of accelerator, or the file of digests is damaged.
+            SeglineError: the file of digests is damaged.
         """
-        if accelerator not in get_args(Accelerator):
-            raise SeglineError(f"ACCELERATOR={accelerator}: unknown; give nvidia or none")
-        return cls("none" if accelerator == "none" else "nvidia", _read_digests(digests))
+        return cls(demand, _read_digests(digests))
 
-    def image(self, stage: str) -> str:
-        """The image that a stage runs in."""
-        name = STAGES[stage].gpu_image if self.accelerator == "nvidia" else "base"
+    def image(self, name: str) -> str:
+        """The reference of ``base``, ``gpu`` or ``tensorrt``."""
         return self.images.get(name, f"segline-{name}:{__version__}")
 
 
@@ -110,10 +54,12 @@ def apply(task: dsl.PipelineTask, target: Target) -> None:
         SeglineError: nothing is said of its stage.
     """
     stage = stage_of(task)
-    if stage not in STAGES:
-        raise SeglineError(f"stage {stage}: pipelines/resources.py does not say what it gets on a cluster")
-    given = STAGES[stage]
-    task.set_container_image(target.image(stage))
+    stages = target.demand.stages
+    if stage not in stages:
+        raise SeglineError(f"stage {stage}: segline/footprint.py does not say what it gets on a cluster")
+    given = stages[stage]
+    gpu = given.gpu and _constant(task, "device") != "cpu"
+    task.set_container_image(target.image(given.gpu_image if gpu else "base"))
     task.set_cpu_request(given.cpu[0]).set_cpu_limit(given.cpu[1])
     task.set_memory_request(given.memory[0]).set_memory_limit(given.memory[1])
     # What a stage publishes into the run's folder would be missing after a hit in the cache.
@@ -122,7 +68,11 @@ def apply(task: dsl.PipelineTask, target: Target) -> None:
         task.set_retry(given.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.set_timeout(task, round(given.hours * 3600))
     _secure(task, stage)
-    _place(task, given.gpu and target.accelerator == "nvidia")
+    if gpu:
+        own = _constant(task, "gpu")
+        _take_gpu(task, (own,) if own else target.demand.gpu_types)
+    else:
+        _avoid_gpus(task)
     _mount(task, given)
     _connect(task, given)
 
@@ -138,18 +88,27 @@ def _secure(task: dsl.PipelineTask, stage: str) -> None:
     kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
 
 
-def _place(task: dsl.PipelineTask, gpu: bool) -> None:
-    """On a node with a GPU; or, if there is any other, on one without."""
-    if not gpu:
-        kubernetes.add_node_affinity(
-            task, match_expressions=[{"key": GPU_LABEL, "operator": "DoesNotExist"}], weight=50
-        )
-        return
+def _constant(task: dsl.PipelineTask, name: str) -> Any:
+    """What the DAG itself says of an input: ``device="cpu"`` holds no GPU, ``gpu`` names the one to hold."""
+    given = task.inputs.get(name)
+    return given if isinstance(given, str) else None
+
+
+def _avoid_gpus(task: dsl.PipelineTask) -> None:
+    """On a node without a GPU, if there is any."""
+    kubernetes.add_node_affinity(
+        task, match_expressions=[{"key": GPU_LABEL, "operator": "DoesNotExist"}], weight=50
+    )
+
+
+def _take_gpu(task: dsl.PipelineTask, types: tuple[str, ...]) -> None:
+    """One GPU, of any of ``types`` if there are such."""
     task.set_accelerator_type(GPU).set_accelerator_limit(1)
     kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
-    kubernetes.add_node_affinity(
-        task, match_expressions=[{"key": GPU_LABEL, "operator": "In", "values": ["true"]}]
-    )
+    wanted = [{"key": GPU_LABEL, "operator": "In", "values": ["true"]}]
+    if types:
+        wanted.append({"key": GPU_PRODUCT, "operator": "In", "values": list(types)})
+    kubernetes.add_node_affinity(task, match_expressions=wanted)
 
 
 def _mount(task: dsl.PipelineTask, given: Resources) -> None:
@@ -173,6 +132,6 @@ def _read_digests(path: Path) -> Mapping[str, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise SeglineError(f"{path}: damaged ({error}); run `make images`") from error
-    if not all("@sha256:" in str(image) for image in found.values()):
+    if not all(_PINNED.search(str(image)) for image in found.values()):
         raise SeglineError(f"{path}: every image must be given by digest, name@sha256:…; run `make images`")
     return MappingProxyType(found)

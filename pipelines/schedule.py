@@ -9,6 +9,7 @@ from pipelines.dag import retraining_pipeline
 from pipelines.run import read_task
 from pipelines.service import SCHEDULED, Schedule, Service
 from segline.errors import SeglineError, plain_error
+from segline.footprint import Demand
 
 _FIELDS = 6
 
@@ -43,10 +44,10 @@ def require_cron(expression: str) -> str:
     )
 
 
-def replace(service: Service, name: str, cron: str, accelerator: str, parameters: dict[str, str]) -> str:
+def replace(service: Service, name: str, cron: str, demand: Demand, parameters: dict[str, str]) -> str:
     """Make a recurring run; those of the same name before it are removed once it is there."""
     before = [schedule for schedule in service.schedules() if schedule.name == name]
-    version = submit.upload(service, retraining_pipeline.name, accelerator)
+    version = submit.upload(service, retraining_pipeline.name, demand)
     experiment_id = service.experiment(name.removeprefix(SCHEDULED))
     made = service.schedule(name, cron, experiment_id, version, parameters)
     for schedule in before:
@@ -61,7 +62,7 @@ def _create(options: argparse.Namespace) -> None:
     submit.examined(options)
     # The service puts the time for which a run was planned in the place of the brackets.
     told = submit.parameters(task, f"{task.name}-[[ScheduledTime]]", options)
-    made = replace(service, _name(task.name), cron, options.accelerator, told)
+    made = replace(service, _name(task.name), cron, submit.demanded(options), told)
     sys.stdout.write(f"{_name(task.name)} {cron}: {made}\n")
 
 

@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from pipelines.compile import compile_package
+from pipelines.compile import add_demand, compile_package
+from pipelines.cross_validation import folds_pipeline
 from pipelines.dag import segline_pipeline
 from pipelines.resources import WORKSPACE, Target
 from pipelines.run import read_task
 from pipelines.service import RunState, Service, UnansweredError, Version
 from segline.cluster import NAMESPACE, Finding, Kubernetes, examine
 from segline.errors import SeglineError, plain_error
+from segline.footprint import Demand
 from segline.task import Task
 
 _DRIVEN = ("root", "executor")
@@ -27,9 +29,11 @@ _DRIVEN = ("root", "executor")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Submit a task; 0 succeeded or detached, 1 failed, 2 nothing was started."""
-    options = parser("pipelines.submit", __doc__).parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         service, task = connect(options), read_task(options.task, options.set)
+        if options.folds:
+            task = task.override("split.folds", options.folds)
         kubernetes = examined(options)
         run_id = submit(service, task, options)
     except (SeglineError, OSError) as error:
@@ -63,8 +67,17 @@ def examined(options: argparse.Namespace) -> Kubernetes | None:
     except SeglineError as error:
         sys.stdout.write(f"the cluster is not examined beforehand: {error}\n")
         return None
-    require(examine(kubernetes, options.accelerator, options.s3_endpoint))
+    require(examine(kubernetes, demanded(options), options.s3_endpoint))
     return kubernetes
+
+
+def demanded(options: argparse.Namespace) -> Demand:
+    """What is asked of the cluster.
+
+    Raises:
+        SeglineError: there is no such accelerator or profile.
+    """
+    return Demand.of(options.accelerator, options.profile, options.gpu_types)
 
 
 def require(findings: Sequence[Finding]) -> None:
@@ -75,17 +88,19 @@ def require(findings: Sequence[Finding]) -> None:
 
 
 def submit(service: Service, task: Task, options: argparse.Namespace) -> str:
-    """Start a run of ``task``; its id."""
+    """Start a run of ``task``, or a cross-validation of it; its id."""
+    pipeline = folds_pipeline if options.folds else segline_pipeline
     name = f"{task.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    told = parameters(task, name, options)
-    version = upload(service, segline_pipeline.name, options.accelerator)
+    wanted = pipeline.component_spec.inputs
+    told = {key: value for key, value in parameters(task, name, options).items() if key in wanted}
+    version = upload(service, pipeline.name, demanded(options))
     return service.start(name, service.experiment(task.name), version, told)
 
 
-def upload(service: Service, pipeline: str, accelerator: str) -> Version:
+def upload(service: Service, pipeline: str, demand: Demand) -> Version:
     """A pipeline as it is now, uploaded unless the very same is there."""
     with tempfile.TemporaryDirectory() as folder:
-        package = compile_package(pipeline, Target.of(accelerator), Path(folder))
+        package = compile_package(pipeline, Target.of(demand), Path(folder))
         version = service.version(pipeline, package.path, package.version)
     sys.stdout.write(f"{package.version}: {'uploaded' if version.uploaded else 'there already'}\n")
     return version
@@ -189,6 +204,7 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the plan")
     made.add_argument("--accelerator", default=environment.get("ACCELERATOR") or "nvidia")
+    add_demand(made, environment)
     made.add_argument("--host", default=environment.get("KFP_HOST"), help="address of Kubeflow Pipelines")
     made.add_argument(
         "--user-namespace",
@@ -201,6 +217,14 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     made.add_argument("--patience", type=float, default=300, help="seconds it may stay away (300)")
     made.add_argument("--detach", action="store_true", help="do not follow the run")
     made.set_defaults(token=environment.get("KFP_TOKEN", ""), s3_endpoint=environment.get("S3_ENDPOINT", ""))
+    return made
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = parser("pipelines.submit", __doc__)
+    made.add_argument(
+        "--folds", type=int, metavar="K", help="cross-validate: K models, every case tested once"
+    )
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from segline.errors import SeglineError
+from segline.footprint import Demand, Resources, quantity
 from segline.s3 import S3Objects, S3Settings
 
 NAMESPACE = "kubeflow"
@@ -24,6 +25,8 @@ LAUNCHER = "kfp-launcher"
 GPU = "nvidia.com/gpu"
 GPU_LABEL = "nvidia.com/gpu.present"
 """The label that NVIDIA's feature discovery gives to nodes with a GPU."""
+GPU_PRODUCT = "nvidia.com/gpu.product"
+"""And the one that names the GPU, such as ``NVIDIA-L4``."""
 
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 S3_PLACE = ("S3_ENDPOINT", "AWS_REGION")
@@ -135,11 +138,10 @@ class ForbiddenError(SeglineError):
     """The account may not look at this; whether it is there is unknown."""
 
 
-def examine(kubernetes: Kubernetes, accelerator: str, s3_endpoint: str = "") -> list[Finding]:
+def examine(kubernetes: Kubernetes, demand: Demand, s3_endpoint: str = "") -> list[Finding]:
     """Look at everything that the pipeline needs; the connection first, and alone if there is none.
 
-    ``accelerator`` is ``nvidia`` or ``none``; ``s3_endpoint`` is how the object store is reached from here,
-    where that is not as from within the cluster.
+    ``s3_endpoint`` is how the object store is reached from here, where that is not as from inside.
     """
     try:
         reached = Finding("cluster", True, f"{kubernetes.api.configuration.host}, {kubernetes.version}")
@@ -152,9 +154,10 @@ def examine(kubernetes: Kubernetes, accelerator: str, s3_endpoint: str = "") -> 
         return [reached, space]
     looks: dict[str, Callable[[], Finding]] = {
         "nodes": lambda: _nodes(kubernetes),
-        "gpu": lambda: _gpus(kubernetes, accelerator),
+        "gpu": lambda: _gpus(kubernetes, demand),
+        "room": lambda: _room(kubernetes, demand),
         "workspace": lambda: _claim(kubernetes),
-        "quota": lambda: _quota(kubernetes),
+        "quota": lambda: _quota(kubernetes, demand),
         "s3 secret": lambda: _secret(kubernetes),
         "settings": lambda: _settings(kubernetes),
         "launcher": lambda: _launcher(kubernetes),
@@ -189,22 +192,44 @@ def _nodes(kubernetes: Kubernetes) -> Finding:
     return Finding("nodes", bool(ready), told if ready else f"{told}: kubectl describe nodes says why")
 
 
-def _gpus(kubernetes: Kubernetes, accelerator: str) -> Finding:
-    if accelerator == "none":
+def _gpus(kubernetes: Kubernetes, demand: Demand) -> Finding:
+    if demand.accelerator == "none":
         return Finding("gpu", True, "not asked for: ACCELERATOR=none")
     with_gpu = [node for node in kubernetes.nodes if _is_ready(node) and _gpu_count(node)]
-    labelled = [node for node in with_gpu if (node.metadata.labels or {}).get(GPU_LABEL) == "true"]
-    if labelled:
-        each = ", ".join(f"{node.metadata.name} {_gpu_count(node)}" for node in labelled)
-        return Finding("gpu", True, f"{GPU}: {each}")
-    if with_gpu:
+    labelled = [node for node in with_gpu if _label(node, GPU_LABEL) == "true"]
+    if not with_gpu:
+        told = f"no GPU node: no ready node offers {GPU}; add one with NVIDIA's device plugin"
+        return Finding("gpu", False, f"{told}, or ACCELERATOR=none")
+    if not labelled:
         name = with_gpu[0].metadata.name
         return Finding("gpu", False, f"no node is labelled: kubectl label node {name} {GPU_LABEL}=true")
-    return Finding(
-        "gpu",
-        False,
-        f"no GPU node: no ready node offers {GPU}; add one with NVIDIA's device plugin, or ACCELERATOR=none",
-    )
+    products = {_label(node, GPU_PRODUCT) for node in labelled}
+    missing = [wanted for wanted in demand.gpu_types if wanted not in products]
+    if missing:
+        known = ", ".join(sorted(products - {""})) or "none"
+        told = f"no ready node has {GPU_PRODUCT}={missing[0]}; there are: {known}; correct GPU_TYPES"
+        return Finding("gpu", False, told)
+    each = ", ".join(f"{node.metadata.name} {_gpu_count(node)}" for node in labelled)
+    return Finding("gpu", True, f"{GPU}: {each}")
+
+
+def _room(kubernetes: Kubernetes, demand: Demand) -> Finding:
+    ready = [node for node in kubernetes.nodes if _is_ready(node)]
+    with_gpu = [node for node in ready if _gpu_count(node)]
+    stages = sorted(demand.stages.items(), key=lambda of: quantity(of[1].memory[0]), reverse=True)
+    for name, given in stages:
+        candidates = with_gpu if given.gpu else ready
+        if candidates and not any(_fits(given, node) for node in candidates):
+            largest = max(candidates, key=_memory)
+            return Finding(
+                "room",
+                False,
+                f"{name} asks for {given.cpu[0]} CPUs and {given.memory[0]}; the largest node "
+                f"{'with a GPU ' if given.gpu else ''}has {largest.status.allocatable['cpu']} and "
+                f"{_memory(largest) / 2**30:.1f}Gi; add a larger one, or give PROFILE=small",
+            )
+    name, given = stages[0]
+    return Finding("room", True, f"for the largest, {name}: {given.cpu[0]} CPUs and {given.memory[0]}")
 
 
 def _claim(kubernetes: Kubernetes) -> Finding:
@@ -219,12 +244,14 @@ def _claim(kubernetes: Kubernetes) -> Finding:
     return Finding("workspace", True, f"{CLAIM}, {size}, {modes}, {found.status.phase}")
 
 
-def _quota(kubernetes: Kubernetes) -> Finding:
+def _quota(kubernetes: Kubernetes, demand: Demand) -> Finding:
     quotas = kubernetes.listed("resource_quota")
-    spent = [line for quota in quotas for line in _spent(quota)]
-    if spent:
-        return Finding("quota", False, f"used up: {'; '.join(spent)}; end other runs or ask for more")
-    return Finding("quota", True, f"{len(quotas)} set, none used up" if quotas else "none set")
+    largest = _largest_asks(demand)
+    lacking = [line for quota in quotas for line in _lacking(quota, largest)]
+    if lacking:
+        told = f"too small: {'; '.join(lacking)}; end other runs, ask for more, or give PROFILE=small"
+        return Finding("quota", False, told)
+    return Finding("quota", True, f"{len(quotas)} set, all with room" if quotas else "none set")
 
 
 def _secret(kubernetes: Kubernetes) -> Finding:
@@ -314,13 +341,53 @@ def _gpu_count(node: Any) -> int:
     return int((node.status.allocatable or {}).get(GPU, 0))
 
 
-def _spent(quota: Any) -> Iterator[str]:
+def _label(node: Any, name: str) -> str:
+    return str((node.metadata.labels or {}).get(name, ""))
+
+
+def _memory(node: Any) -> float:
+    return _amount(node.status.allocatable["memory"])
+
+
+def _fits(given: Resources, node: Any) -> bool:
+    has = node.status.allocatable
+    return quantity(given.cpu[0]) <= _amount(has["cpu"]) and quantity(given.memory[0]) <= _memory(node)
+
+
+def _amount(text: str) -> float:
     from kubernetes.utils.quantity import parse_quantity
 
+    return float(parse_quantity(text))
+
+
+def _largest_asks(demand: Demand) -> Mapping[str, tuple[str, str]]:
+    """Name in a quota to the stage that asks for most, and how much."""
+    asked: dict[str, Callable[[Resources], str]] = {
+        "requests.cpu": lambda given: given.cpu[0],
+        "requests.memory": lambda given: given.memory[0],
+        "limits.cpu": lambda given: given.cpu[1],
+        "limits.memory": lambda given: given.memory[1],
+        f"requests.{GPU}": lambda given: "1" if given.gpu else "0",
+        "pods": lambda _: "1",
+    }
+    asked |= {"cpu": asked["requests.cpu"], "memory": asked["requests.memory"]}
+    return {name: _most(demand.stages, of) for name, of in asked.items()}
+
+
+def _most(stages: Mapping[str, Resources], of: Callable[[Resources], str]) -> tuple[str, str]:
+    stage = max(stages, key=lambda name: quantity(of(stages[name])))
+    return stage, of(stages[stage])
+
+
+def _lacking(quota: Any, largest: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """A line for each thing of which a stage asks for more than is left."""
     used = quota.status.used or {}
     for name, hard in (quota.status.hard or {}).items():
-        if name in used and parse_quantity(used[name]) >= parse_quantity(hard):
-            yield f"{quota.metadata.name} {name} {used[name]} of {hard}"
+        if name not in largest or name not in used:
+            continue
+        stage, ask = largest[name]
+        if quantity(ask) > _amount(hard) - _amount(used[name]):
+            yield f"{quota.metadata.name} {name}: {stage} asks for {ask}, {used[name]} of {hard} are used"
 
 
 def _why_stuck(pod: Any) -> Iterator[str]:

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from segline.backends import Backend, Precision
+from segline.confusion import Confusion
 from segline.dataset import Manifest
 from segline.documents import Document
 from segline.errors import SeglineError
@@ -16,7 +19,9 @@ from segline.metrics import LabelMetrics, label_metrics
 from segline.model import Model
 from segline.plan import Plan
 from segline.prediction import Predictor
+from segline.preprocessing import Placement, Preprocessor
 from segline.progress import Progress, silent
+from segline.roc import ScoreCounts, score_levels
 from segline.statistics import Estimate
 from segline.volumes import Volume, write_volume
 
@@ -64,6 +69,10 @@ class Evaluation(Document):
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
     """Cases of the lowest mean Dice, the worst first."""
+    confusion: Confusion | None = None
+    """Over all voxels of the label files."""
+    scores: ScoreCounts | None = None
+    """Over the voxels of the plan's grid, which the network gave scores for."""
 
 
 def evaluate(
@@ -87,28 +96,24 @@ def evaluate(
     names = plan.split.test if cases is None else tuple(cases)
     workers = max(1, (os.cpu_count() or 2) // 2)
     with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[CaseEvaluation]] = []
+        futures: list[Future[_Scored]] = []
         for number, name in enumerate(names):
             if number > workers:
                 futures[number - workers - 1].result()
             progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
-            prediction = _predicted(predictor, manifest, name, backend.name)
-            futures.append(pool.submit(_score, plan, manifest, name, prediction, folder))
+            predicted = _predicted(predictor, manifest, name, backend.name)
+            futures.append(pool.submit(_score, plan, manifest, name, predicted, folder))
         scored = [future.result() for future in futures]
     progress(1.0, f"{backend.name}: {len(names)} cases")
-    return summarise(backend, plan, scored)
+    counted = {
+        "confusion": Confusion.total(one.confusion for one in scored),
+        "scores": ScoreCounts.total(one.scores for one in scored),
+    }
+    return summarise(backend, plan, [one.evaluation for one in scored]).model_copy(update=counted)
 
 
 def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> Evaluation:
     """Estimates over cases, of each label and of the mean over labels."""
-    labels = list(plan.foreground.values())
-    by_label = {
-        label: {
-            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
-        }
-        for label in labels
-    }
-    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
     return Evaluation(
         backend=backend.name,
         backend_version=backend.version,
@@ -116,33 +121,72 @@ def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> 
         plan_digest=plan.digest,
         dataset_digest=plan.dataset_digest,
         nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,
-        cases=tuple(cases),
-        overall=overall,
-        by_label=by_label,
-        worst=tuple(case.case for case in sorted(cases, key=lambda case: case.mean_dice)[:WORST_CASES]),
+        **figures_over(cases, list(plan.foreground.values())),
     )
 
 
-def _predicted(predictor: Predictor, manifest: Manifest, name: str, backend: str) -> Volume:
+def figures_over(cases: Sequence[CaseEvaluation], labels: Sequence[str]) -> dict[str, Any]:
+    """The parts of an :class:`Evaluation` that follow from its cases."""
+    by_label = {
+        label: {
+            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
+        }
+        for label in labels
+    }
+    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
+    ranked = sorted(cases, key=lambda case: case.mean_dice)
+    return {
+        "cases": tuple(cases),
+        "overall": overall,
+        "by_label": by_label,
+        "worst": tuple(case.case for case in ranked[:WORST_CASES]),
+    }
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What is kept of a prediction until it is scored."""
+
+    mask: Volume
+    levels: np.ndarray
+    """``placement.shape`` uint8, of the scores."""
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One case, and its share of what is counted over all cases."""
+
+    evaluation: CaseEvaluation
+    confusion: Confusion
+    scores: ScoreCounts
+
+
+def _predicted(predictor: Predictor, manifest: Manifest, name: str, backend: str) -> _Predicted:
     try:
-        return predictor(manifest.image(manifest.case(name)))
+        leads = predictor.leads(manifest.image(manifest.case(name)))
+        levels = score_levels(leads.values)
+        return _Predicted(predictor.mask(leads), levels, leads.placement)
     except SeglineError as error:
         raise SeglineError(f"{backend}, {name}: {error}") from error
 
 
-def _score(plan: Plan, manifest: Manifest, name: str, prediction: Volume, folder: Path) -> CaseEvaluation:
+def _score(plan: Plan, manifest: Manifest, name: str, predicted: _Predicted, folder: Path) -> _Scored:
     mask = f"{name}.nii.gz"
-    write_volume(folder / mask, prediction)
+    write_volume(folder / mask, predicted.mask)
     truth = manifest.label(manifest.case(name))
-    values = plan.label_values
+    found, values = predicted.mask.array[0], plan.label_values
     tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
     labels = {
-        label: label_metrics(
-            truth.array[0] == values[k], prediction.array[0] == values[k], spacing, tolerance
-        )
+        label: label_metrics(truth.array[0] == values[k], found == values[k], spacing, tolerance)
         for k, label in plan.foreground.items()
     }
-    return CaseEvaluation(case=name, labels=labels, mask=mask)
+    resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values)
+    return _Scored(
+        CaseEvaluation(case=name, labels=labels, mask=mask),
+        Confusion.of(truth.array[0], found, plan.labels),
+        ScoreCounts.of(predicted.levels, resampled.numpy()),
+    )
 
 
 def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:

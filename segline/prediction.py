@@ -1,6 +1,7 @@
 """Prediction: windows over a volume, blended into one answer on the file's own grid."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -11,7 +12,7 @@ from segline.errors import SeglineError
 from segline.geometry import Shape, as_shape
 from segline.intensity import OUTSIDE
 from segline.plan import Plan
-from segline.preprocessing import CPU, Preprocessor, restore
+from segline.preprocessing import CPU, Placement, Preprocessor, restore
 from segline.stopwatch import Stopwatch
 from segline.tiling import Tiling
 from segline.volumes import Volume
@@ -44,13 +45,33 @@ class Predictor:
         Raises:
             SeglineError: the volume does not have the plan's channels, or the scores are not finite.
         """
+        return self.mask(self.leads(volume))
+
+    def leads(self, volume: Volume) -> "Leads":
+        """The first half: what the network says, on the plan's grid.
+
+        Raises:
+            SeglineError: the volume does not have the plan's channels, or the scores are not finite.
+        """
         preprocessor = Preprocessor(self.plan.preprocessing, self.device)
         with self.watch.lap("preprocess"):
             placement = preprocessor.place(volume)
             image = preprocessor.image(volume, placement)
-        leads = predict_leads(self.network, image, self.plan, self.watch)
+        return Leads(predict_leads(self.network, image, self.plan, self.watch), placement)
+
+    def mask(self, leads: "Leads") -> Volume:
+        """The second half: a label map on the file's own grid; ``leads`` are overwritten in part."""
         with self.watch.lap("invert"):
-            return restore(leads, placement, self.plan.label_values)
+            return restore(leads.values, leads.placement, self.plan.label_values)
+
+
+@dataclass(frozen=True)
+class Leads:
+    """By how much each foreground class leads the background, and where in the file."""
+
+    values: Tensor
+    """``(K - 1, X, Y, Z)`` float32, before softmax."""
+    placement: Placement
 
 
 @torch.inference_mode()

@@ -7,23 +7,29 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from segline import __version__, atomic, machine, sources
 from segline.backends import BACKENDS, open_backend
 from segline.benchmark import Benchmark
 from segline.benchmark import benchmark as run_benchmark
-from segline.cases import CaseIndex, case_key
+from segline.case_cache import remember_use
+from segline.cases import Case, CaseIndex
 from segline.cases import preprocess as preprocess_cases
+from segline.checkpoints import CheckpointKeeper
+from segline.cross_validation import CROSS_VALIDATION, FOLDS
+from segline.cross_validation import pool as pool_folds
 from segline.dataset import Manifest, survey, verify
+from segline.depot import Access, Depot, is_uri
 from segline.digests import sha256_of_json
 from segline.errors import SeglineError, UnavailableError
-from segline.evaluation import EVALUATION
+from segline.evaluation import EVALUATION, Evaluation
 from segline.evaluation import evaluate as evaluate_model
 from segline.export import export_onnx as export_model
 from segline.fingerprint import take_fingerprint
@@ -31,13 +37,18 @@ from segline.gate import ABSENT, Absence, judge
 from segline.intake import NOTHING_NEW, QUARANTINE, take_in
 from segline.locks import exclusive
 from segline.model import Model
+from segline.multi_gpu import gpus_to_share, train_on
 from segline.plan import Plan
-from segline.planning import make_plan, succeed_plan
+from segline.planning import fold_tasks, make_plan, resplit, succeed_plan
+from segline.portrait import not_portrayed
 from segline.progress import ConsoleProgress
 from segline.quantization import quantize as quantize_model
+from segline.raw_files import bring_dataset, keep_dataset
+from segline.remote_runs import open_run
 from segline.runs import Notes, Run, RunInfo
 from segline.task import Task
 from segline.tensorrt import Target, build_engine
+from segline.tensorrt import merge_engines as merge_packages
 from segline.training import History, Trainer
 
 if TYPE_CHECKING:
@@ -49,19 +60,31 @@ Location = str | Path
 LogMetric = Callable[[str, float], None]
 """Is told a figure's name and value."""
 
+
+class LogClasses(Protocol):
+    """Is told how voxels were classified."""
+
+    def log_confusion_matrix(self, categories: list[str], matrix: list[list[int]]) -> None:
+        """Voxels: a row a true label, a column a predicted one."""
+
+    def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None:
+        """Of foreground against background."""
+
+
 _DECIDING_PACKAGES = ("torch", "monai", "numpy", "nibabel", "onnx", "onnxruntime")
 
 
-def start_run(folder: Path, task: Task) -> Run:
+def start_run(run: Location, task: Task) -> None:
     """Make a run's folder and write down what was asked for, with which versions, where."""
     info = RunInfo(
-        id=folder.name,
+        id=str(run).rstrip("/").rpartition("/")[2],
         task=task,
         started=datetime.now(UTC),
         versions={"segline": __version__, "python": platform.python_version(), **_versions()},
         machine=machine.abilities()[0].detail,
     )
-    return Run.start(folder, info)
+    with open_run(run, _access()) as record:
+        Run.start(record.folder, info)
 
 
 def download(run: Location, store: Location, source: str, manifest_out: Location) -> None:
@@ -71,9 +94,10 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
     """
     with _stage(run, "download") as (record, notes):
         progress = ConsoleProgress("[download]")
-        folder = sources.fetch(source, Path(store), _s3_settings(), progress)
-        manifest = verify(folder, Path(store) / "verified", _workers(), progress)
-        _keep_manifest(manifest, Path(store), Path(manifest_out), record)
+        depot = _access().depot(store)
+        folder = sources.fetch(source, depot.folder, _access().s3, progress)
+        manifest = verify(folder, depot.path("verified"), _workers(), progress)
+        _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
         notes.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
 
 
@@ -91,20 +115,25 @@ def intake(
 
     with _stage(run, "intake") as (record, notes):
         progress = ConsoleProgress("[intake]")
-        folder = sources.fetch(source, Path(store), _s3_settings(), progress)
-        found = survey(folder, Path(store) / "verified", _workers(), progress)
+        depot = _access().depot(store)
+        folder = sources.fetch(source, depot.folder, _access().s3, progress)
+        found = survey(folder, depot.path("verified"), _workers(), progress)
         task, registry = record.info.task.name, _registry(store, tracking)
         champion = champion_plan(registry, task)
         if champion is None:
             accepted, aside, new = found.manifest, len(found.faults), len(found.manifest.cases)
         else:
+            known = Manifest.read(depot.bring_file(_known_manifest(champion.dataset_digest)))
+            champion = champion.named(known.pseudonyms)
             champion.write(Path(previous_out))
-            known = Manifest.read(_known_manifest(Path(store), champion.dataset_digest))
-            taken = take_in(found, known, champion, Path(store) / "portraits", workers=_workers())
+            portraits = depot.bring_files("portraits")
+            known = bring_dataset(known, _access(), not_portrayed(known, portraits), progress)
+            taken = take_in(found, known, champion, portraits, workers=_workers())
+            depot.keep_files("portraits")
             taken.quarantine.write(record.folder / QUARANTINE)
             accepted, aside = taken.accepted, len(taken.quarantine.cases)
             new = taken.quarantine.new - aside
-        _keep_manifest(accepted, Path(store), Path(manifest_out), record)
+        _keep_manifest(keep_dataset(depot, accepted, progress), depot, Path(manifest_out), record)
         judged = judged_on(registry, task, accepted.digest)
         notes.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
         notes.text += f", {aside} set aside" if aside else ""
@@ -117,7 +146,7 @@ def plan(
 ) -> None:
     """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
     with _stage(run, "plan") as (record, notes):
-        manifest = Manifest.read(Path(manifest_in))
+        manifest = _manifest_here(manifest_in)
         asked = Task.parse(json.loads(task), "task")
         if previous_in and Path(previous_in).is_file():
             made = succeed_plan(Plan.read(Path(previous_in)), manifest, asked)
@@ -135,8 +164,10 @@ def preprocess(
     with _stage(run, "preprocess") as (_, notes):
         manifest, made = Manifest.read(Path(manifest_in)), Plan.read(Path(plan_in))
         _require_same_dataset(made, manifest)
-        index = _fill_cache(manifest, made, (Path(store) / "cases").resolve())
+        depot = _access().depot(store)
+        index = _fill_cache(manifest, made, depot)
         index.write(Path(cases_out))
+        remember_use(index, depot)
         notes.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
 
 
@@ -147,19 +178,31 @@ def train(
     cases_in: Location,
     model_out: Location,
     device: str = "auto",
+    page_out: Location | None = None,
 ) -> None:
-    """Train, or continue an interrupted training of the same plan and cases; write the model package."""
+    """Train, or continue an interrupted training of the same plan and cases; write the model package.
+
+    ``page_out`` are the learning curves for people.
+    """
     with _stage(run, "train") as (record, notes):
         made, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
         key = sha256_of_json([made.digest, [index.keys[n] for n in (*made.split.train, *made.split.val)]])
-        checkpoint = Path(store) / "checkpoints" / f"{key}.pt"
+        depot, progress = _access().depot(store), ConsoleProgress("[train]")
+        index = index.bring((*made.split.train, *made.split.val), _access(), progress)
         train_cases, val_cases = index.open(made.split.train), index.open(made.split.val)
-        with exclusive(Path(store) / "locks" / f"{key}.lock", wait=False):
-            trainer = Trainer(made, train_cases, val_cases, checkpoint, key, device)
-            history = trainer.run(ConsoleProgress("[train]"))
+        lock = depot.path(f"locks/{key}.lock")
+        with exclusive(lock, wait=False), CheckpointKeeper(depot, key) as kept:
+            if gpus := gpus_to_share(made, device):
+                train_on(gpus, made, index, kept.path, key, progress, kept.saved)
+            trainer = Trainer(made, train_cases, val_cases, kept.path, key, device, kept.saved)
+            history = trainer.run(progress)
             Model.write(Path(model_out), made, trainer.best_weights, history)
             record.publish(model_out, "model")
-            trainer.forget()
+            kept.forget()
+        if page_out:
+            from segline.report import training_page
+
+            atomic.write_text(Path(page_out), training_page(history, made))
         notes.text = _describe_training(history)
 
 
@@ -167,7 +210,7 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
     """Add the checked ONNX graph to the model package."""
     with _stage(run, "export_onnx") as (record, notes):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
-        cases = CaseIndex.read(Path(cases_in)).open(model.plan.split.val)
+        cases = _cases_here(cases_in, model.plan.split.val)
         sidecar = export_model(model, cases)
         record.publish(model_out, "model")
         notes.text = (
@@ -180,7 +223,7 @@ def quantize(run: Location, model_in: Location, cases_in: Location, model_out: L
     """Add an int8 graph to the model package, if the plan asks for one."""
     with _stage(run, "quantize") as (record, notes):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
-        cases = CaseIndex.read(Path(cases_in)).open(model.plan.split.train)
+        cases = _cases_here(cases_in, model.plan.split.train if model.plan.export.int8_patches else ())
         sidecar = quantize_model(model, cases)
         record.publish(model_out, "model")
         notes.text = (
@@ -189,14 +232,28 @@ def quantize(run: Location, model_in: Location, cases_in: Location, model_out: L
         )
 
 
-def build_tensorrt(run: Location, store: Location, model_in: Location, model_out: Location) -> None:
-    """Add an engine for this machine's GPU to the model package; skipped where there is none."""
-    with _stage(run, "build_tensorrt") as (record, notes):
+def build_tensorrt(
+    run: Location, store: Location, model_in: Location, model_out: Location, gpu: str = ""
+) -> None:
+    """Add an engine for this machine's GPU to the model package; skipped where there is none.
+
+    ``gpu`` tells builds for several GPUs apart.
+    """
+    with _stage(run, f"build_tensorrt_{gpu}" if gpu else "build_tensorrt") as (record, notes):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         target = Target.here()
-        engine = build_engine(model, target, Path(store) / "timing-caches" / target.timing_cache)
-        record.publish(model_out, "model")
+        depot, timings = _access().depot(store), f"timing-caches/{target.timing_cache}"
+        engine = build_engine(model, target, depot.bring_file(timings))
+        depot.keep_file(timings)
+        # the rest of the package is there, and builds for other GPUs add to it at the same time
+        record.publish(engine.parent, f"model/{engine.parent.relative_to(model.folder)}")
         notes.text = f"{engine.relative_to(model.folder)}"
+
+
+def merge_engines(run: Location, model_in: Location, other_in: Location, model_out: Location) -> None:
+    """Bring two packages' engines together in one."""
+    with _stage(run, "merge_engines"):
+        merge_packages(Model.open(Path(model_in)), Model.open(Path(other_in)), Path(model_out))
 
 
 def evaluate(
@@ -206,10 +263,12 @@ def evaluate(
     manifest_in: Location,
     evaluation_out: Location,
     device: str = "auto",
+    log_classes: LogClasses | None = None,
 ) -> None:
-    """Predict and score the test cases with one backend."""
+    """Predict and score the test cases with one backend; ``log_classes`` is told of their voxels."""
     with _stage(run, f"evaluate_{backend}") as (record, notes):
-        model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
+        model = Model.open(Path(model_in))
+        manifest = _manifest_here(manifest_in, model.plan.split.test)
         _require_same_dataset(model.plan, manifest)
         folder = Path(evaluation_out)
         with _absence_noted(backend, folder):
@@ -217,8 +276,50 @@ def evaluate(
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
-        dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
-        notes.text = f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
+        _log_classes(evaluation, log_classes)
+        notes.text = _describe_evaluation(evaluation)
+
+
+def split_folds(run: Location) -> list[str]:
+    """A run within the run for each fold that its task asks for; gives where they are."""
+    folds: list[str] = []
+    with _stage(run, "split_folds") as (record, notes):
+        for number, task in enumerate(fold_tasks(record.info.task)):
+            folds.append(f"{str(run).rstrip('/')}/{FOLDS}/{number}")
+            start_run(folds[-1], task)
+        notes.text = f"{len(folds)} folds"
+    return folds
+
+
+def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
+    """The plan of one fold, whose run this is: that of the data set with the split of its task."""
+    with _stage(run, "take_fold") as (record, notes):
+        made = resplit(Plan.read(Path(plan_in)), record.info.task)
+        made.write(Path(plan_out))
+        record.publish(plan_out, "plan.json")
+        notes.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
+
+
+def pool(
+    run: Location,
+    plan_in: Location,
+    evaluations_in: Sequence[Location],
+    evaluation_out: Location,
+    log_metric: LogMetric | None = None,
+    log_classes: LogClasses | None = None,
+) -> None:
+    """Every case of the data set, tested once: the folds' evaluations in one."""
+    with _stage(run, "pool") as (record, notes):
+        made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
+        plans = [resplit(made, task) for task in fold_tasks(record.info.task)]
+        pooled, folds = pool_folds([Path(each) for each in evaluations_in], made, plans, folder)
+        folds.write(folder / CROSS_VALIDATION)
+        record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
+        record.publish(folder, f"predictions/{pooled.backend}")
+        means = {f"mean_{name}": of.mean for name, of in pooled.overall.items() if of.mean is not None}
+        _log({**means, **folds.scalars}, log_metric)
+        _log_classes(pooled, log_classes)
+        notes.text = f"{len(folds.folds)} folds, {_describe_evaluation(pooled)}"
 
 
 def compare(
@@ -256,7 +357,8 @@ def benchmark(
 ) -> None:
     """Time every backend, stage by stage, on up to three test cases; ``log_metric`` is told the figures."""
     with _stage(run, "benchmark") as (record, notes):
-        model, manifest = Model.open(Path(model_in)), Manifest.read(Path(manifest_in))
+        model = Model.open(Path(model_in))
+        manifest = _manifest_here(manifest_in, model.plan.split.test)
         _require_same_dataset(model.plan, manifest)
         cases, progress = model.plan.split.test[:3], ConsoleProgress("[benchmark]")
         used = _inference_device(device)
@@ -272,7 +374,7 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
 
     Args:
         run: folder of the run.
-        store: folder whose SQLite file is the registry where ``tracking`` is empty.
+        store: its SQLite file is the registry where ``tracking`` is empty; a folder, then.
         tracking: URI of an MLflow server.
         device: where the champion is evaluated on the run's test cases.
 
@@ -283,7 +385,7 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     from segline.registry.tracking import source_commit
     from segline.succession import contend
 
-    with _stage(run, "register") as (record, notes):
+    with _stage(run, "register", whole=True) as (record, notes):
         if record.verdict and not record.verdict.passed:
             raise UnavailableError("the gate blocked the model; it is not registered")
         write_model_card(record)
@@ -296,27 +398,43 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     return ""
 
 
-def report(run: Location) -> Path:
-    """Write ``summary.json`` and ``report.html`` from whatever the run's folder holds; gives the latter."""
+def report(run: Location, page_out: Location | None = None, summary_out: Location | None = None) -> None:
+    """Write ``summary.json``, ``summary.md`` and ``report.html`` from whatever the run has come to.
+
+    The latter two also to ``summary_out`` and ``page_out``.
+    """
     from segline.report import write_report
 
-    with _stage(run, "report") as (record, _):
+    with _stage(run, "report", whole=True) as (record, _):
         write_report(record)
-    return Path(run) / "report.html"
+        for name, out in (("report.html", page_out), ("summary.md", summary_out)):
+            if out:
+                shutil.copyfile(record.folder / name, out)
 
 
-def _s3_settings() -> sources.S3Settings | None:
-    return sources.S3Settings.from_environment(os.environ)
+def _access() -> Access:
+    return Access.from_environment(os.environ)
 
 
-def _known_manifest(store: Path, digest: str) -> Path:
-    return store / "manifests" / f"{digest}.json"
+def _manifest_here(path: Location, names: Sequence[str] | None = None) -> Manifest:
+    """With the files of the named cases, or of all, on this machine."""
+    return bring_dataset(Manifest.read(Path(path)), _access(), names, ConsoleProgress("[data]"))
 
 
-def _keep_manifest(manifest: Manifest, store: Path, path: Path, record: Run) -> None:
-    """Also in the store, where a later intake learns what the champion was trained on."""
-    manifest.write(path)
-    manifest.write(_known_manifest(store, manifest.digest))
+def _cases_here(path: Location, names: Sequence[str]) -> Sequence[Case]:
+    return CaseIndex.read(Path(path)).bring(names, _access(), ConsoleProgress("[cases]")).open(names)
+
+
+def _known_manifest(digest: str) -> str:
+    return f"manifests/{digest}.json"
+
+
+def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) -> None:
+    """Also in the depot, where a later intake learns what the champion was trained on."""
+    known = _known_manifest(manifest.digest)
+    for place in (path, depot.path(known)):
+        manifest.write(place)
+    depot.keep_file(known)
     record.publish(path, "manifest.json")
 
 
@@ -324,6 +442,8 @@ def _registry(store: Location, tracking: str) -> "Registry":
     from segline.registry.connection import Registry, local_uri, quiet_mlflow
 
     quiet_mlflow(os.environ)
+    if not tracking and is_uri(store):
+        raise SeglineError(f"{store}: a registry of its own needs a folder; name an MLflow server (TRACKING)")
     return Registry(tracking or local_uri(Path(store)))
 
 
@@ -340,10 +460,9 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stage(run: Location, name: str) -> Iterator[tuple[Run, Notes]]:
-    record = Run(Path(run))
+def _stage(run: Location, name: str, whole: bool = False) -> Iterator[tuple[Run, Notes]]:
     try:
-        with record.stage(name) as notes:
+        with open_run(run, _access(), whole) as record, record.stage(name) as notes:
             yield record, notes
             if notes.text:
                 sys.stdout.write(f"[{name}] {notes.text}\n")
@@ -351,15 +470,13 @@ def _stage(run: Location, name: str) -> Iterator[tuple[Run, Notes]]:
         raise SystemExit(f"segline {name}: {error}") from None
 
 
-def _fill_cache(manifest: Manifest, made: Plan, root: Path) -> CaseIndex:
+def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
     progress, total = ConsoleProgress("[preprocess]"), len(manifest.cases)
     computed = 0
-    for number, (_, was_computed) in enumerate(preprocess_cases(manifest, made, root, _workers()), 1):
-        computed += was_computed
+    for number, (_, new) in enumerate(preprocess_cases(manifest, made, depot, _workers(), _access()), 1):
+        computed += new
         progress(number / total, f"{number} of {total} cases")
-    keys = {case.name: case_key(case, made) for case in manifest.cases}
-    reused = total - computed
-    return CaseIndex(plan_digest=made.digest, root=str(root), keys=keys, computed=computed, reused=reused)
+    return CaseIndex.of(manifest, made, depot, computed)
 
 
 def _describe_plan(made: Plan) -> str:
@@ -381,6 +498,19 @@ def _log(scalars: Mapping[str, float], log_metric: LogMetric | None) -> None:
     for name, value in scalars.items():
         if log_metric:
             log_metric(name, value)
+
+
+def _log_classes(evaluation: Evaluation, log: LogClasses | None) -> None:
+    if log and (confusion := evaluation.confusion):
+        log.log_confusion_matrix(list(confusion.labels), [list(row) for row in confusion.voxels])
+    if log and evaluation.scores and (roc := evaluation.scores.roc()):
+        rates = list(roc.false_positive_rate), list(roc.true_positive_rate)
+        log.log_roc_curve(*rates, list(roc.threshold))
+
+
+def _describe_evaluation(evaluation: Evaluation) -> str:
+    dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
+    return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
 
 
 def _describe_benchmark(result: Benchmark) -> str:

@@ -10,7 +10,7 @@ from segline.evaluation import Evaluation
 from segline.gate import Absence, Verdict
 from segline.intake import NOTHING_NEW
 from segline.plan import Split
-from segline.runs import Run, StageRecord
+from segline.runs import Contents, Run, StageRecord
 from segline.statistics import Equivalence, Estimate
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
@@ -88,16 +88,16 @@ def summarise_run(run: Run) -> Summary:
     ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
     failed = (*ended, *found.problems)
     blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
-    unchanged = _is_unchanged(records)
+    complete = _is_unchanged(records) or found.cross_validation is not None
     return Summary(
         id=info.id,
         task=info.task.name,
-        status=_status(bool(failed), verdict, records),
-        reasons=failed or (() if unchanged else blocked),
+        status=_status(found, bool(failed), records),
+        reasons=failed or (() if complete else blocked),
         seconds=round(sum(record.seconds for record in records), 3),
         stages=records,
         dataset=_dataset(manifest) if manifest else None,
-        split=plan.split if plan else None,
+        split=plan.split if plan and not found.cross_validation else None,
         metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
         gate=_gate(verdict) if verdict else None,
         benchmark=found.benchmark,
@@ -105,12 +105,16 @@ def summarise_run(run: Run) -> Summary:
     )
 
 
-def _status(failed: bool, verdict: Verdict | None, records: tuple[StageRecord, ...]) -> RunStatus:
-    if not failed and _is_unchanged(records):
-        return "unchanged"
-    if failed or verdict is None:
+def _status(found: Contents, failed: bool, records: tuple[StageRecord, ...]) -> RunStatus:
+    if failed:
         return "failed"
-    return "succeeded" if verdict.passed else "blocked"
+    if _is_unchanged(records):
+        return "unchanged"
+    if found.cross_validation:
+        return "succeeded"
+    if found.verdict is None:
+        return "failed"
+    return "succeeded" if found.verdict.passed else "blocked"
 
 
 def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:

@@ -250,3 +250,23 @@ def test_progress_is_told_case_by_case(tiny_model: Model, phantoms: Manifest, tm
     assert [done for done, _ in told] == [0, 0.5, 1]
     assert told[1][1] == "pytorch: case 2 of 2"
     assert (evaluation.overall["dice"].mean or 0) > 0.1
+
+
+def test_voxels_are_counted_by_true_and_predicted_label(evaluated: Callable[..., Evaluation]) -> None:
+    evaluation = evaluated({"a": ({1: (4, 7)}, {1: (6, 7)}), "b": ({}, {2: (1, 1)})}, values=(0, 3, 200))
+    confusion = evaluation.confusion
+    assert confusion is not None
+    assert confusion.labels == ("label0", "label1", "label2")
+    assert confusion.voxels[1:] == ((2 * 16, 2 * 16, 0), (0, 0, 0))
+    assert confusion.voxels[0][1:] == (0, 16)
+    assert sum(map(sum, confusion.voxels)) == 2 * np.prod(SHAPE)
+
+
+def test_scores_are_counted_over_the_plans_grid(evaluated: Callable[..., Evaluation]) -> None:
+    boxes = {1: (4, 9)}
+    scores = evaluated({"a": (boxes, boxes), "b": (boxes, {1: (4, 6)})}).scores
+    assert scores is not None
+    assert (sum(scores.foreground), sum(scores.background)) == (2 * 6 * 16, 2 * (np.prod(SHAPE) - 6 * 16))
+    roc = scores.roc()
+    assert roc is not None
+    assert roc.true_positive_rate[-2] == 0.75 and roc.false_positive_rate[-2] == 0

@@ -18,11 +18,13 @@ from segline.planning import (
     SMALLEST_FEATURE_MAP,
     VOXELS_AT_ONCE,
     cheapest_window,
+    fold_tasks,
     make_plan,
     propose_network,
     propose_patch,
     propose_preprocessing,
     propose_training,
+    resplit,
     split_cases,
 )
 from segline.task import Task
@@ -375,3 +377,33 @@ class TestSplitOfATask:
         found = fingerprint(spacings_mm=[(1.0, 1.0, 1.0)] * 2, shapes=[(64, 64, 64)] * 2)
         with pytest.raises(SeglineError, match=r"task organ: plan\.split: 2 labelled cases"):
             make_plan(manifest(NAMES[:2]), found, Task(name="organ", source="x"))
+
+
+class TestFolds:
+    """A plan's folds."""
+
+    def tasks(self, **split: Any) -> list[Task]:
+        return fold_tasks(Task(name="test", source="none", plan={"split": split}))
+
+    def test_every_case_is_tested_in_one_fold(self):
+        whole = planned()
+        tested = [name for task in self.tasks(folds=3) for name in resplit(whole, task).split.test]
+        assert sorted(tested) == NAMES
+
+    def test_a_fold_is_the_split_that_a_plan_of_its_own_would_have(self):
+        fold = self.tasks(folds=5, seed=3)[2]
+        assert resplit(planned(), fold) == planned({"split": {"folds": 5, "fold": 2, "seed": 3}})
+
+    def test_nothing_but_the_split_changes(self):
+        whole = planned({"training": {"epochs": 7}})
+        for task in self.tasks(folds=2):
+            assert resplit(whole, task).model_copy(update={"split": whole.split}) == whole
+
+    @pytest.mark.parametrize("split", [{}, {"folds": 1}])
+    def test_fewer_than_two_folds_are_refused(self, split):
+        with pytest.raises(SeglineError, match=r"task test: plan\.split\.folds: .* 2 or more"):
+            self.tasks(**split)
+
+    def test_cases_that_are_named_have_no_folds(self):
+        with pytest.raises(SeglineError, match=r"task test: plan\.split\.test"):
+            self.tasks(folds=2, test=["case_00"])

@@ -24,6 +24,8 @@ from segline.benchmark import (
     Percentiles,
     Unavailable,
 )
+from segline.confusion import Confusion
+from segline.cross_validation import CROSS_VALIDATION, CrossValidation, Fold
 from segline.dataset import Manifest, verify
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError, UnavailableError
@@ -36,11 +38,13 @@ from segline.model import Model, OnnxSidecar
 from segline.networks import build_network
 from segline.plan import Plan
 from segline.planning import make_plan
-from segline.report import acceptance, gate_page, overview, quality, speed, write_report
+from segline.report import acceptance, gate_page, overview, quality, speed, training_page, write_report
 from segline.report.findings import Findings
 from segline.report.markup import Html, drawn
 from segline.report.overlays import CaseVolumes, View
 from segline.report.spin import spin
+from segline.report.voxels import voxels
+from segline.roc import LEVELS, ScoreCounts
 from segline.runs import Run, RunInfo
 from segline.statistics import equivalence
 from segline.task import Task
@@ -51,6 +55,13 @@ SHAPE = (24, 20, 12)
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
 SPLIT = {"train": ["case_a", "case_b"], "val": ["case_c"], "test": ["case_d", "case_e", "case_f"]}
 NAMES = [name for names in SPLIT.values() for name in names]
+CONFUSION = Confusion(
+    labels=("background", "anterior", "posterior"), voxels=((998_000, 1500, 500), (25, 75, 0), (0, 0, 0))
+)
+SCORES = ScoreCounts(
+    foreground=(*(0 for _ in range(LEVELS - 4)), 1, 2, 3, 4),
+    background=(100, 10, 1, *(0 for _ in range(LEVELS - 4)), 1),
+)
 AFFINES = {
     "RAS": np.diag([1.5, 1.5, 3.0, 1.0]),
     "LPS": np.diag([-1.5, -1.5, 3.0, 1.0]),
@@ -171,7 +182,8 @@ def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
         names = model.plan.split.test
         cases = [score(manifest, model.plan, name, n, folder) for n, name in enumerate(names)]
         evaluation = summarise(open_backend("pytorch", model), model.plan, cases)
-        evaluation.model_copy(update={"backend": backend}).write(folder / EVALUATION)
+        counted = {"confusion": CONFUSION, "scores": SCORES, "backend": backend}
+        evaluation.model_copy(update=counted).write(folder / EVALUATION)
         folders.append(folder)
     absent = run.folder / "predictions" / "openvino"
     Absence(backend="openvino", reason="it is not installed <here>").write(absent / ABSENT)
@@ -324,7 +336,7 @@ def test_a_report_stays_small(html: str) -> None:
 
 
 def test_the_figures_and_pictures_are_there(html: str) -> None:
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 4
     assert html.count('class="panel"') == 3 * 2 * 4
     assert html.count("<picture>") == 1
 
@@ -510,6 +522,87 @@ def test_the_gate_has_a_page_of_its_own_that_needs_no_other_file(complete: Run) 
     assert not [name for _, name, _ in reader.attributes if name in ("src", "href")]
     assert acceptance.gate(verdict_of(complete)) in alone
     assert "<title>Gate passed</title>" in alone
+
+
+def test_the_training_has_a_page_of_its_own_with_its_curves(complete: Run) -> None:
+    plan = complete.plan
+    assert plan is not None
+    alone = training_page(history(), plan)
+    reader = Reader(alone)
+    assert reader.open == []
+    assert not [name for _, name, _ in reader.attributes if name in ("src", "href")]
+    assert 'id="training-curves"' in alone and alone.count("<svg") == 1
+    assert "continued from step 30" in reader.text
+
+
+def test_voxels_are_shown_by_true_and_predicted_label(html: str) -> None:
+    text = Reader(html).text
+    assert "found as backgroundfound as anteriorfound as posterior" in text
+    assert "anterior25.0 %2575.0 %750 %0" in text
+    assert "posterior–0–0–0" in text
+
+
+def test_the_roc_stands_with_its_area_and_what_flatters_it(html: str) -> None:
+    roc = SCORES.roc()
+    assert roc is not None
+    assert f"area {roc.area:.5f}. Nearly every voxel is easy background" in html
+    assert "share of the foreground found" in html
+
+
+def test_an_evaluation_of_an_older_version_has_no_voxels(complete: Run) -> None:
+    (evaluation, *_) = complete.evaluations
+    assert voxels(evaluation.model_copy(update={"confusion": None, "scores": None})) is None
+
+
+def test_the_summary_for_people_has_status_figures_and_stages(complete: Run) -> None:
+    lines = (complete.folder / "summary.md").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# blocks: succeeded"
+    assert [line for line in lines if line.startswith("| pytorch | 3 | ")]
+    assert [line for line in lines if line.startswith("Worst by mean Dice: case_f")]
+    assert [line for line in lines if line.endswith("| no NVIDIA GPU: none & nowhere |")]
+
+
+def test_the_summary_for_people_gives_the_reasons_and_keeps_its_tables(tmp_path: Path) -> None:
+    run = start(tmp_path / "run-1", task())
+    with pytest.raises(SeglineError), run.stage("download"):
+        raise SeglineError("a|b.nii.gz: its grid\ndiffers")
+    write_report(run)
+    text = (run.folder / "summary.md").read_text(encoding="utf-8")
+    assert text.startswith("# blocks: failed\n")
+    assert "| a\\|b.nii.gz: its grid differs |" in text
+    assert "No test figures: not reached, because download failed." in text
+
+
+def cross_validated(run: Run) -> Run:
+    """The run, as if its evaluation were that of two folds."""
+    (evaluation, *_) = run.evaluations
+    fold = Fold(cases=1, plan_digest="0" * 64, overall=evaluation.overall)
+    CrossValidation(folds=(fold, fold)).write(run.folder / CROSS_VALIDATION)
+    for name in ("gate.json", "benchmark.json", "stages/compare.json"):
+        (run.folder / name).unlink()
+    shutil.rmtree(run.folder / "model")
+    return run
+
+
+def test_a_cross_validation_succeeds_without_a_gate_and_shows_its_folds(copied: Run) -> None:
+    text = page(cross_validated(copied))
+    assert json.loads((copied.folder / "summary.json").read_text())["status"] == "succeeded"
+    assert "2 models, each trained without the cases it is tested on" in text
+    assert text.index('id="cross-validation"') < text.index('id="evaluation"') < text.index('id="test-cases"')
+    assert 'id="missing"' not in text and 'id="split"' not in text
+    assert "each tested once, in 2 folds" in text
+    assert "| fold 1 | 3 |" in (copied.folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_fold_that_failed_fails_the_run_with_its_own_reason(tmp_path: Path) -> None:
+    run = start(tmp_path / "run-1", task())
+    fold = start(run.folder / "folds/1", task())
+    with pytest.raises(SeglineError), fold.stage("train"):
+        raise SeglineError("the loss is nan")
+    assert "train, fold 1: the loss is nan" in Reader(page(run)).text
+    assert json.loads((run.folder / "summary.json").read_text())["reasons"] == [
+        "train, fold 1: the loss is nan"
+    ]
 
 
 def test_a_run_that_failed_at_once_says_why_and_what_was_not_reached(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from segline.machine import nvidia_driver_missing
 from segline.model import Model
 from segline.networks import build_network
 from segline.plan import Plan
-from segline.tensorrt import Target, build_engine, read_engine
+from segline.tensorrt import Target, build_engine, merge_engines, read_engine
 from segline.tensorrt.engine import EnginePrecision, EngineSidecar, best_precision
 from segline.tensorrt.flavour import Flavour
 from segline.tensorrt.inspection import EngineSummary, inspected_layers
@@ -364,3 +364,38 @@ def test_on_a_gpu_the_scores_are_the_references(
         windows = torch.rand(batch, 1, *model.plan.inference.largest_window, device="cuda")
         wanted = open_backend("pytorch", model, "cuda")(windows)
         assert (backend(windows) - wanted).abs().max() < tolerance
+
+
+def with_engine(model: Model, architecture: str, folder: Path) -> Model:
+    """A copy of a package with files in the place of an engine."""
+    copy = model.copied_to(folder)
+    place = copy.folder / "engines" / architecture
+    place.mkdir(parents=True)
+    (place / "float16.engine").write_text(f"for {architecture}")
+    return copy
+
+
+def test_engines_of_two_packages_come_together_in_one(tiny_model: Model, tmp_path: Path) -> None:
+    one, other = (with_engine(tiny_model, name, tmp_path / name) for name in ("sm_80", "sm_89"))
+    merged = merge_engines(one, other, tmp_path / "merged")
+    engines = merged.folder.glob("engines/*/float16.engine")
+    assert sorted(path.read_text() for path in engines) == ["for sm_80", "for sm_89"]
+    assert merged.sidecar() == tiny_model.sidecar()
+
+
+def test_a_package_without_engines_adds_none(tiny_model: Model, tmp_path: Path) -> None:
+    one = with_engine(tiny_model, "sm_80", tmp_path / "one")
+    merged = merge_engines(tiny_model, one, tmp_path / "merged")
+    assert [path.name for path in (merged.folder / "engines").iterdir()] == ["sm_80"]
+
+
+def test_two_engines_for_one_architecture_are_refused(tiny_model: Model, tmp_path: Path) -> None:
+    one, other = (with_engine(tiny_model, "sm_80", tmp_path / name) for name in ("one", "other"))
+    told = refusal(lambda: merge_engines(one, other, tmp_path / "merged"))
+    assert told.startswith("two engines for sm_80") and "GPU_TYPES" in told
+
+
+def test_engines_of_another_plan_are_not_merged(tiny_model: Model, tmp_path: Path) -> None:
+    other = Model(tiny_model.folder, small_plan())
+    with pytest.raises(SeglineError, match="is not the one"):
+        merge_engines(tiny_model, other, tmp_path / "merged")

@@ -5,6 +5,7 @@ A backend is a module with ``open_backend(model, device) -> Backend`` and one li
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -16,14 +17,26 @@ from segline.model import Model
 REFERENCE = "pytorch"
 """Every other backend is compared with this one."""
 
-BACKENDS: Mapping[str, str] = {
-    "pytorch": "segline.backends.pytorch",
-    "pytorch_amp": "segline.backends.pytorch_amp",
-    "onnxruntime": "segline.backends.onnx_runtime",
-    "openvino": "segline.backends.open_vino",
-    "openvino_int8": "segline.backends.open_vino_int8",
-    "tensorrt": "segline.backends.tensor_rt",
+
+@dataclass(frozen=True)
+class Listed:
+    """A backend that can be opened."""
+
+    module: str
+    uses_gpu: bool
+    """Where there is one; on a cluster the others hold none."""
+
+
+BACKENDS: Mapping[str, Listed] = {
+    "pytorch": Listed("segline.backends.pytorch", uses_gpu=True),
+    "pytorch_amp": Listed("segline.backends.pytorch_amp", uses_gpu=True),
+    "onnxruntime": Listed("segline.backends.onnx_runtime", uses_gpu=True),
+    "openvino": Listed("segline.backends.open_vino", uses_gpu=False),
+    "openvino_int8": Listed("segline.backends.open_vino_int8", uses_gpu=False),
+    "tensorrt": Listed("segline.backends.tensor_rt", uses_gpu=True),
 }
+GPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if listed.uses_gpu)
+CPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if not listed.uses_gpu)
 
 
 Precision = Literal["float32", "float16", "int8"]
@@ -54,5 +67,5 @@ def open_backend(name: str, model: Model, device: str = "auto") -> Backend:
     """
     if name not in BACKENDS:
         raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")
-    backend: Backend = importlib.import_module(BACKENDS[name]).open_backend(model, device)
+    backend: Backend = importlib.import_module(BACKENDS[name].module).open_backend(model, device)
     return backend

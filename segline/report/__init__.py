@@ -1,16 +1,17 @@
-"""The report of a run: ``report.html`` for people, ``summary.json`` for machines."""
+"""The report of a run: ``report.html`` for people, ``summary.md`` in short, ``summary.json`` for machines."""
 
 from segline import atomic
+from segline.report.brief import brief
 from segline.report.findings import Findings
-from segline.report.page import gate_page, page
+from segline.report.page import gate_page, page, training_page
 from segline.runs import Run
 from segline.summary import Summary
 
-__all__ = ["gate_page", "write_report"]
+__all__ = ["gate_page", "training_page", "write_report"]
 
 
 def write_report(run: Run) -> Summary:
-    """Write ``summary.json`` and then ``report.html`` from whatever the run's folder holds.
+    """Write ``summary.json``, ``summary.md`` and then ``report.html`` from whatever the run's folder holds.
 
     The page needs no network and no other file. What is missing or damaged is told on it, with the reason.
 
@@ -19,5 +20,6 @@ def write_report(run: Run) -> Summary:
     """
     findings = Findings.of(run)
     atomic.write_text(run.folder / "summary.json", findings.summary.model_dump_json(indent=2) + "\n")
+    atomic.write_text(run.folder / "summary.md", brief(findings))
     atomic.write_text(run.folder / "report.html", page(findings))
     return findings.summary

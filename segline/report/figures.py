@@ -11,6 +11,7 @@ import numpy as np
 from segline.benchmark import STAGES, Benchmark
 from segline.evaluation import Evaluation
 from segline.report.markup import Html
+from segline.roc import Roc
 from segline.statistics import Estimate
 from segline.training import History, TrainingPoint
 
@@ -64,6 +65,22 @@ def curves(history: History) -> Html:
             _mark_steps(axes, history)
         figure.align_ylabels()
         return _svg(figure, "Training curves")
+
+
+def roc(curve: Roc) -> Html:
+    """True positives over false positives, whose axis is logarithmic; the usual threshold is marked."""
+    alarms, found = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
+    seen = alarms > 0
+    with _figure(2.6, 1) as (figure, (axes,)):
+        axes.plot(alarms[seen], found[seen], color=_SERIES[0], drawstyle="steps-post")
+        half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
+        if seen[half]:
+            axes.plot([alarms[half]], [found[half]], "o", color=_INK, markersize=5)
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.05)
+        axes.set_xlabel("share of the background taken for foreground")
+        axes.set_ylabel("share of the foreground found")
+        return _svg(figure, "ROC of foreground against background")
 
 
 def dice_by_case(evaluation: Evaluation) -> Html:

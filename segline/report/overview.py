@@ -167,7 +167,10 @@ def _cases_card(findings: Findings) -> Html:
     if summary.dataset is None:
         return _card("Cases", dash(f"no data set: {findings.why_missing('download')}"), "no data set")
     split = summary.split
+    folds = findings.contents.cross_validation
     told = f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test" if split else "not split"
+    if folds:
+        told = f"each tested once, in {len(folds.folds)} folds"
     return _card("Cases", join([str(summary.dataset.cases)]), told)
 
 

@@ -7,9 +7,11 @@ from importlib import resources
 
 from segline.gate import Verdict
 from segline.model import OnnxSidecar
-from segline.report import acceptance, data, learning, overview, provenance, quality, speed
+from segline.plan import Plan
+from segline.report import acceptance, data, folds, learning, overview, provenance, quality, speed
 from segline.report.findings import Findings
 from segline.report.markup import Html, element
+from segline.training import History
 
 Section = Callable[[Findings], Html | None]
 
@@ -23,6 +25,11 @@ def page(findings: Findings) -> str:
 def gate_page(verdict: Verdict) -> str:
     """The gate's part of the report as an HTML document of its own."""
     return _document(f"Gate {'passed' if verdict.passed else 'blocked'}", [acceptance.gate(verdict)])
+
+
+def training_page(history: History, plan: Plan) -> str:
+    """The training's part of the report, with the learning curves, as an HTML document of its own."""
+    return _document(f"Training of {plan.task}", [learning.training(history, plan)])
 
 
 def _document(title: str, parts: Sequence[Html | None]) -> str:
@@ -41,7 +48,8 @@ def _document(title: str, parts: Sequence[Html | None]) -> str:
 
 
 def _parts(findings: Findings) -> list[Html | None]:
-    made = [(title, stage, make(findings)) for title, stage, make in _SECTIONS]
+    sections = _OF_FOLDS if findings.contents.cross_validation else _SECTIONS
+    made = [(title, stage, make(findings)) for title, stage, make in sections]
     gaps = [(title, findings.why_missing(stage)) for title, stage, html in made if html is None]
     return [
         overview.header(findings),
@@ -75,6 +83,11 @@ def _training(findings: Findings) -> Html | None:
     return learning.training(history, findings.contents.plan) if history else None
 
 
+def _folds(findings: Findings) -> Html | None:
+    found = findings.contents.cross_validation
+    return folds.folds(found, findings.reference) if found else None
+
+
 def _gate(findings: Findings) -> Html | None:
     verdict = findings.contents.verdict
     return acceptance.gate(verdict) if verdict else None
@@ -90,19 +103,31 @@ def _benchmark(findings: Findings) -> Html | None:
     return speed.benchmark(timed) if timed else None
 
 
+_TESTED: tuple[tuple[str, str, Section], ...] = (
+    ("Evaluation", "evaluate", quality.evaluation),
+    ("Test cases", "evaluate", quality.cases),
+    ("Pictures", "evaluate", quality.pictures),
+)
 _SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("Data set", "download", _dataset),
     ("Split", "plan", _split),
     ("Plan", "plan", _plan),
     ("Training", "train", _training),
-    ("Evaluation", "evaluate", quality.evaluation),
-    ("Test cases", "evaluate", quality.cases),
-    ("Pictures", "evaluate", quality.pictures),
+    *_TESTED,
     ("Gate", "compare", _gate),
     ("ONNX export", "export_onnx", _export),
     ("Benchmark", "benchmark", _benchmark),
 )
 """Title, the stage it comes from, and how it is made."""
+
+
+_OF_FOLDS = (
+    ("Data set", "download", _dataset),
+    ("Plan", "plan", _plan),
+    ("Cross-validation", "pool", _folds),
+    *_TESTED,
+)
+"""Of a cross-validation, whose split and training are its folds' own."""
 
 
 def _footer(findings: Findings) -> Html:

@@ -10,6 +10,7 @@ from segline.report.findings import Findings
 from segline.report.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
 from segline.report.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.spin import spin
+from segline.report.voxels import voxels
 from segline.report.wording import METRICS, Metric, counted, decimal, interval
 from segline.runs import StageRecord
 from segline.statistics import Estimate
@@ -34,6 +35,7 @@ def evaluation(findings: Findings) -> Html | None:
         _not_evaluated(findings.summary.stages),
         _side_by_side(sorted(evaluations, key=lambda other: other is not first)),
         _distribution(findings),
+        voxels(first),
         id="evaluation",
     )
 

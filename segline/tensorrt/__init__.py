@@ -2,6 +2,7 @@
 
 from segline.tensorrt.building import build_engine
 from segline.tensorrt.engine import EngineSidecar, read_engine
+from segline.tensorrt.merging import merge_engines
 from segline.tensorrt.target import Target
 
-__all__ = ["EngineSidecar", "Target", "build_engine", "read_engine"]
+__all__ = ["EngineSidecar", "Target", "build_engine", "merge_engines", "read_engine"]

@@ -81,12 +81,22 @@ class KubernetesServer(LoopbackServer):
         return Handler
 
 
-def node(name: str, gpus: int = 0, labelled: bool = True, ready: bool = True) -> dict[str, Any]:
+def node(
+    name: str,
+    gpus: int = 0,
+    labelled: bool = True,
+    ready: bool = True,
+    cpu: str = "16",
+    memory: str = "64Gi",
+    product: str = "",
+) -> dict[str, Any]:
     """A node as ``GET /api/v1/nodes`` lists it."""
-    allocatable = {"cpu": "16", "memory": "64Gi", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
+    allocatable = {"cpu": cpu, "memory": memory, **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
     labels = {"kubernetes.io/hostname": name}
     if gpus and labelled:
         labels["nvidia.com/gpu.present"] = "true"
+    if product:
+        labels["nvidia.com/gpu.product"] = product
     return {
         "metadata": {"name": name, "labels": labels},
         "spec": {"providerID": f"kind://{name}"},

@@ -1,21 +1,24 @@
 """``segline check --cluster`` over HTTP: what is there, what is missing, and how to make it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segline.cli import main
 from segline.cluster import Finding, Kubernetes, examine
+from segline.footprint import Demand
 
 from ..s3_server import S3Server, free_port
 from .k8s_server import SPACE, KubernetesServer, many, node
 
+DEMAND = Demand()
 Output = pytest.CaptureFixture[str]
 
 
-def finding(name: str, kubeconfig: Path, accelerator: str = "nvidia", s3_endpoint: str = "") -> Finding:
+def finding(name: str, kubeconfig: Path, demand: Demand = DEMAND, s3_endpoint: str = "") -> Finding:
     """What is said of one thing."""
-    found = examine(Kubernetes.connect(kubeconfig), accelerator, s3_endpoint)
+    found = examine(Kubernetes.connect(kubeconfig), demand, s3_endpoint)
     return next(one for one in found if one.name == name)
 
 
@@ -27,6 +30,7 @@ def test_every_point_is_told(kubeconfig: Path, capsys: Output) -> None:
         "namespace",
         "nodes",
         "gpu",
+        "room",
         "workspace",
         "quota",
         "s3 secret",
@@ -40,8 +44,8 @@ def test_every_point_is_told(kubeconfig: Path, capsys: Output) -> None:
 
 def test_a_complete_cluster_is_ready(cluster: KubernetesServer, kubeconfig: Path) -> None:
     assert cluster.objects
-    assert {one.name: one.ok for one in examine(Kubernetes.connect(kubeconfig), "nvidia")} == {
-        one.name: True for one in examine(Kubernetes.connect(kubeconfig), "nvidia")
+    assert {one.name: one.ok for one in examine(Kubernetes.connect(kubeconfig), DEMAND)} == {
+        one.name: True for one in examine(Kubernetes.connect(kubeconfig), DEMAND)
     }
 
 
@@ -59,7 +63,7 @@ def test_a_cluster_without_gpus_is_told_what_to_do(cluster: KubernetesServer, ku
 
 def test_no_gpu_is_fine_where_none_is_asked_for(cluster: KubernetesServer, kubeconfig: Path) -> None:
     cluster.objects["/api/v1/nodes"] = many("Node", node("a"))
-    assert finding("gpu", kubeconfig, accelerator="none").ok
+    assert finding("gpu", kubeconfig, Demand("none")).ok
 
 
 def test_a_gpu_node_without_its_label_is_told_with_the_command(
@@ -106,24 +110,98 @@ def test_no_secret_is_ever_shown(cluster: KubernetesServer, kubeconfig: Path, ca
 
 def test_a_missing_namespace_ends_the_look(cluster: KubernetesServer, kubeconfig: Path) -> None:
     del cluster.objects[SPACE]
-    *_, last = examine(Kubernetes.connect(kubeconfig), "nvidia")
+    *_, last = examine(Kubernetes.connect(kubeconfig), DEMAND)
     assert (last.name, last.ok) == ("namespace", False)
     assert "kubectl create namespace kubeflow" in last.detail
 
 
+def quota(hard: dict[str, str], used: dict[str, str]) -> dict[str, Any]:
+    """A team's, as the cluster tells of it."""
+    status = {"hard": hard, "used": used}
+    one = {"metadata": {"name": "team"}, "spec": {"hard": hard}, "status": status}
+    return many("ResourceQuota", one)
+
+
 def test_a_quota_that_is_used_up_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
-    hard, used = (
-        {"requests.nvidia.com/gpu": "2", "limits.memory": "100Gi"},
-        {
-            "requests.nvidia.com/gpu": "2",
-            "limits.memory": "2048Mi",
-        },
-    )
-    quota = {"metadata": {"name": "team"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}}
-    cluster.objects[f"{SPACE}/resourcequotas"] = many("ResourceQuota", quota)
+    hard = {"requests.nvidia.com/gpu": "2", "limits.memory": "100Gi", "pods": "250"}
+    used = {"requests.nvidia.com/gpu": "2", "limits.memory": "2048Mi", "pods": "12"}
+    cluster.objects[f"{SPACE}/resourcequotas"] = quota(hard, used)
     found = finding("quota", kubeconfig)
     assert found.ok is False
-    assert "team requests.nvidia.com/gpu 2 of 2" in found.detail and "memory" not in found.detail
+    assert "team requests.nvidia.com/gpu: train asks for 1, 2 of 2 are used" in found.detail
+    assert "memory" not in found.detail and "pods" not in found.detail
+
+
+def test_a_quota_without_gpus_is_enough_where_none_is_asked_for(
+    cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    cluster.objects[f"{SPACE}/resourcequotas"] = quota(
+        {"requests.nvidia.com/gpu": "0"}, {"requests.nvidia.com/gpu": "0"}
+    )
+    assert finding("quota", kubeconfig, Demand("none")).ok
+    assert finding("quota", kubeconfig).ok is False
+
+
+@pytest.mark.parametrize(
+    ("name", "hard", "used", "told"),
+    [
+        ("requests.memory", "20Gi", "0", "train asks for 24Gi, 0 of 20Gi are used"),
+        ("memory", "30Gi", "8Gi", "train asks for 24Gi, 8Gi of 30Gi are used"),
+        ("limits.cpu", "16", "9500m", "preprocess asks for 8, 9500m of 16 are used"),
+        ("pods", "5", "5", "start asks for 1, 5 of 5 are used"),
+    ],
+)
+def test_a_quota_with_less_left_than_the_largest_stage_asks_for_is_told(
+    name: str, hard: str, used: str, told: str, cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    cluster.objects[f"{SPACE}/resourcequotas"] = quota({name: hard}, {name: used})
+    found = finding("quota", kubeconfig)
+    assert found.ok is False
+    assert f"team {name}: {told}" in found.detail and "PROFILE=small" in found.detail
+
+
+def test_the_small_profile_fits_a_small_quota(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects[f"{SPACE}/resourcequotas"] = quota(
+        {"requests.memory": "4Gi", "limits.memory": "8Gi"}, {"requests.memory": "1Gi", "limits.memory": "0"}
+    )
+    assert finding("quota", kubeconfig, Demand(profile="small")).ok
+
+
+def test_nodes_too_small_for_the_largest_stage_are_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("laptop", cpu="8", memory="16290380Ki"))
+    found = finding("room", kubeconfig, Demand("none"))
+    assert found.ok is False
+    assert found.detail.startswith("train asks for 4 CPUs and 24Gi; the largest node has 8 and 15.5Gi;")
+    assert "PROFILE=small" in found.detail
+    assert finding("room", kubeconfig, Demand("none", "small")).ok
+
+
+def test_a_stage_with_a_gpu_needs_a_node_with_a_gpu_that_is_large_enough(
+    cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    nodes = node("big"), node("gpu", gpus=1, memory="16Gi")
+    cluster.objects["/api/v1/nodes"] = many("Node", *nodes)
+    found = finding("room", kubeconfig)
+    assert found.ok is False
+    assert "train asks for 4 CPUs and 24Gi; the largest node with a GPU has 16 and 16.0Gi" in found.detail
+
+
+def test_a_node_with_memory_but_few_cpus_has_no_room(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("narrow", cpu="3500m"))
+    assert "the largest node has 3500m and 64.0Gi" in finding("room", kubeconfig, Demand("none")).detail
+
+
+def test_a_type_of_gpu_that_no_node_has_is_told_with_those_there_are(
+    cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    nodes = node("a", gpus=1, product="NVIDIA-L4"), node("b", gpus=1, product="Tesla-T4")
+    cluster.objects["/api/v1/nodes"] = many("Node", *nodes)
+    found = finding("gpu", kubeconfig, Demand(gpu_types=("NVIDIA-L4", "NVIDIA-H200")))
+    assert found.ok is False
+    assert (
+        "no ready node has nvidia.com/gpu.product=NVIDIA-H200; there are: NVIDIA-L4, Tesla-T4" in found.detail
+    )
+    assert finding("gpu", kubeconfig, Demand(gpu_types=("NVIDIA-L4", "Tesla-T4"))).ok
 
 
 def test_a_bucket_that_is_missing_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
@@ -176,7 +254,7 @@ def test_a_token_that_has_expired_is_one_line(
 def test_a_cluster_that_is_away_is_one_line(cluster: KubernetesServer, tmp_path: Path) -> None:
     path = cluster.write_kubeconfig(tmp_path / "away")
     path.write_text(path.read_text().replace(cluster.host, f"http://127.0.0.1:{free_port()}"))
-    (found,) = examine(Kubernetes.connect(path), "nvidia")
+    (found,) = examine(Kubernetes.connect(path), DEMAND)
     assert found.ok is False and "cannot be reached" in found.detail and "KUBECONFIG" in found.detail
 
 

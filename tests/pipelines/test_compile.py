@@ -9,17 +9,18 @@ import yaml
 from pipelines import compile
 from pipelines.compile import COMPILED, compile_package, specifications
 from pipelines.dag import segline_pipeline
-from pipelines.resources import Accelerator, Target
+from pipelines.resources import Target
+from segline.footprint import Accelerator, Demand
 
-KINDS = ["", "-cpu", "-retrain", "-retrain-cpu"]
+KINDS = ["", "-cpu", "-retrain", "-retrain-cpu", "-folds", "-folds-cpu"]
 FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``make compile`` writes."""
+    """What is written where no image was built."""
     folder = tmp_path_factory.mktemp("compiled")
-    assert compile.main(["--output", str(folder)]) == 0
+    assert compile.main(["--output", str(folder), "--digests", str(folder / "none.json")]) == 0
     return folder
 
 
@@ -30,7 +31,7 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_golden_file_is_what_the_pipeline_compiles_to(name: str, written: Path) -> None:
-    told = "run `make compile` and look at the change"
+    told = "run `python -m pipelines.compile --digests none` and look at the change"
     assert specifications(written / name) == specifications(COMPILED / name), told
 
 
@@ -50,10 +51,35 @@ def test_an_unknown_accelerator_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == "segline: ACCELERATOR=tpu: unknown; give nvidia or none\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--profile", "huge"], "PROFILE=huge: unknown; give full or small"),
+        (
+            ["--accelerator", "none", "--gpu-types", "NVIDIA-L4"],
+            "GPU_TYPES=NVIDIA-L4: ACCELERATOR=none has no",
+        ),
+    ],
+)
+def test_what_no_cluster_can_give_is_one_line(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compile.main([*arguments, "--output", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"segline: {line}") and error.count("\n") == 1
+
+
+def test_types_of_gpu_are_compiled_for_clusters_that_have_them(tmp_path: Path) -> None:
+    assert compile.main(["--gpu-types", "NVIDIA-L4 NVIDIA-L4 NVIDIA-T4", "--output", str(tmp_path)]) == 0
+    assert not list(tmp_path.glob("*-cpu*"))
+    tasks = (tmp_path / "segline.yaml").read_text()
+    assert "build-tensorrt-2:" in tasks and "build-tensorrt-3:" not in tasks
+
+
 def test_the_dag_is_the_one_that_runs_locally(written: Path) -> None:
     (pipeline, _) = documents(written / "segline.yaml")
     local = segline_pipeline.pipeline_spec
-    assert set(pipeline["components"]) == {"comp-start", *local.components}
+    assert set(pipeline["components"]) == {"comp-start", "comp-evaluate-2", *local.components}
     assert set(pipeline["root"]["inputDefinitions"]["parameters"]) == set(
         local.root.input_definitions.parameters
     )
@@ -96,8 +122,8 @@ def test_the_namespace_of_the_manifests_can_be_chosen(tmp_path: Path) -> None:
 
 def test_the_same_content_has_the_same_version_and_another_has_another(tmp_path: Path) -> None:
     def versions() -> list[str]:
-        kinds = get_args(Accelerator)
-        return [compile_package("segline", Target(kind, {}), tmp_path).version for kind in kinds]
+        targets = [Target(Demand(kind), {}) for kind in get_args(Accelerator)]
+        return [compile_package("segline", target, tmp_path).version for target in targets]
 
     first = versions()
     assert versions() == first
@@ -105,5 +131,5 @@ def test_the_same_content_has_the_same_version_and_another_has_another(tmp_path:
 
 
 def test_a_version_can_be_a_kubernetes_name(tmp_path: Path) -> None:
-    version = compile_package("segline-retrain", Target("none", {}), tmp_path).version
+    version = compile_package("segline-retrain", Target(Demand("none"), {}), tmp_path).version
     assert len(version) <= 63 and version.replace("-", "").isalnum() and version == version.lower()

@@ -95,6 +95,11 @@ def test_train_writes_a_package(alone: Alone) -> None:
     assert Model.open(outputs / "model").weights.is_file()
 
 
+def test_train_draws_its_curves_on_a_page(finished: Path) -> None:
+    (page,) = (finished / "runs/latest/artifacts").glob("*/train/curves")
+    assert page.read_text().startswith("<!doctype html>") and 'id="training-curves"' in page.read_text()
+
+
 def test_export_onnx_adds_a_checked_graph(alone: Alone) -> None:
     trained, cases = alone.artifact("train", "model"), alone.artifact("preprocess", "cases")
     outputs = alone("export_onnx", {}, {"trained": trained, "cases": cases})
@@ -140,6 +145,47 @@ def test_evaluate_scores_the_test_cases(backend: str, alone: Alone) -> None:
     }
     outputs = alone("evaluate", {"backend": backend, "device": "cpu"}, inputs)
     assert len(Evaluation.read(outputs / "evaluation" / EVALUATION).cases) == 1
+
+
+def test_evaluate_logs_confusion_and_roc_of_its_evaluation(alone: Alone) -> None:
+    inputs = {
+        "model": alone.artifact("export-onnx", "model"),
+        "manifest": alone.artifact("download", "manifest"),
+    }
+    outputs = alone("evaluate", {"backend": "pytorch", "device": "cpu"}, inputs)
+    evaluation = Evaluation.read(outputs / "evaluation" / EVALUATION)
+    told = json.loads((outputs / "executor_output.json").read_text())
+    logged = told["artifacts"]["classes"]["artifacts"][0]["metadata"]
+    assert evaluation.confusion is not None and evaluation.scores is not None
+    matrix = logged["confusionMatrix"]
+    assert [each["displayName"] for each in matrix["annotationSpecs"]] == ["background", "spleen"]
+    assert tuple(tuple(row["row"]) for row in matrix["rows"]) == evaluation.confusion.voxels
+    roc = evaluation.scores.roc()
+    assert roc is not None
+    assert [point["recall"] for point in logged["confidenceMetrics"]] == list(roc.true_positive_rate)
+
+
+def test_engines_of_two_builds_go_into_one_package(alone: Alone) -> None:
+    packages = {}
+    for name, architecture in (("model", "sm_80"), ("other", "sm_89")):
+        package = Model.open(alone.artifact("quantize", "model")).copied_to(alone.folder / name)
+        (package.folder / "engines" / architecture).mkdir(parents=True)
+        packages[name] = package.folder
+    outputs = alone("merge_engines", {}, packages)
+    assert {path.name for path in (outputs / "merged/engines").iterdir()} == {"sm_80", "sm_89"}
+
+
+def test_folds_have_runs_and_plans_of_their_own(alone: Alone) -> None:
+    task = Run(alone.run).info.task.override("split.folds", 3)
+    stages.start_run(alone.run, task)
+    told = json.loads((alone("split_folds", {}, {}) / "executor_output.json").read_text())
+    runs = [Path(folder) for folder in told["parameterValues"]["Output"]]
+    assert runs == [alone.run / "folds" / str(number) for number in range(3)]
+    tested = []
+    for alone.run in runs:
+        alone("take_fold", {}, {"whole": alone.artifact("plan", "plan")})
+        tested += Plan.read(alone.run / "plan.json").split.test
+    assert sorted(tested) == [f"phantom_{number:03d}" for number in range(6)]
 
 
 def test_benchmark_times_every_stage(alone: Alone) -> None:
@@ -191,6 +237,7 @@ def logged_by(finished: Path, task: str) -> dict[str, Any]:
 def test_report_is_written_for_a_run_that_did_nothing(alone: Alone) -> None:
     outputs = alone("report", {}, {})
     assert "<html" in (outputs / "page").read_text()
+    assert (outputs / "summary").read_text().startswith("# tiny: failed")
 
 
 @pytest.mark.parametrize("name", NAMES)

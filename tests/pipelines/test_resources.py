@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp import compiler
 from kubernetes.utils.quantity import parse_quantity
 
 import components
 import components.start
 from pipelines.compile import PIPELINES, compile_package, specifications
-from pipelines.resources import DIGESTS, STAGES, USER_ID, Target
+from pipelines.cross_validation import folds_pipeline
+from pipelines.resources import USER_ID, Target
+from segline.backends import CPU_BACKENDS, GPU_BACKENDS
 from segline.errors import SeglineError
+from segline.footprint import STAGES, Demand
 
 BY_NAME = {"base": "segline-base:0.1.0", "gpu": "segline-gpu:0.1.0", "tensorrt": "segline-tensorrt:0.1.0"}
 GPU_STAGES = {
@@ -26,9 +30,20 @@ COMPONENTS = {
     **{name: getattr(components, name) for name in components.__all__},
 }
 NAMES = list(COMPONENTS)
-ELSEWHERE = {"segline": {"intake", "succeed_plan"}, "segline-retrain": {"download", "plan"}}
-"""The stages that only the other pipeline has."""
+MERGING = {"merge_engines"}
+"""Of several GPU types only."""
+FOLDS = {"split_folds", "take_fold", "pool"}
+OF_A_MODEL = {"quantize", "build_tensorrt", "compare", "benchmark", "register"}
+ELSEWHERE = {
+    "segline": {"intake", "succeed_plan", *FOLDS},
+    "segline-retrain": {"download", "plan", *FOLDS},
+    "segline-folds": {"intake", "succeed_plan", *OF_A_MODEL, *MERGING},
+}
+"""The stages that only other pipelines have."""
 STAGES_OF = [(name, stage) for name, others in ELSEWHERE.items() for stage in NAMES if stage not in others]
+TYPES = ("NVIDIA-L4", "NVIDIA-A100-SXM4-80GB")
+CPU_EVALUATION = "evaluate_2"
+"""The task of the backends that hold no GPU."""
 
 
 class Compiled:
@@ -54,11 +69,16 @@ class Compiled:
         found: dict[str, Any] = self.pipeline["components"][f"comp-{stage.replace('_', '-')}"]
         return found
 
+    @property
+    def tasks(self) -> dict[str, Any]:
+        """Every task, whichever part of the DAG it is in."""
+        dags = [self.pipeline["root"], *self.pipeline["components"].values()]
+        return {name: task for of in dags for name, task in of.get("dag", {}).get("tasks", {}).items()}
+
     def task(self, stage: str) -> dict[str, Any]:
         """The stage's place in the DAG."""
-        dags = [self.pipeline["root"], *self.pipeline["components"].values()]
-        name = stage.replace("_", "-")
-        return next(of["dag"]["tasks"][name] for of in dags if name in of.get("dag", {}).get("tasks", {}))
+        found: dict[str, Any] = self.tasks[stage.replace("_", "-")]
+        return found
 
 
 def _executor(stage: str) -> str:
@@ -67,18 +87,18 @@ def _executor(stage: str) -> str:
 
 @pytest.fixture(scope="module")
 def gpu_pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
-    """For a cluster with GPUs, with images by version."""
-    return compiled_for(Target("nvidia", {}), tmp_path_factory.mktemp("gpu"))
+    """For a cluster with GPUs of two types, with images by version."""
+    return compiled_for(Target(Demand(gpu_types=TYPES), {}), tmp_path_factory.mktemp("gpu"))
 
 
 @pytest.fixture(scope="module")
 def cpu_pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
     """For a cluster without."""
-    return compiled_for(Target("none", {}), tmp_path_factory.mktemp("cpu"))
+    return compiled_for(Target(Demand("none"), {}), tmp_path_factory.mktemp("cpu"))
 
 
 def compiled_for(target: Target, folder: Path) -> dict[str, Compiled]:
-    """Both pipelines."""
+    """Every pipeline."""
     return {name: Compiled(compile_package(name, target, folder).path) for name in PIPELINES}
 
 
@@ -105,12 +125,17 @@ def in_the_dag(compiled: Compiled) -> set[str]:
     return {name.removeprefix("exec-").replace("-", "_") for name in compiled.executors}
 
 
+def by_component(task: str) -> str:
+    """The stage of a task's name: where one is called several times, its tasks are numbered."""
+    return task.rstrip("0123456789").rstrip("_")
+
+
 def test_every_component_has_resources() -> None:
     assert set(NAMES) == set(STAGES)
 
 
 def test_every_component_is_in_a_pipeline(gpu: Compiled, pipeline: str) -> None:
-    assert in_the_dag(gpu) == set(NAMES) - ELSEWHERE[pipeline]
+    assert {by_component(name) for name in in_the_dag(gpu)} == set(NAMES) - ELSEWHERE[pipeline]
 
 
 def test_everything_but_the_report_waits_for_the_runs_folder(gpu: Compiled) -> None:
@@ -120,9 +145,9 @@ def test_everything_but_the_report_waits_for_the_runs_folder(gpu: Compiled) -> N
 
 
 def test_a_stage_that_is_not_in_the_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipelines.resources.STAGES", {})
-    with pytest.raises(SeglineError, match=r"stage start: pipelines/resources.py does not say"):
-        compile_package("segline", Target("none", {}), tmp_path)
+    monkeypatch.setattr("segline.footprint.STAGES", {})
+    with pytest.raises(SeglineError, match=r"stage start: segline/footprint.py does not say"):
+        compile_package("segline", Target(Demand("none"), {}), tmp_path)
 
 
 @pytest.mark.parametrize(("pipeline", "stage"), STAGES_OF)
@@ -138,7 +163,8 @@ class TestEveryStage:
 
     def test_has_the_image_of_its_dependencies(self, stage: str, gpu: Compiled, cpu: Compiled) -> None:
         assert gpu.container(stage)["image"] == BY_NAME[GPU_STAGES.get(stage, "base")]
-        assert cpu.container(stage)["image"] == BY_NAME["base"]
+        if stage not in MERGING:
+            assert cpu.container(stage)["image"] == BY_NAME["base"]
 
     def test_has_requests_within_limits(self, stage: str, gpu: Compiled) -> None:
         given = gpu.container(stage)["resources"]
@@ -156,7 +182,7 @@ class TestEveryStage:
     def test_goes_where_the_gpus_are_only_if_it_uses_one(self, stage: str, gpu: Compiled) -> None:
         accelerator = gpu.container(stage)["resources"].get("accelerator")
         (affinity,) = gpu.pod(stage)["nodeAffinity"]
-        (expression,) = affinity["matchExpressions"]
+        expression, *products = affinity["matchExpressions"]
         if stage in GPU_STAGES:
             assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "1")
             assert gpu.pod(stage)["tolerations"] == [
@@ -164,12 +190,18 @@ class TestEveryStage:
             ]
             assert expression == {"key": "nvidia.com/gpu.present", "operator": "In", "values": ["true"]}
             assert "weight" not in affinity
+            wanted = list(TYPES[:1]) if stage == "build_tensorrt" else list(TYPES)
+            assert products == [{"key": "nvidia.com/gpu.product", "operator": "In", "values": wanted}]
         else:
+            assert products == []
             assert accelerator is None and "tolerations" not in gpu.pod(stage)
             assert expression == {"key": "nvidia.com/gpu.present", "operator": "DoesNotExist"}
             assert affinity["weight"] == 50
 
     def test_needs_no_gpu_on_a_cluster_without(self, stage: str, cpu: Compiled) -> None:
+        if stage in MERGING:
+            assert stage not in in_the_dag(cpu)
+            return
         assert "accelerator" not in cpu.container(stage)["resources"]
         assert "tolerations" not in cpu.pod(stage)
         assert all(term["weight"] for term in cpu.pod(stage)["nodeAffinity"])
@@ -246,6 +278,127 @@ class TestEveryStage:
             assert names == set(getattr(component, declared) or {})
 
 
+@pytest.mark.parametrize("pipeline", ["segline", "segline-retrain"])
+class TestFanOut:
+    """What runs side by side."""
+
+    def test_every_backend_is_evaluated_where_it_can_use_what_it_holds(self, gpu: Compiled) -> None:
+        loops = {name: task for name, task in gpu.tasks.items() if "parameterIterator" in task}
+        items = {name: json.loads(task["parameterIterator"]["items"]["raw"]) for name, task in loops.items()}
+        assert list(items.values()) == [list(GPU_BACKENDS), list(CPU_BACKENDS)]
+        assert gpu.task("evaluate")["inputs"]["parameters"]["device"].keys() == {"componentInputParameter"}
+        device = gpu.task(CPU_EVALUATION)["inputs"]["parameters"]["device"]
+        assert device == {"runtimeValue": {"constant": "cpu"}}
+
+    def test_backends_without_a_use_for_a_gpu_hold_none(self, gpu: Compiled) -> None:
+        assert "accelerator" not in gpu.container(CPU_EVALUATION)["resources"]
+        assert "tolerations" not in gpu.pod(CPU_EVALUATION)
+        assert gpu.container(CPU_EVALUATION)["image"] == BY_NAME["base"]
+        (affinity,) = gpu.pod(CPU_EVALUATION)["nodeAffinity"]
+        assert affinity["matchExpressions"][0]["operator"] == "DoesNotExist"
+
+    def test_but_have_the_same_cpus_memory_and_retries(self, gpu: Compiled) -> None:
+        with_gpu, without = (dict(gpu.container(task)["resources"]) for task in ("evaluate", CPU_EVALUATION))
+        del with_gpu["accelerator"]
+        assert without == with_gpu
+        assert gpu.task(CPU_EVALUATION)["retryPolicy"] == gpu.task("evaluate")["retryPolicy"]
+        assert gpu.pod(CPU_EVALUATION)["emptyDirMounts"] == gpu.pod("evaluate")["emptyDirMounts"]
+
+    def test_the_gate_sees_every_evaluation(self, gpu: Compiled) -> None:
+        given = gpu.task("compare")["inputs"]["artifacts"]
+        producers = [given[name]["taskOutputArtifact"]["producerTask"] for name in ("on_gpu", "on_cpu")]
+        assert len(set(producers)) == 2 and set(producers) <= set(gpu.tasks)
+
+    def test_an_engine_is_built_on_each_type_of_gpu(self, gpu: Compiled) -> None:
+        for task, product in (("build_tensorrt", TYPES[0]), ("build_tensorrt_2", TYPES[1])):
+            (affinity,) = gpu.pod(task)["nodeAffinity"]
+            assert affinity["matchExpressions"][1]["values"] == [product]
+            given = gpu.task(task)["inputs"]["parameters"]["gpu"]
+            assert given == {"runtimeValue": {"constant": product}}
+            assert gpu.task(task)["dependentTasks"] == ["quantize"]
+
+    def test_the_engines_go_into_one_package_that_everything_after_uses(self, gpu: Compiled) -> None:
+        given = gpu.task("merge_engines")["inputs"]["artifacts"]
+        producers = {name: source["taskOutputArtifact"]["producerTask"] for name, source in given.items()}
+        assert producers == {"model": "build-tensorrt", "other": "build-tensorrt-2"}
+        used = gpu.task("benchmark")["inputs"]["artifacts"]["model"]["taskOutputArtifact"]
+        assert used == {"outputArtifactKey": "merged", "producerTask": "merge-engines"}
+
+    def test_one_engine_for_whatever_is_there_needs_no_merging(self, cpu: Compiled) -> None:
+        assert "merge_engines" not in in_the_dag(cpu)
+        assert "gpu" in cpu.task("build_tensorrt")["inputs"]["parameters"]
+
+
+def the_loop(tasks: dict[str, Any]) -> dict[str, Any]:
+    """The only one there is."""
+    (loop,) = (task for task in tasks.values() if "parameterIterator" in task)
+    return dict(loop)
+
+
+def test_folds_run_all_at_once_on_a_cluster_and_one_by_one_here(
+    gpu_pipelines: dict[str, Compiled], tmp_path: Path
+) -> None:
+    assert "iteratorPolicy" not in the_loop(gpu_pipelines["segline-folds"].tasks)
+    compiler.Compiler().compile(folds_pipeline, str(tmp_path / "here.yaml"))
+    dags = specifications(tmp_path / "here.yaml")[0]["components"].values()
+    here = {name: task for of in dags for name, task in of.get("dag", {}).get("tasks", {}).items()}
+    assert the_loop(here)["iteratorPolicy"] == {"parallelismLimit": 1}
+
+
+def test_folds_train_on_cases_that_were_preprocessed_once(gpu_pipelines: dict[str, Compiled]) -> None:
+    compiled = gpu_pipelines["segline-folds"]
+    loop = the_loop(compiled.tasks)
+    fold = compiled.pipeline["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+    assert set(fold) == {"take-fold", "train", "export-onnx", "evaluate"}
+    assert "preprocess" in loop["dependentTasks"]
+
+
+def test_folds_are_pooled(gpu_pipelines: dict[str, Compiled]) -> None:
+    compiled = gpu_pipelines["segline-folds"]
+    given = compiled.task("pool")["inputs"]["artifacts"]["evaluations"]["taskOutputArtifact"]
+    assert "parameterIterator" in compiled.tasks[given["producerTask"]]
+    assert "pipelinechannel--evaluate-evaluation" in given["outputArtifactKey"]
+
+
+class TestSmallProfile:
+    """For a cluster of one laptop."""
+
+    @pytest.fixture(scope="class")
+    def small(self, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+        """The training pipeline."""
+        target = Target(Demand("none", "small"), {})
+        return Compiled(compile_package("segline", target, tmp_path_factory.mktemp("small")).path)
+
+    def test_no_stage_asks_for_more_than_a_laptop_has(self, small: Compiled) -> None:
+        for stage in in_the_dag(small):
+            given = small.container(stage)["resources"]
+            assert parse_quantity(given["resourceCpuRequest"]) <= 1
+            assert parse_quantity(given["resourceMemoryRequest"]) <= 2 * 2**30
+            assert parse_quantity(given["resourceMemoryLimit"]) <= 8 * 2**30
+            assert parse_quantity(given["resourceCpuRequest"]) <= parse_quantity(given["resourceCpuLimit"])
+
+    def test_no_stage_asks_for_more_than_under_the_full_profile(self, small: Compiled) -> None:
+        assert small.container("compare")["resources"]["resourceCpuRequest"] == STAGES["compare"].cpu[0]
+        assert small.container("report")["resources"]["resourceMemoryLimit"] == STAGES["report"].memory[1]
+
+    def test_shared_memory_is_within_the_limit(self, small: Compiled) -> None:
+        (mount,) = small.pod("train")["emptyDirMounts"]
+        assert mount["sizeLimit"] == "1Gi"
+
+    def test_it_is_a_version_of_the_same_pipeline(self, tmp_path: Path) -> None:
+        packages = [
+            compile_package("segline", Target(Demand("none", profile), {}), tmp_path)
+            for profile in ("full", "small")
+        ]
+        assert [package.path.name for package in packages] == ["segline-cpu.yaml", "segline-cpu-small.yaml"]
+        assert packages[0].pipeline == packages[1].pipeline
+        assert packages[0].version != packages[1].version
+
+    def test_a_gpu_is_held_all_the_same(self) -> None:
+        assert Demand("nvidia", "small").stages["train"].gpu
+
+
+@pytest.mark.parametrize("pipeline", ["segline", "segline-retrain"])
 def test_the_benchmark_has_its_cpus_for_itself(gpu: Compiled) -> None:
     given = gpu.container("benchmark")["resources"]
     assert given["resourceCpuRequest"] == given["resourceCpuLimit"]
@@ -255,7 +408,7 @@ def test_the_benchmark_has_its_cpus_for_itself(gpu: Compiled) -> None:
 def test_built_images_go_by_digest(tmp_path: Path) -> None:
     image = f"registry.test/segline-gpu@sha256:{'a' * 64}"
     (tmp_path / "digests.json").write_text(json.dumps({"gpu": image}))
-    target = Target.of("nvidia", tmp_path / "digests.json")
+    target = Target.of(Demand(), tmp_path / "digests.json")
     compiled = Compiled(compile_package("segline", target, tmp_path).path)
     assert compiled.container("train")["image"] == image
 
@@ -263,15 +416,10 @@ def test_built_images_go_by_digest(tmp_path: Path) -> None:
 def test_an_image_by_tag_among_the_digests_is_refused(tmp_path: Path) -> None:
     (tmp_path / "digests.json").write_text('{"gpu": "segline-gpu:latest"}')
     with pytest.raises(SeglineError, match=r"digests.json: every image must be given by digest"):
-        Target.of("nvidia", tmp_path / "digests.json")
+        Target.of(Demand(), tmp_path / "digests.json")
 
 
 def test_damaged_digests_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "digests.json").write_text('{"gpu": ')
     with pytest.raises(SeglineError, match=r"digests.json: damaged .*make images"):
-        Target.of("nvidia", tmp_path / "digests.json")
-
-
-def test_an_unknown_accelerator_is_refused() -> None:
-    with pytest.raises(SeglineError, match="ACCELERATOR=tpu: unknown; give nvidia or none"):
-        Target.of("tpu", DIGESTS)
+        Target.of(Demand(), tmp_path / "digests.json")

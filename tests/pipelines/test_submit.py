@@ -20,7 +20,15 @@ REAL = bool(os.environ.get("KFP_HOST"))
 @pytest.fixture(autouse=True)
 def no_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what a test gives counts."""
-    for name in ("KFP_TOKEN", "KFP_NAMESPACE", "ACCELERATOR", "S3_ENDPOINT", "MLFLOW_TRACKING_URI"):
+    for name in (
+        "KFP_TOKEN",
+        "KFP_NAMESPACE",
+        "ACCELERATOR",
+        "PROFILE",
+        "GPU_TYPES",
+        "S3_ENDPOINT",
+        "MLFLOW_TRACKING_URI",
+    ):
         if not REAL:
             monkeypatch.delenv(name, raising=False)
 
@@ -69,6 +77,30 @@ def test_the_run_is_told_task_source_and_folders(kfp_server: KfpServer, nowhere:
     assert given["run"] == f"/segline/runs/{run['display_name']}"
     assert given["store"] == "/segline/store"
     assert given["tracking"] == "http://mlflow:5000"
+
+
+def test_a_cross_validation_is_a_pipeline_of_its_own(kfp_server: KfpServer, nowhere: Path) -> None:
+    assert submit.main(command(kfp_server.host, nowhere, "--folds", "5", "--detach")) == 0
+    (pipeline,) = kfp_server.objects["pipelines"].values()
+    assert pipeline["display_name"] == "segline-folds"
+    (run,) = kfp_server.objects["runs"].values()
+    given = run["runtime_config"]["parameters"]
+    assert json.loads(given["task"])["plan"]["split"]["folds"] == 5
+    assert set(given) == {"task", "source", "run", "store"}
+
+
+def test_the_small_profile_is_what_is_uploaded(kfp_server: KfpServer, nowhere: Path) -> None:
+    submit.main(command(kfp_server.host, nowhere, "--profile", "small", "--detach"))
+    ((pipeline, _),) = kfp_server.packages.values()
+    resources = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert resources["resourceMemoryRequest"] == "2Gi"
+
+
+def test_types_of_gpu_are_what_is_uploaded(kfp_server: KfpServer, nowhere: Path) -> None:
+    asked = ("--accelerator", "nvidia", "--gpu-types", "NVIDIA-L4 Tesla-T4", "--detach")
+    assert submit.main(command(kfp_server.host, nowhere, *asked)) == 0
+    ((pipeline, _),) = kfp_server.packages.values()
+    assert "exec-build-tensorrt-2" in pipeline["deploymentSpec"]["executors"]
 
 
 def test_the_run_belongs_to_the_tasks_experiment(kfp_server: KfpServer, nowhere: Path) -> None:
@@ -208,6 +240,19 @@ class TestErrorsBeforeTheRun:
     ) -> None:
         told = self.told(capsys, command(kfp_server.host, nowhere, "--data", str(tmp_path)))
         assert "lies on this machine" in told and "s3://" in told
+
+    def test_a_cluster_that_is_too_small(
+        self, kfp_server: KfpServer, cluster: KubernetesServer, kubeconfig: Path, capsys: Output
+    ) -> None:
+        cluster.objects["/api/v1/nodes"] = many("Node", node("laptop", memory="16Gi"))
+        told = self.told(capsys, command(kfp_server.host, kubeconfig))
+        assert "room: train asks for 4 CPUs and 24Gi" in told and "PROFILE=small" in told
+        assert not kfp_server.objects["runs"]
+        assert submit.main(command(kfp_server.host, kubeconfig, "--profile", "small", "--detach")) == 0
+
+    def test_no_such_profile(self, kfp_server: KfpServer, nowhere: Path, capsys: Output) -> None:
+        told = self.told(capsys, command(kfp_server.host, nowhere, "--profile", "huge"))
+        assert told == "segline: PROFILE=huge: unknown; give full or small"
 
     def test_no_gpu_node(
         self, kfp_server: KfpServer, cluster: KubernetesServer, kubeconfig: Path, capsys: Output

@@ -1,0 +1,78 @@
+"""The report in short: Markdown, for the page of a pipeline's run."""
+
+from collections.abc import Iterable, Sequence
+
+from segline.report.findings import Findings
+from segline.report.wording import counted, decimal, duration
+from segline.statistics import Estimate
+
+
+def brief(findings: Findings) -> str:
+    """Status and reasons, figures of each backend or fold, and what the stages say."""
+    info, summary = findings.info, findings.summary
+    lines = [f"# {info.task.name}: {summary.status}", "", _facts(findings), ""]
+    lines += [f"- {reason}" for reason in summary.reasons]
+    lines += ["", *_figures(findings), "", *_worst(findings), "", "## Stages", "", *_stages(findings)]
+    return "\n".join(lines) + "\n"
+
+
+def _facts(findings: Findings) -> str:
+    summary = findings.summary
+    cases = f", {counted(summary.dataset.cases, 'case')}" if summary.dataset else ""
+    return f"Run `{summary.id}`{cases}, {duration(summary.seconds)} over the stages."
+
+
+def _figures(findings: Findings) -> Iterable[str]:
+    rows = {one.backend: one.overall for one in findings.contents.evaluations}
+    if folds := findings.contents.cross_validation:
+        rows |= {f"fold {number}": fold.overall for number, fold in enumerate(folds.folds)}
+    if not rows:
+        return [f"No test figures: {findings.why_missing('evaluate')}."]
+    cells = [
+        (
+            name,
+            str(of["dice"].count + of["dice"].missing),
+            _mean(of["dice"], 4),
+            _mean(of["nsd"], 4),
+            _mean(of["hd95_mm"], 1),
+        )
+        for name, of in rows.items()
+    ]
+    return _table(("", "Cases", "Dice", "NSD", "HD95 (mm)"), cells)
+
+
+def _mean(estimate: Estimate, digits: int) -> str:
+    """The mean with its 95 % interval."""
+    if estimate.mean is None:
+        return "undefined"
+    if estimate.ci95 is None:
+        return decimal(estimate.mean, digits)
+    low, high = (decimal(end, digits) for end in estimate.ci95)
+    return f"{decimal(estimate.mean, digits)} ({low} to {high})"
+
+
+def _worst(findings: Findings) -> Iterable[str]:
+    reference = findings.reference
+    if reference is None:
+        return
+    dice = {case.case: case.mean_dice for case in reference.cases}
+    named = ", ".join(f"{name} ({decimal(dice[name], 3)})" for name in reference.worst)
+    yield f"Worst by mean Dice: {named}."
+
+
+def _stages(findings: Findings) -> Iterable[str]:
+    rows = [
+        (record.name, record.status, duration(record.seconds), record.reason)
+        for record in findings.summary.stages
+    ]
+    return _table(("Stage", "Status", "Time", "What it says"), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from (_row(row) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in cells) + " |"

@@ -9,12 +9,20 @@ FOLDS ?=
 FOLD ?=
 DEVICE ?= auto
 GPU ?=
+# docker: every stage in a container of its image.
+RUNNER ?= subprocess
+# Which images to build; all that can be had by default. REGISTRY: where they are pushed to.
+IMAGES ?=
+REGISTRY ?=
 RUNS ?= runs
 # URI of an MLflow server; a SQLite file in the store by default.
 TRACKING ?=
 STORE ?= store
 # For the cluster: KFP_HOST, KFP_TOKEN, KFP_NAMESPACE and KUBECONFIG are read from the environment.
 ACCELERATOR ?=
+# small: for a cluster on one machine. GPU_TYPES: nvidia.com/gpu.product of the nodes that engines are built for.
+PROFILE ?=
+GPU_TYPES ?=
 CRON ?= 0 0 2 * * 0
 ACTION ?= create
 DETACH ?=
@@ -26,18 +34,20 @@ ASKED = --task "$(TASK)" \
   $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
   $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
-ON_CLUSTER = $(ASKED) $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)")
-HERE = $(ASKED) --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)"
+DEMAND = $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
+  $(if $(PROFILE),--profile "$(PROFILE)") \
+  $(if $(GPU_TYPES),--gpu-types "$(GPU_TYPES)")
+ON_CLUSTER = $(ASKED) $(DEMAND)
+HERE = $(ASKED) --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runner "$(RUNNER)"
 
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run retrain mlflow test lint compile submit schedule check clean kind kind-down
+.PHONY: run retrain mlflow test lint images compile submit schedule check clean kind kind-down
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
-	  $(if $(FOLDS),--set split.folds=$(FOLDS)) \
-	  $(if $(FOLD),--set split.fold=$(FOLD))
+	  $(if $(FOLDS),$(if $(FOLD),--set split.folds=$(FOLDS) --set split.fold=$(FOLD),--folds $(FOLDS)))
 
 retrain: $(READY)  ## train and judge a challenger, if there are new cases since the champion
 	@$(BIN)/python -m pipelines.run --retrain $(HERE)
@@ -54,11 +64,17 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+images: $(READY)  ## build the stages' images: make images IMAGES="base serve" REGISTRY=registry.example.org/team
+	@$(BIN)/python -m pipelines.images $(IMAGES) \
+	  $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
+	  $(if $(REGISTRY),--registry "$(REGISTRY)") \
+	  $(if $(TORCH_INDEX),--docker=--build-arg --docker="TORCH_INDEX=$(TORCH_INDEX)")
+
 compile: $(READY)  ## write the pipeline for clusters, as IR and as manifests, to pipelines/compiled
-	$(BIN)/python -m pipelines.compile $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)")
+	$(BIN)/python -m pipelines.compile $(DEMAND)
 
 submit: $(READY)  ## run a task on a cluster: make submit TASK=spleen KFP_HOST=http://localhost:8080
-	@$(BIN)/python -m pipelines.submit $(ON_CLUSTER) $(if $(DETACH),--detach)
+	@$(BIN)/python -m pipelines.submit $(ON_CLUSTER) $(if $(FOLDS),--folds $(FOLDS)) $(if $(DETACH),--detach)
 
 schedule: $(READY)  ## retrain on a schedule: make schedule CRON="0 0 2 * * 0", ACTION=list|pause|resume|delete
 	@$(BIN)/python -m pipelines.schedule $(ACTION) --cron "$(CRON)" $(ON_CLUSTER)

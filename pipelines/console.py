@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TextIO
 
-_STAGE_LINE = re.compile(r"\s*((?:\[[a-z_]+\]|segline [a-z_]+:) .*)")
+_STAGE_LINE = re.compile(r"\s*((?:\[[a-z0-9_]+\]|segline [a-z0-9_]+:) .*)")
 
 
 class StageLines(io.TextIOBase):

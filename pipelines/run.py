@@ -1,4 +1,4 @@
-"""Run the pipeline on this machine: every component in a process of its own, no Docker."""
+"""Run the pipeline on this machine: every component in a process of its own, or in a container."""
 
 import argparse
 import contextlib
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,51 @@ import yaml
 from kfp import local
 
 from pipelines.console import StageLines
+from pipelines.cross_validation import folds_pipeline
 from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
+from segline.depot import is_uri
 from segline.errors import SeglineError, plain_error
 from segline.runs import Run
 from segline.summary import Summary
 from segline.task import Task
 
 TASKS = Path(__file__).parent / "tasks"
+OpenRunner = Callable[[Path], contextlib.AbstractContextManager[local.SubprocessRunner | local.DockerRunner]]
+"""Gives Kubeflow's runner for a run in this folder."""
+INTERRUPTED = 130
 EXIT_STATUS = {"succeeded": 0, "unchanged": 0, "failed": 1, "blocked": 3}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a task; 0 succeeded or nothing new, 1 failed, 2 bad arguments, 3 blocked by the gate."""
+    """Run a task; 0 succeeded or nothing new, 1 failed, 2 bad arguments, 3 blocked, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         task = read_task(options.task, options.set)
+        pipeline = folds_pipeline if options.folds else segline_pipeline
+        if options.retrain:
+            pipeline = retraining_pipeline
+        if options.folds:
+            task = task.override("split.folds", options.folds)
+        inputs = {
+            "source": local_source(options.data or task.source),
+            "store": options.store if is_uri(options.store) else str(Path(options.store).resolve()),
+            "device": options.device,
+            "tracking": options.tracking,
+        }
+        require_registry(pipeline, inputs)
+        open_runner = RUNNERS[options.runner](inputs)
         folder = new_run_folder(options.runs, task.name)
-        run = stages.start_run(folder, task)
+        stages.start_run(folder, task)
         point_latest(folder)
     except (SeglineError, OSError) as error:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2
-    pipeline = retraining_pipeline if options.retrain else segline_pipeline
-    inputs = {"source": local_source(options.data or task.source), "device": options.device}
-    run_pipeline(pipeline, run, task, options.store, tracking=options.tracking, **inputs)
+    try:
+        run_pipeline(pipeline, Run(folder), task, open_runner, inputs)
+    except KeyboardInterrupt:
+        sys.stderr.write("segline: interrupted; the same command goes on from what is in the store\n")
+        return INTERRUPTED
     return announce(folder)
 
 
@@ -78,19 +98,62 @@ def point_latest(folder: Path) -> None:
     scratch.replace(folder.parent / "latest")
 
 
-def run_pipeline(pipeline: Any, run: Run, task: Task, store: Path, **inputs: str) -> None:
+def run_pipeline(
+    pipeline: Any, run: Run, task: Task, open_runner: OpenRunner, inputs: Mapping[str, str]
+) -> None:
     """Run a DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
+    artifacts = run.folder / "artifacts"
+    artifacts.mkdir()
     lines = StageLines(run.folder / "run.log", sys.stdout)
     with contextlib.closing(lines), contextlib.redirect_stdout(lines), warnings.catch_warnings():
         # the runner doubts every image whose name does not contain "python"
         warnings.filterwarnings("ignore", message="You may be attemping to run a task")
-        local.init(
-            runner=local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(run.folder / "artifacts"),
-            raise_on_error=False,
+        with open_runner(run.folder) as runner:
+            local.init(runner=runner, pipeline_root=str(artifacts), raise_on_error=False)
+            asked = {name: value for name, value in inputs.items() if name in _inputs_of(pipeline)}
+            pipeline(task=json.dumps(task.model_dump()), run=str(run.folder), **asked)
+
+
+def require_registry(pipeline: Any, inputs: Mapping[str, str]) -> None:
+    """Find out before the training that its model could not be registered.
+
+    Raises:
+        SeglineError: the store is a bucket, which has no registry of its own, and no server is named.
+    """
+    if "tracking" in _inputs_of(pipeline) and is_uri(inputs["store"]) and not inputs["tracking"]:
+        raise SeglineError(
+            f"{inputs['store']}: no registry in a bucket; name an MLflow server, TRACKING=URI"
         )
-        asked = json.dumps(task.model_dump())
-        pipeline(task=asked, run=str(run.folder), store=str(store.resolve()), **inputs)
+
+
+def _inputs_of(pipeline: Any) -> Mapping[str, Any]:
+    inputs: Mapping[str, Any] = pipeline.component_spec.inputs
+    return inputs
+
+
+def in_processes(_inputs: Mapping[str, str]) -> OpenRunner:
+    """Every component in a process of its own."""
+    return lambda _folder: contextlib.nullcontext(local.SubprocessRunner(use_venv=False))
+
+
+def in_containers(inputs: Mapping[str, str]) -> OpenRunner:
+    """Every component in a container of its image.
+
+    Raises:
+        SeglineError: there is no Docker engine, or it lacks an image.
+    """
+    from pipelines.docker import Containers, Engine, View
+
+    engine = Engine.connect(inputs["device"])
+
+    def open_runner(folder: Path) -> contextlib.AbstractContextManager[local.DockerRunner]:
+        view = View.of(folder, inputs["store"], inputs["source"], os.environ)
+        return Containers(engine, view).runner()
+
+    return open_runner
+
+
+RUNNERS = {"subprocess": in_processes, "docker": in_containers}
 
 
 def local_source(source: str) -> str:
@@ -120,13 +183,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="where the volumes come from, instead of the task's source")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (runs)")
     parser.add_argument(
-        "--store", type=Path, default=Path("store"), help="data sets, cases, checkpoints (store)"
+        "--store",
+        default="store",
+        help="data sets, cases, checkpoints; a folder or s3://bucket/prefix (store)",
+    )
+    parser.add_argument(
+        "--runner", choices=RUNNERS, default="subprocess", help="docker: stages in containers"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     parser.add_argument("--tracking", default="", help="URI of an MLflow server (a SQLite file in the store)")
-    parser.add_argument(
-        "--retrain", action="store_true", help="only if there are new cases since the champion"
-    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--retrain", action="store_true", help="only if there are new cases since the champion")
+    what.add_argument("--folds", type=int, metavar="K", help="cross-validate: every case is tested once")
     parser.add_argument(
         "--set",
         action="append",

@@ -131,6 +131,7 @@ def test_bad_data_fails_the_run_in_one_line_and_the_report_is_still_written(
     [
         (["--task", "liver"], "task 'liver': no such task"),
         (["--task", "phantom", "--set", "epochs"], "key=value is needed"),
+        (["--task", "phantom", "--store", "s3://bucket/x"], "s3://bucket/x: no registry in a bucket"),
     ],
 )
 def test_bad_arguments_are_told_before_anything_starts(

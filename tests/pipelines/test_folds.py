@@ -1,41 +1,27 @@
 """The cross-validation through the local runner: every case is tested once, and reported."""
 
 import json
-import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
-from kfp import local
 
-from pipelines.cross_validation import folds_pipeline
-from segline import stages
 from segline.backends import REFERENCE
 from segline.plan import Plan
 from segline.runs import Run
-from segline.task import Task
 
-from ..tiny_task import TINY
+from ..tiny_task import run_task
 
 FOLDS = 2
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Run:
     """A finished cross-validation."""
     folder = tmp_path_factory.mktemp("folds")
-    task = Task.parse(TINY, "tiny").override("split.folds", FOLDS).override("training.epochs", 3)
-    stages.start_run(folder / "run", task)
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="You may be attemping to run a task")
-        folds_pipeline(
-            task=json.dumps(task.model_dump()),
-            source=task.source,
-            run=str(folder / "run"),
-            store=str(folder / "store"),
-            device="cpu",
-        )
-    return Run(folder / "run")
+    done = run_task(folder, tiny_task, "--folds", str(FOLDS), "--set", "training.epochs=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Run(folder / "runs/latest")
 
 
 def summary(run: Run) -> dict[str, Any]:

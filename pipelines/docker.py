@@ -1,0 +1,332 @@
+"""Stages in containers, through Kubeflow's DockerRunner.
+
+That runner lets Docker remove each container as it ends, and reads "not found" as success
+(kubeflow/pipelines #13332); here a stage has succeeded only if its container's exit status says so.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import DeviceRequest
+from kfp import local
+from kfp.local import docker_task_handler
+from urllib3.exceptions import HTTPError
+
+from pipelines.images import VERSION_LABEL, content_tag
+from pipelines.resources import USER_ID, Target
+from segline.cluster import S3_KEYS, S3_PLACE
+from segline.depot import Access, is_uri
+from segline.errors import SeglineError
+from segline.footprint import STAGES, Demand, Resources, quantity
+from segline.machine import nvidia_driver_missing
+from segline.runs import Run, StageRecord
+
+Volumes = dict[str, dict[str, str]]
+
+S3_VARIABLES = (*S3_KEYS, *S3_PLACE, "AWS_ENDPOINT_URL", "S3_PATIENCE_S")
+TRACKING_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""What stages that are told of a tracking server may need to be let in."""
+INTERRUPTED = 130
+_MEANING = {137: ": killed, most likely for want of memory"}
+_FAULTS = (DockerException, HTTPError, OSError)
+"""What the Docker client raises, and what it lets through when the engine goes away."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom the processes in containers run as, and who owns what they write."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def caller(cls) -> "User":
+        """Who runs this process."""
+        return cls(os.getuid(), os.getgid())
+
+    @classmethod
+    def for_stages(cls) -> "User":
+        """The caller; in place of root, the images' own user."""
+        caller = cls.caller()
+        return caller if caller.uid else cls(USER_ID, USER_ID)
+
+    def __str__(self) -> str:
+        return f"{self.uid}:{self.gid}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a container is to run, read from the command that Kubeflow gives it."""
+
+    name: str
+    """Of the component."""
+    inputs: Mapping[str, Any]
+    """Its parameters."""
+
+    @classmethod
+    def of(cls, command: Sequence[str]) -> "Stage":
+        """From the arguments of Kubeflow's executor."""
+        told = dict(pairwise(command))
+        inputs = json.loads(told["--executor_input"]).get("inputs", {}).get("parameterValues", {})
+        return cls(told["--function_to_execute"], inputs)
+
+    @property
+    def record(self) -> str:
+        """The name of its record in the run's folder."""
+        return "_".join([self.name, *([str(self.inputs["backend"])] if "backend" in self.inputs else [])])
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker engine that has the images of the stages."""
+
+    client: docker.DockerClient
+    gpu: bool
+    """Whether stages that can use a GPU get one."""
+    images: Mapping[str, str]
+    """Image of each stage."""
+
+    @classmethod
+    def connect(cls, device: str) -> "Engine":
+        """The engine that ``DOCKER_HOST`` names, or this machine's.
+
+        Raises:
+            SeglineError: there is none, or it lacks an image.
+        """
+        try:
+            client = docker.from_env()
+        except DockerException as error:
+            told = f"no Docker engine answers ({_first_line(error)})"
+            raise SeglineError(f"{told}; start one or set DOCKER_HOST, or leave out RUNNER=docker") from error
+        gpu = device != "cpu" and nvidia_driver_missing() is None
+        target = Target.of(Demand("nvidia" if gpu else "none"))
+        stages = target.demand.stages
+        images = {name: target.image(of.gpu_image if of.gpu else "base") for name, of in stages.items()}
+        for image in sorted(set(images.values())):
+            _require(client, image)
+        return cls(client, gpu, images)
+
+
+@dataclass(frozen=True)
+class View:
+    """What containers see of this machine, at the same paths."""
+
+    work: tuple[Path, ...]
+    """Folders to read and write: the run and the store."""
+    data: tuple[Path, ...]
+    """To read only."""
+    environment: Mapping[str, str]
+    """Of which each stage gets only what it needs."""
+    remote: bool
+    """Whether the store is in S3."""
+
+    @classmethod
+    def of(cls, run: Path, store: str, source: str, environment: Mapping[str, str]) -> "View":
+        """Of a run whose data set is ``source``.
+
+        Raises:
+            SeglineError: the store holds this checkout.
+        """
+        remote, data = is_uri(store), Path(source.removeprefix("file://"))
+        kept = Access.from_environment(environment).scratch if remote else Path(store.removeprefix("file://"))
+        if Path(__file__).is_relative_to(kept):
+            raise SeglineError(f"{kept}: holds segline itself; give STORE a folder of its own")
+        return cls((run, kept.absolute()), (data,) if data.is_absolute() else (), environment, remote)
+
+    def volumes(self, mode: str) -> dict[str, dict[str, str]]:
+        """As Docker is told; ``mode`` is what else its engine wants to know, such as ``z``."""
+        modes = {path: "ro" for path in self.data} | {path: "rw" for path in self.work}
+        return {
+            str(path): {"bind": str(path), "mode": ",".join(filter(None, (access, mode)))}
+            for path, access in modes.items()
+        }
+
+    def variables(self, stage: Stage, given: Resources) -> dict[str, str]:
+        """Keys of the object store and of the registry only for stages that go there."""
+        names: list[str] = []
+        if given.s3 or self.remote:
+            names += S3_VARIABLES
+        if "tracking" in stage.inputs:
+            names += TRACKING_VARIABLES
+        passed = {name: self.environment[name] for name in names if name in self.environment}
+        return passed | ({"SEGLINE_SCRATCH": str(self.work[1])} if self.remote else {})
+
+
+@dataclass
+class Containers:
+    """The containers of one run, one a stage."""
+
+    engine: Engine
+    view: View
+    user: User = field(default_factory=User.for_stages)
+    _running: set[Container] = field(default_factory=set)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def runner(self) -> Iterator[local.DockerRunner]:
+        """Kubeflow's runner, for as long as the block lasts.
+
+        For root, what the stages may write to is theirs meanwhile, and the run's folder root's again after.
+        """
+        with self._owned(), self._removed_when_stopped():
+            replaced = docker_task_handler.run_docker_container
+            docker_task_handler.run_docker_container = self._run
+            try:
+                yield local.DockerRunner()
+            finally:
+                docker_task_handler.run_docker_container = replaced
+
+    @contextmanager
+    def _owned(self) -> Iterator[None]:
+        caller = User.caller()
+        for folder in self.view.work:
+            folder.mkdir(parents=True, exist_ok=True)
+            if caller != self.user:
+                _hand_over(folder, caller, self.user)
+        try:
+            yield
+        finally:
+            if caller != self.user:
+                _hand_over(self.view.work[0], self.user, caller)
+
+    @contextmanager
+    def _removed_when_stopped(self) -> Iterator[None]:
+        """Let no container outlive the block, however it is left.
+
+        A thread removes them: the main one waits for stages that run beside each other, and the others for
+        their containers.
+        """
+        remover = threading.Thread(target=self._remove_when_stopped, daemon=True)
+        remover.start()
+        handlers = {each: signal.signal(each, self._interrupted) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            self._stopped.set()
+            remover.join()
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
+
+    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped.set()
+        raise KeyboardInterrupt
+
+    def _remove_when_stopped(self) -> None:
+        self._stopped.wait()
+        for container in list(self._running):
+            _remove(container)
+
+    def _run(
+        self, client: docker.DockerClient, image: str, command: list[str], volumes: Volumes, **more: Any
+    ) -> int:
+        """In place of Kubeflow's function of the same arguments."""
+        stage, image = Stage.of(command), self.engine.images[Stage.of(command).name]
+        try:
+            status = self._status(client, image, command, **self._arguments(stage, volumes, more))
+            reason = f"its container ended with status {status}" + _MEANING.get(status, "")
+        except _FAULTS as error:
+            status, reason = 1, f"Docker: {_first_line(error)}"
+        if status and not self._stopped.is_set():
+            _record_failure(stage, reason)
+        return status
+
+    def _arguments(self, stage: Stage, volumes: Volumes, more: Mapping[str, Any]) -> dict[str, Any]:
+        given = STAGES[stage.name]
+        mode = next(iter(volumes.values()))["mode"].partition(",")[2]
+        arguments = {
+            "volumes": volumes | self.view.volumes(mode),
+            "user": str(self.user),
+            "environment": more.get("environment", {}) | self.view.variables(stage, given),
+            # an address means the same in a container as it does here
+            "network_mode": "host",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "labels": {"segline.run": stage.inputs["run"], "segline.stage": stage.record},
+        }
+        if given.shm:
+            arguments["shm_size"] = int(quantity(given.shm))
+        if given.gpu and self.engine.gpu:
+            arguments["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        return arguments
+
+    def _status(self, client: docker.DockerClient, image: str, command: list[str], **arguments: Any) -> int:
+        """The exit status of a container, read before it is removed; what it prints is passed on."""
+        container = client.containers.create(image, command, **arguments)
+        self._running.add(container)
+        try:
+            if self._stopped.is_set():
+                return INTERRUPTED
+            container.start()
+            for line in _lines(container.logs(stream=True, follow=True)):
+                sys.stdout.write(f"    {line}\n")
+            return int(container.wait()["StatusCode"])
+        finally:
+            _remove(container)
+            self._running.discard(container)
+
+
+def _record_failure(stage: Stage, reason: str) -> None:
+    """Where the stage could not do so itself: its process was killed, or never began."""
+    run = Run(Path(stage.inputs["run"]))
+    found = next((record for record in run.stages if record.name == stage.record), None)
+    if found and found.status == "failed":
+        return
+    sys.stdout.write(f"segline {stage.record}: {reason}\n")
+    now = datetime.now(UTC)
+    started = found.started if found else now
+    seconds = round((now - started).total_seconds(), 3)
+    failed = StageRecord(name=stage.record, status="failed", started=started, seconds=seconds, reason=reason)
+    failed.write(run.folder / "stages" / f"{stage.record}.json")
+
+
+def _hand_over(folder: Path, giver: User, taker: User) -> None:
+    """Make ``taker`` the owner of everything of ``giver`` in a folder; for root alone."""
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):  # another run may be at work in the store
+            if path.lstat().st_uid == giver.uid:
+                os.chown(path, taker.uid, taker.gid, follow_symlinks=False)
+
+
+def _require(client: docker.DockerClient, image: str) -> None:
+    try:
+        built_from = client.images.get(image).labels.get(VERSION_LABEL)
+    except ImageNotFound as error:
+        raise SeglineError(f"image {image}: not here; run `make images`") from error
+    if built_from != content_tag():
+        sys.stderr.write(
+            f"segline: image {image} holds other code than this checkout; `make images` renews it\n"
+        )
+
+
+def _remove(container: Container) -> None:
+    with suppress(NotFound, APIError):  # it may be on its way already
+        container.remove(force=True)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines of output that comes in any pieces."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _first_line(error: BaseException) -> str:
+    told = getattr(error, "explanation", None) or str(error)
+    return str(told).strip().partition("\n")[0]

@@ -17,7 +17,9 @@ from segline.plan import Augmentation
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Applies a plan's augmentation; the result depends only on the batch, the seed, the step and the device.
+    """Applies a plan's augmentation; the result depends on the patch, its number, the seed and the device.
+
+    Nothing waits for the device.
 
     Attributes:
         spacing_mm: of the patches' voxels, so that a rotation keeps lengths in mm where these are no cubes.
@@ -27,14 +29,16 @@ class Augmenter:
     seed: int
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
-    def __call__(self, image: Tensor, label: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, image: Tensor, label: Tensor, step: int, first: int = 0) -> tuple[Tensor, Tensor]:
         """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)``, in place.
 
-        Both move alike in space; intensities change afterwards.
+        Both move alike in space; intensities change afterwards. ``first`` is the first patch's number in the
+        step, where these are a part of a batch.
         """
-        rng = np.random.default_rng((self.seed, 2, step))
-        noise = torch.Generator(image.device).manual_seed(int(rng.integers(2**62)))
+        noise = torch.Generator(image.device)
         for index in range(len(image)):
+            rng = np.random.default_rng((self.seed, 2, step, first + index))
+            noise.manual_seed(int(rng.integers(2**62)))
             image[index], label[index] = self._move(image[index], label[index], rng)
             self._change_intensity(image[index], rng, noise)
         return image, label
@@ -56,12 +60,13 @@ class Augmenter:
         """Blur, noise, contrast, brightness and gamma, in this order, in place; each channel on its own."""
         settings = self.settings
         for channel in image:
-            sd = float(channel.std()) or 1.0
+            sd = channel.std()
+            sd = torch.where(sd > 0, sd, 1.0)
             if rng.random() < settings.blur:
                 channel.copy_(gaussian_blur(channel, rng.uniform(0, settings.blur_voxels)))
             if rng.random() < settings.noise:
                 randn = torch.randn(channel.shape, generator=noise, device=channel.device)
-                channel.add_(randn, alpha=sd * rng.uniform(0, settings.noise_sd))
+                channel.add_(randn.mul_(sd * rng.uniform(0, settings.noise_sd)))
             if rng.random() < settings.intensity:
                 channel.mul_(1 + rng.uniform(-settings.intensity_scale, settings.intensity_scale))
                 channel.add_(sd * rng.uniform(-settings.intensity_shift, settings.intensity_shift))
@@ -88,8 +93,7 @@ def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tens
     half = np.array(label.shape, dtype=float) / 2
     # grid_sample's coordinates run z, y, x from -1 to 1 over each axis
     scaled = (matrix * half / half[:, None])[::-1, ::-1].copy()
-    theta = torch.zeros(1, 3, 4, device=image.device)
-    theta[0, :, :3] = torch.from_numpy(scaled)
+    theta = functional.pad(torch.from_numpy(scaled).float(), (0, 1))[None].to(image.device, non_blocking=True)
     grid = functional.affine_grid(theta, [1, 1, *label.shape], align_corners=False)
     moved = functional.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
     classes = functional.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=False)

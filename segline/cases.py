@@ -1,10 +1,12 @@
 """Cases on the plan's grid, kept by content: a case is computed once for all plans that preprocess alike."""
 
+import itertools
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import overload
 
@@ -31,6 +33,8 @@ CASES = "cases"
 """Where a depot has the entries, by key."""
 
 _LOCATIONS_A_LABEL = 4096
+_CASES_MAPPED = 256
+"""Opening one takes half a millisecond, which matters where steps are short, as in small data sets."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +65,23 @@ class Case:
         try:
             image = np.load(folder / "image.npy", mmap_mode="r")
             label = np.load(folder / "label.npy", mmap_mode="r")
-            locations = np.load(folder / "locations.npy")
+            locations = np.load(folder / "locations.npy", mmap_mode="r")
             placement = Placement.model_validate_json((folder / "placement.json").read_bytes())
         except (OSError, ValueError, EOFError) as error:
             raise SeglineError(
                 f"case {name}: its cached entry {folder} is gone or damaged; remove what is left of it "
                 "and run preprocess again"
             ) from error
-        classes = range(1, int(locations[:, 0].max(initial=0)) + 1)
-        by_class = tuple(locations[locations[:, 0] == index, 1:] for index in classes)
+        sorted_by_class = np.asarray(locations)
+        classes = np.arange(1, int(sorted_by_class[:, 0].max(initial=0)) + 1)
+        starts = np.searchsorted(sorted_by_class[:, 0], [*classes, classes.size + 1])
+        by_class = tuple(sorted_by_class[a:b, 1:] for a, b in itertools.pairwise(starts))
         return cls(name=name, image=image, label=label, locations=by_class, placement=placement)
 
 
 @dataclass(frozen=True)
 class _CasesOnDisk(Sequence[Case]):
-    """Cases that take no memory, be there thousands: none stays open."""
+    """Cases of which only the latest few stay mapped, be there thousands."""
 
     places: Sequence[tuple[str, Path]]
     """Name and folder of each."""
@@ -92,7 +98,10 @@ class _CasesOnDisk(Sequence[Case]):
     def __getitem__(self, index: int | slice) -> "Case | _CasesOnDisk":
         if isinstance(index, slice):
             return _CasesOnDisk(self.places[index])
-        return Case.open(*self.places[index])
+        return _mapped(*self.places[index])
+
+
+_mapped = lru_cache(_CASES_MAPPED)(Case.open)
 
 
 class CaseIndex(Document):
@@ -133,15 +142,15 @@ class CaseIndex(Document):
         return self.model_copy(update={"root": str(depot.path(CASES))})
 
     def open(self, names: Sequence[str]) -> Sequence[Case]:
-        """The named cases, which are on this machine; each is checked now, and mapped anew whenever taken.
+        """The named cases, which are on this machine; each is checked now, and mapped when it is taken.
 
         Raises:
             SeglineError: a name is not in the index, or an entry is gone from the cache or damaged.
         """
-        cases = _CasesOnDisk([(name, Path(self.root) / self._key(name)) for name in names])
-        for _ in cases:
-            pass
-        return cases
+        places = [(name, Path(self.root) / self._key(name)) for name in names]
+        for name, folder in places:
+            Case.open(name, folder)
+        return _CasesOnDisk(places)
 
     def _key(self, name: str) -> str:
         if name not in self.keys:

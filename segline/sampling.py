@@ -1,6 +1,7 @@
-"""Which patches a training step sees: a pure function of the seed and the step's number.
+"""Which patches a training step sees: each a pure function of the seed and its number.
 
-So a resumed training needs no saved random state, and sees what an unbroken one sees.
+So a resumed training needs no saved random state and sees what an unbroken one sees, and a batch can be cut
+in parts.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ class PatchSampler:
     Attributes:
         foreground_ratio: patches centred on a voxel of a foreground class (each class as often) to patches
             centred anywhere.
+        part: which of how many equal parts of each batch.
     """
 
     cases: Sequence[Case]
@@ -29,17 +31,23 @@ class PatchSampler:
     batch_size: int
     foreground_ratio: float
     seed: int
+    part: tuple[int, int] = (0, 1)
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which about every case has been seen once."""
         return -(-len(self.cases) // self.batch_size)
 
+    @property
+    def first(self) -> int:
+        """Number in the whole batch of the part's first patch."""
+        part, parts = self.part
+        return part * (self.batch_size // parts)
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
-        rng = np.random.default_rng((self.seed, 0, step))
-        drawn = range(step * self.batch_size, (step + 1) * self.batch_size)
-        patches = [self._patch(self.cases[self._case_number(draw)], rng) for draw in drawn]
+        begin = step * self.batch_size + self.first
+        patches = [self._patch(draw) for draw in range(begin, begin + self.batch_size // self.part[1])]
         images = np.stack([image for image, _ in patches])
         labels = np.stack([label for _, label in patches])
         return torch.from_numpy(images), torch.from_numpy(labels)
@@ -49,7 +57,9 @@ class PatchSampler:
         epoch, position = divmod(draw, len(self.cases))
         return int(np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.cases))[position])
 
-    def _patch(self, case: Case, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng((self.seed, 0, draw))
+        case = self.cases[self._case_number(draw)]
         start = patch_start(self._centre(case, rng), as_shape(case.label.shape), self.patch_size, rng)
         image = np.stack([cut(channel, start, self.patch_size, OUTSIDE) for channel in case.image])
         return image.astype(np.float32), cut(case.label, start, self.patch_size, 0)

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,20 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from segline import atomic
 from segline.augmentation import Augmenter
+from segline.averaging import WeightAverage
 from segline.cases import Case
+from segline.distributed import ALONE, Ranks
 from segline.documents import Document
 from segline.errors import SeglineError
-from segline.machine import available_bytes, usable_device
-from segline.networks import build_network, channels_last, infer, training_bytes
+from segline.loss import dice_cross_entropy
+from segline.machine import available_bytes, keep_freed_memory, usable_device
+from segline.networks import build_network, channels_last, infer, quicken, training_bytes
 from segline.plan import Plan
 from segline.prediction import predict_leads
+from segline.prefetching import Prefetched
 from segline.progress import Progress, silent
 from segline.sampling import PatchSampler
 from segline.schedule import Schedule
@@ -71,7 +73,8 @@ class History(Document):
 class Trainer:
     """Finds the weights of a plan; the whole state fits a checkpoint.
 
-    Batches depend on the seed and the step alone, so that a resumed training continues as if unbroken.
+    Batches depend on the seed and the step alone, so that a resumed training continues as if unbroken. No
+    step waits for a GPU.
 
     Args:
         plan: what to train.
@@ -79,6 +82,9 @@ class Trainer:
         val: cases whose mean Dice, on the plan's grid, chooses the weights.
         checkpoint: file that keeps the state during the training; removed by :meth:`forget`.
         key: digest of everything the state depends on; a checkpoint of another key is an error.
+        saved: called after each checkpoint.
+        ranks: the processes that train together, each calling the same methods; the first one keeps the
+            checkpoint. Any number of ranks can continue it.
 
     Raises:
         SeglineError: the device cannot be used here, the patch does not fit into memory, or the checkpoint
@@ -93,22 +99,28 @@ class Trainer:
         checkpoint: Path,
         key: str,
         device: str = "cpu",
+        saved: Callable[[], None] = lambda: None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        from monai.losses import DiceCELoss
-
-        self.device = usable_device(device)
-        check_memory(plan, self.device)
-        self.plan, self.val, self.checkpoint, self.key = plan, val, checkpoint, key
+        self.device, self.ranks = usable_device(device), ranks
+        check_memory(plan, self.device, ranks.size)
+        self.plan, self.val, self.checkpoint, self.key, self.saved = plan, val, checkpoint, key, saved
         settings = plan.training
         self.sampler = PatchSampler(
-            train, settings.patch_size, settings.batch_size, settings.foreground_ratio, plan.seed
+            train,
+            settings.patch_size,
+            settings.batch_size,
+            settings.foreground_ratio,
+            plan.seed,
+            part=(ranks.rank, ranks.size),
         )
         self.augment = Augmenter(settings.augmentation, plan.seed, plan.preprocessing.spacing_mm)
         self.schedule = Schedule(settings, settings.epochs * self.sampler.steps_per_epoch)
-        torch.manual_seed(plan.seed)
-        self.network = channels_last(build_network(plan).to(self.device))
-        average = partial(_average, settings.ema_decay)
-        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+        self.batches = Prefetched(self._batch)
+        keep_freed_memory()
+        self.network = self._new_network()
+        self.average = WeightAverage(self.network, settings.ema_decay)
+        self.parallel = ranks.join(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=settings.learning_rate,
@@ -117,7 +129,6 @@ class Trainer:
         )
         self.amp = self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp)
-        self.loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
         self.step = 0
         self.minutes = 0.0
         self.recent: list[Tensor] = []
@@ -136,7 +147,7 @@ class Trainer:
         minutes_before = self.minutes
 
         def look_at_clock() -> float:
-            self.minutes = minutes_before + (time.monotonic() - started) / 60
+            self.minutes = self.ranks.agree(minutes_before + (time.monotonic() - started) / 60)
             return self.schedule.progress(self.step, self.minutes)
 
         done = self.schedule.progress(self.step, self.minutes)
@@ -184,23 +195,50 @@ class Trainer:
         """One step on the next batch; its loss, a scalar on the device, which nothing waits for."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        image, label = self.sampler.batch(self.step)
-        image, label = self.augment(
-            image.to(self.device, non_blocking=True), label.to(self.device, non_blocking=True), self.step
-        )
+        image, label = self.next_batch()
         self.network.train()
         with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
-            scores = self.network(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = self.loss(scores.float(), label[:, None])
+            scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
+        loss = dice_cross_entropy(scores.float(), label, self.ranks.add_up)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.average.update_parameters(self.network)
+        self.average.update(earlier=self.step)
         self.step += 1
-        return torch.as_tensor(loss.detach())
+        return loss.detach()
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """The augmented image and label of this step, on the device; it was begun a step ago."""
+        image, label = self.batches[self.step]
+        if self.device.type == "cpu":
+            return image, label
+        image, label = (part.to(self.device, non_blocking=True) for part in (image, label))
+        return self.augment(image, label, self.step, self.sampler.first)
+
+    def validate(self) -> dict[str, float]:
+        """Mean Dice of each label over the validation cases, of the averaged weights."""
+        network = self.average.network
+
+        def run(windows: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+                return infer(network, windows).float()
+
+        return validation_dice(run, self.plan, self.val, self.device, self.ranks)
+
+    def _new_network(self) -> torch.nn.Module:
+        torch.manual_seed(self.plan.seed)
+        network = channels_last(build_network(self.plan).to(self.device))
+        return quicken(network) if self.device.type == "cpu" else self.ranks.synchronise(network)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Made ahead, in a thread; for a GPU it is augmented there, later."""
+        image, label = self.sampler.batch(step)
+        if self.device.type == "cpu":
+            return self.augment(image, label, step, self.sampler.first)
+        return image.pin_memory(), label.pin_memory()
 
     def _mean_loss(self) -> float:
         loss = float(torch.stack(self.recent).mean())
@@ -220,7 +258,7 @@ class Trainer:
                 minutes=self.minutes,
                 loss=loss,
                 learning_rate=learning_rate,
-                val_dice=self._validate() if validate else None,
+                val_dice=self.validate() if validate else None,
             )
         )
         self._keep_if_best(self.points[-1])
@@ -228,18 +266,9 @@ class Trainer:
     def _keep_if_best(self, point: TrainingPoint) -> None:
         dice = point.mean_val_dice
         if dice is not None and dice >= self.best["dice"]:
-            state = self.average.module.state_dict()
+            state = self.average.network.state_dict()
             weights = {name: value.detach().cpu().clone() for name, value in state.items()}
             self.best = {"dice": dice, "step": point.step, "weights": weights}
-
-    def _validate(self) -> dict[str, float]:
-        network = self.average.module.eval()
-
-        def run(windows: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
-                return infer(network, windows).float()
-
-        return validation_dice(run, self.plan, self.val, self.device)
 
     def _describe(self, done: float) -> str:
         latest = self.points[-1]
@@ -248,13 +277,15 @@ class Trainer:
         return f"epoch {latest.epoch:.0f}, loss {latest.loss:.3f}{best}, {left:.1f} min left"
 
     def _save(self) -> None:
+        if self.ranks.rank > 0:
+            return
         self._mean_loss()  # a checkpoint of a diverged training could never end well
         with atomic.new_file(self.checkpoint) as scratch:
             torch.save(
                 {
                     "key": self.key,
                     "network": self.network.state_dict(),
-                    "average": self.average.state_dict(),
+                    "average": self.average.network.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "scaler": self.scaler.state_dict(),
                     "step": self.step,
@@ -262,9 +293,11 @@ class Trainer:
                     "recent": self.recent,
                     "points": [point.model_dump() for point in self.points],
                     "best": self.best,
+                    "resumed_from": self.resumed_from,
                 },
                 scratch,
             )
+        self.saved()
 
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
@@ -283,49 +316,50 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
+        self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.step = self.resumed_from = state["step"]
-        self.minutes = state["minutes"]
+        self.step, self.minutes = state["step"], state["minutes"]
+        ended = self.schedule.progress(self.step, self.minutes) >= 1
+        self.resumed_from = state["resumed_from"] if ended else self.step
         self.recent = [loss.to(self.device) for loss in state["recent"]]
         self.points = [TrainingPoint(**point) for point in state["points"]]
         self.best = state["best"]
 
 
-def _average(decay: float, average: Any, current: Any, count: Any) -> None:
-    """Exponential moving average whose memory grows to ``decay``: the first weights are soon forgotten."""
-    warmed = min(decay, (1 + float(count)) / (10 + float(count)))
-    get_ema_multi_avg_fn(warmed)(average, current, count)
-
-
 def validation_dice(
-    network: Callable[[Tensor], Tensor], plan: Plan, cases: Sequence[Case], device: torch.device
+    network: Callable[[Tensor], Tensor],
+    plan: Plan,
+    cases: Sequence[Case],
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Mean Dice over ``cases`` of each foreground label, on the plan's grid; 1 where both masks are empty.
 
-    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``.
+    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``. The cases
+    are shared out among ``ranks``.
     """
-    totals = dict.fromkeys(plan.foreground.values(), 0.0)
-    for case in cases:
+    totals = torch.zeros(len(plan.foreground), dtype=torch.float64)
+    for case in ranks.share(cases):
         image = torch.from_numpy(case.image.astype("float32")).to(device)
         lead, leader = predict_leads(network, image, plan).max(dim=0)
         found = torch.where(lead > 0, leader + 1, 0)
         truth = torch.from_numpy(np.array(case.label)).to(device)
-        for index, name in plan.foreground.items():
+        for index in plan.foreground:
             mask, wanted = found == index, truth == index
             size = int(mask.sum()) + int(wanted.sum())
-            totals[name] += 2 * int((mask & wanted).sum()) / size if size else 1.0
-    return {name: total / len(cases) for name, total in totals.items()}
+            totals[index - 1] += 2 * int((mask & wanted).sum()) / size if size else 1.0
+    means = ranks.add_up(totals) / len(cases)
+    return dict(zip(plan.foreground.values(), means.tolist(), strict=True))
 
 
-def check_memory(plan: Plan, device: torch.device) -> None:
-    """Refuse a patch that cannot fit before anything is allocated.
+def check_memory(plan: Plan, device: torch.device, ranks: int = 1) -> None:
+    """Refuse a patch that cannot fit, before anything is allocated; each of the ``ranks`` has its part.
 
     Raises:
         SeglineError: one training step needs more memory than is free.
     """
-    needed, free = training_bytes(plan), available_bytes(device)
+    needed, free = training_bytes(plan) // ranks, available_bytes(device)
     if needed > free:
         size = "x".join(map(str, plan.training.patch_size))
         raise SeglineError(

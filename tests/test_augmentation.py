@@ -69,6 +69,13 @@ class TestChance:
         changed, _ = applied(shaded, image, label)
         assert len({float(channel.mean()) for patch in changed for channel in patch}) == 4
 
+    def test_a_part_of_a_batch_changes_as_it_does_in_the_whole(self, shape):
+        image, label = noise((4, 1, *shape)), blob(shape).repeat(4, 1, 1, 1)
+        whole = applied(EVERYTHING, image, label, step=5)
+        part = Augmenter(EVERYTHING, 0)(image[2:].clone(), label[2:].clone(), 5, first=2)
+        assert part[0].equal(whole[0][2:])
+        assert part[1].equal(whole[1][2:])
+
     def test_with_every_chance_at_zero_nothing_changes(self, shape):
         image, label = noise((2, 2, *shape)), blob(shape).expand(2, *shape)
         for step in range(5):

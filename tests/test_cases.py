@@ -444,3 +444,12 @@ class TestBrain:
         first, second = brain_cache.index.open(names)
         np.testing.assert_array_equal(first.label, second.label)
         np.testing.assert_allclose(first.image, second.image, atol=0.01)
+
+
+def test_cases_are_taken_one_by_one_or_as_a_part(tiny_index: CaseIndex) -> None:
+    names = list(tiny_index.keys)
+    cases = tiny_index.open(names)
+    assert [case.name for case in cases] == names
+    assert [case.name for case in cases[1:3]] == names[1:3]
+    assert cases[-1].name == names[-1]
+    assert len(cases) == len(names)

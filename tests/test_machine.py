@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,28 @@ def test_the_peak_memory_is_that_of_this_process() -> None:
     block = bytearray(before + 2**26)
     block[::4096] = b"1" * len(block[::4096])
     assert machine.peak_memory_bytes() > before
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from segline.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def work():
+    for _ in range(50):
+        [np.ones(2**22) for _ in range(2)]
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_used_again_without_a_page_fault() -> None:
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True).stdout)
+        for how in ("keep", "plain")
+    }
+    assert faults["keep"] < faults["plain"] / 10

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ from segline.networks import (
     channels_last,
     fold_batch_norm,
     load_network,
+    quicken,
     save_weights,
     training_bytes,
 )
@@ -214,3 +216,22 @@ def test_the_memory_estimate_is_within_a_factor_of_two_of_a_real_training_step()
 def test_the_memory_estimate_itself_takes_no_memory() -> None:
     enormous = small_plan(training={"patch_size": [65536] * 3})
     assert training_bytes(enormous) > 2**50
+
+
+def test_quickened_layers_give_the_same_scores_and_gradients() -> None:
+    plan = small_plan(labels=3)
+    torch.manual_seed(0)
+    slow = channels_last(build_network(plan)).train()
+    quick = quicken(copy.deepcopy(slow))
+    assert {type(layer) for layer in quick.modules()} != {type(layer) for layer in slow.modules()}
+    windows = torch.randn(2, 1, 16, 16, 16).contiguous(memory_format=torch.channels_last_3d)
+    wanted, found = slow(windows), quick(windows)
+    torch.testing.assert_close(found, wanted)
+    for scores in (wanted, found):
+        (scores * torch.linspace(-1, 1, scores.numel()).view_as(scores)).sum().backward()
+    for (name, weight), other in zip(slow.named_parameters(), quick.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, weight.grad, atol=1e-2, rtol=1e-3, msg=name)
+    states = (quick.state_dict(), slow.state_dict())
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], msg=name)

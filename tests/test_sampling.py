@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segline.cases import Case
 from segline.geometry import Shape
@@ -88,6 +89,17 @@ class TestBatch:
             box = (slice(x, x + 8), slice(y, y + 8), slice(z, z + 8))
             np.testing.assert_array_equal(cases[number].image[:, *box], patch)
             np.testing.assert_array_equal(cases[number].label[box], classes)
+
+
+class TestParts:
+    @pytest.mark.parametrize("parts", [1, 2, 4])
+    def test_the_parts_of_a_batch_are_the_batch(self, cases, parts):
+        whole = sampler(cases, batch_size=4).batch(3)
+        cut_up = [sampler(cases, batch_size=4, part=(number, parts)) for number in range(parts)]
+        assert [part.first for part in cut_up] == [number * 4 // parts for number in range(parts)]
+        batches = [part.batch(3) for part in cut_up]
+        for index in range(2):
+            assert torch.cat([batch[index] for batch in batches]).equal(whole[index])
 
 
 class TestEpoch:

@@ -109,8 +109,8 @@ class Scored(Trainer):
 
     outcomes: tuple[float, ...]
 
-    def _validate(self) -> dict[str, float]:
-        state = self.average.module.state_dict()
+    def validate(self) -> dict[str, float]:
+        state = self.average.network.state_dict()
         self.validated = [*getattr(self, "validated", []), {k: v.clone() for k, v in state.items()}]
         return {"spleen": self.outcomes[len(self.validated) - 1]}
 
@@ -172,7 +172,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one_bit_for_bit(new_trainer: Cal
     history = resumed.run()
     assert history.resumed_from_step == 27
     assert_same(resumed.network.state_dict(), unbroken.network.state_dict())
-    assert_same(resumed.average.state_dict(), unbroken.average.state_dict())
+    assert_same(resumed.average.network.state_dict(), unbroken.average.network.state_dict())
     assert_same(resumed.best_weights, unbroken.best_weights)
     timeless = {"points": {"__all__": {"minutes"}}, "minutes": True, "resumed_from_step": True}
     assert history.model_dump(exclude=timeless) == wanted.model_dump(exclude=timeless)
@@ -232,9 +232,9 @@ def test_minutes_end_a_training(new_trainer: Callable[..., Trainer]) -> None:
 class SlowlyValidated(Trainer):
     """Validates for longer than the schedule has between two validations."""
 
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         time.sleep(0.4)
-        return super()._validate()
+        return super().validate()
 
 
 def test_slow_validations_leave_time_to_train(

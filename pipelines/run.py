@@ -121,9 +121,7 @@ def require_registry(pipeline: Any, inputs: Mapping[str, str]) -> None:
         SeglineError: the store is a bucket, which has no registry of its own, and no server is named.
     """
     if "tracking" in _inputs_of(pipeline) and is_uri(inputs["store"]) and not inputs["tracking"]:
-        raise SeglineError(
-            f"{inputs['store']}: no registry in a bucket; name an MLflow server, TRACKING=URI"
-        )
+        raise SeglineError(f"{inputs['store']}: no registry in a bucket; name an MLflow server, TRACKING=URI")
 
 
 def _inputs_of(pipeline: Any) -> Mapping[str, Any]:

@@ -54,7 +54,8 @@ from segline.stopwatch import Stopwatch
 from segline.task import merged
 from segline.training import Trainer
 
-WARM_UP = 5
+WARM_UP = 40
+"""Steps: an epoch of the hippocampus, after which every case is open; the tutorial caches beforehand."""
 TUTORIAL_CASES, TUTORIAL_PATCHES_A_CASE, TUTORIAL_STRIDE = 2, 4, 16
 
 

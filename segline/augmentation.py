@@ -91,13 +91,24 @@ def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tens
     Linear for ``image`` ``(C, X, Y, Z)``, nearest for ``label`` ``(X, Y, Z)``; zero beyond the patch.
     """
     half = np.array(label.shape, dtype=float) / 2
-    # grid_sample's coordinates run z, y, x from -1 to 1 over each axis
-    scaled = (matrix * half / half[:, None])[::-1, ::-1].copy()
-    theta = functional.pad(torch.from_numpy(scaled).float(), (0, 1))[None].to(image.device, non_blocking=True)
-    grid = functional.affine_grid(theta, [1, 1, *label.shape], align_corners=False)
-    moved = functional.grid_sample(image[None], grid, mode="bilinear", align_corners=False)[0]
-    classes = functional.grid_sample(label[None, None].float(), grid, mode="nearest", align_corners=False)
-    return moved, classes[0, 0].to(label.dtype)
+    x, y, z = (
+        torch.arange(size, device=image.device, dtype=image.dtype) * (2 / size) + (1 / size - 1)
+        for size in label.shape
+    )
+    grid = image.new_empty((*label.shape, 3))
+    for axis, (a, b, c) in enumerate((matrix * half / half[:, None]).tolist()):
+        # grid_sample's coordinates run z, y, x, from -1 to 1 over each axis
+        torch.add((a * x)[:, None, None] + (b * y)[:, None], c * z, out=grid[..., 2 - axis])
+    classes = _sample(label[None].float(), grid, "nearest")
+    return _sample(image, grid, "bilinear"), classes[0].to(label.dtype)
+
+
+def _sample(volume: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """``volume`` ``(C, X, Y, Z)`` at ``grid`` ``(X, Y, Z, 3)``; in slabs, a thread each."""
+    slabs = math.gcd(len(grid), torch.get_num_threads()) if grid.device.type == "cpu" else 1
+    parts = grid.view(slabs, -1, *grid.shape[1:])
+    found = functional.grid_sample(volume.expand(slabs, *volume.shape), parts, mode=mode, align_corners=False)
+    return found.movedim(0, 1).flatten(1, 2)
 
 
 def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:

@@ -50,7 +50,7 @@ class PatchSampler:
         patches = [self._patch(draw) for draw in range(begin, begin + self.batch_size // self.part[1])]
         images = np.stack([image for image, _ in patches])
         labels = np.stack([label for _, label in patches])
-        return torch.from_numpy(images), torch.from_numpy(labels)
+        return torch.from_numpy(images).float(), torch.from_numpy(labels)
 
     def _case_number(self, draw: int) -> int:
         """Cases are shuffled anew each epoch, and none is drawn again before all have been."""
@@ -62,7 +62,7 @@ class PatchSampler:
         case = self.cases[self._case_number(draw)]
         start = patch_start(self._centre(case, rng), as_shape(case.label.shape), self.patch_size, rng)
         image = np.stack([cut(channel, start, self.patch_size, OUTSIDE) for channel in case.image])
-        return image.astype(np.float32), cut(case.label, start, self.patch_size, 0)
+        return image, cut(case.label, start, self.patch_size, 0)
 
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
         present = [locations for locations in case.locations if len(locations)]

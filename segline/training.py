@@ -80,7 +80,7 @@ class Trainer:
         plan: what to train.
         train: cases the patches are cut from.
         val: cases whose mean Dice, on the plan's grid, chooses the weights.
-        checkpoint: file that keeps the state during the training; removed by :meth:`forget`.
+        checkpoint: file that keeps the state during the training.
         key: digest of everything the state depends on; a checkpoint of another key is an error.
         saved: called after each checkpoint.
         ranks: the processes that train together, each calling the same methods; the first one keeps the
@@ -186,10 +186,6 @@ class Trainer:
         """State dict of the validation's choice, on the CPU."""
         weights: dict[str, Tensor] = self.best["weights"]
         return weights
-
-    def forget(self) -> None:
-        """Remove the checkpoint, once the weights are safe elsewhere."""
-        self.checkpoint.unlink(missing_ok=True)
 
     def train_step(self, learning_rate: float) -> Tensor:
         """One step on the next batch; its loss, a scalar on the device, which nothing waits for."""

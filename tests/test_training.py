@@ -277,16 +277,6 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(
     assert "remove it to start anew" in line
 
 
-def test_the_checkpoint_is_removed_once_it_is_not_needed(new_trainer: Callable[..., Trainer]) -> None:
-    trainer = new_trainer()
-    trainer.run()
-    assert trainer.checkpoint.is_file()
-    trainer.forget()
-    trainer.forget()
-    assert not trainer.checkpoint.exists()
-    assert new_trainer().step == 0
-
-
 def test_a_diverged_training_ends_with_one_line(new_trainer: Callable[..., Trainer]) -> None:
     trainer = new_trainer(learning_rate=1e30)
     assert "training: the loss is nan at step 10; lower training.learning_rate" in refusal(trainer.run)

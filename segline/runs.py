@@ -19,7 +19,7 @@ from segline import atomic
 from segline.benchmark import Benchmark
 from segline.cross_validation import CROSS_VALIDATION, FOLDS, CrossValidation
 from segline.dataset import Manifest
-from segline.depot import Access
+from segline.depot import Access, is_uri
 from segline.documents import Document
 from segline.errors import SeglineError, UnavailableError, plain_error
 from segline.evaluation import EVALUATION, Evaluation
@@ -218,8 +218,15 @@ class Run:
         path = self.folder / "manifest.json"
         if not path.is_file():
             return None
-        manifest, plan = Manifest.read(path), self.plan
-        return bring_dataset(manifest, self.access, plan.split.test if plan else ())
+        manifest = Manifest.read(path)
+        # only files elsewhere need the plan: a damaged one must not hide the data set
+        return bring_dataset(manifest, self.access, self._test_cases) if is_uri(manifest.root) else manifest
+
+    @property
+    def _test_cases(self) -> tuple[str, ...]:
+        with suppress(SeglineError):
+            return self.plan.split.test if self.plan else ()
+        return ()
 
     @property
     def plan(self) -> Plan | None:

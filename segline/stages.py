@@ -26,7 +26,7 @@ from segline.checkpoints import CheckpointKeeper
 from segline.cross_validation import CROSS_VALIDATION, FOLDS
 from segline.cross_validation import pool as pool_folds
 from segline.dataset import Manifest, survey, verify
-from segline.depot import Access, Depot, is_uri
+from segline.depot import Access, Depot
 from segline.digests import sha256_of_json
 from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, Evaluation
@@ -439,12 +439,10 @@ def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) ->
 
 
 def _registry(store: Location, tracking: str) -> "Registry":
-    from segline.registry.connection import Registry, local_uri, quiet_mlflow
+    from segline.registry.connection import Registry, quiet_mlflow, tracking_uri
 
     quiet_mlflow(os.environ)
-    if not tracking and is_uri(store):
-        raise SeglineError(f"{store}: a registry of its own needs a folder; name an MLflow server (TRACKING)")
-    return Registry(tracking or local_uri(Path(store)))
+    return Registry(tracking_uri(store, tracking))
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """The object store: files and folders, at ``file://`` or ``s3://``, that appear whole or not at all."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +14,7 @@ from segline.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.errors import SeglineError
 from segline.locks import exclusive
 from segline.objects import FileObjects, MissingObjectError, Objects, StoredObject, local_fault
-from segline.parallel import do_all, in_parallel, tell_each
+from segline.parallel import do_all
 from segline.progress import Progress, silent
 from segline.s3 import S3Objects, S3Settings
 
@@ -139,7 +140,7 @@ class Store:
             if not (name in stored and part._holds(name, folder / name, contents.files[name])):
                 self.objects.put(part._key(name), folder / name, contents.files[name].sha256)
 
-        part._do_to_each(contents, send, progress)
+        do_all(send, contents.files, self.threads, "files", progress)
         part.write(FOLDER_MARKER, contents.model_dump_json(indent=1).encode())
 
     def get_folder(self, key: str, folder: Path, progress: Progress = silent) -> None:
@@ -170,14 +171,13 @@ class Store:
 
     def folders(self) -> list[StoredFolder]:
         """Every whole folder of the store, by key."""
-        found, ending = [], f"/{FOLDER_MARKER}"
-        items = self.listed()
-        for marker in items:
-            if marker.key.endswith(ending):
-                key = marker.key.removesuffix(ending)
-                sizes = (item.size_bytes for item in items if item.key.startswith(f"{key}/"))
-                found.append(StoredFolder(key, sum(sizes), marker.modified))
-        return found
+        items, sizes = self.listed(), Counter[str]()
+        for item in items:
+            for parent in PurePosixPath(item.key).parents:
+                sizes[str(parent)] += item.size_bytes
+        ending = f"/{FOLDER_MARKER}"
+        keys = [(item.key.removesuffix(ending), item.modified) for item in items if item.key.endswith(ending)]
+        return [StoredFolder(key, sizes[key], modified) for key, modified in keys]
 
     def delete_folder(self, key: str) -> None:
         """Remove a folder, whole or not; nobody takes a part of it for the whole."""
@@ -191,13 +191,6 @@ class Store:
 
     def _delete_all(self, keys: Iterable[str]) -> None:
         do_all(self.delete, list(keys), self.threads)
-
-    def _do_to_each(
-        self, contents: FolderContents, action: Callable[[str], None], progress: Progress
-    ) -> None:
-        done = in_parallel(action, contents.files, self.threads)
-        for _ in tell_each(done, len(contents.files), "files", progress):
-            pass
 
     def _holds(self, name: str, path: Path, file: StoredFile) -> bool:
         there = self.objects.stat(self._key(name))
@@ -214,7 +207,7 @@ class Store:
             if not (path.is_file() and _stored_file(path) == contents.files[name]):
                 self.objects.get(self._key(name), path, contents.files[name].sha256)
 
-        self._do_to_each(contents, bring, progress)
+        do_all(bring, contents.files, self.threads, "files", progress)
         for path in list(folder.rglob("*")):
             if path.is_file() and path.relative_to(folder).as_posix() not in contents.files:
                 path.unlink()

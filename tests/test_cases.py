@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ from segline.preprocessing import Preprocessor
 from segline.sampling import cut
 from segline.task import Task
 from segline.volumes import Volume, read_volume, write_volume
+
+from .waiting import wait_until
 
 CASES = 4
 MODALITIES = ("t1", "t1c", "t2", "fla")
@@ -328,13 +329,6 @@ def start(unstarted: Unstarted, tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_until(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.001)
 
 
 class TestKilled:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from segline import atomic
+from segline.dataset import Manifest
 from segline.errors import SeglineError, UnavailableError
 from segline.runs import Run, RunInfo, StageRecord
 from segline.task import Task
@@ -204,3 +205,13 @@ def test_a_damaged_training_becomes_problems_of_its_model(run: Run) -> None:
     assert "model/history.json: not a training history" in first
     assert first.endswith("run train again")
     assert "not a model package, plan.json is missing" in second
+
+
+def test_a_damaged_plan_does_not_hide_the_data_set(run: Run, phantoms: Manifest) -> None:
+    phantoms.write(run.folder / "manifest.json")
+    (run.folder / "plan.json").write_text("{")
+    found = run.contents
+    assert found.manifest == phantoms
+    assert found.plan is None
+    [problem] = found.problems
+    assert "plan.json" in problem

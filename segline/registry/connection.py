@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from segline.depot import is_uri
 from segline.errors import SeglineError, UnavailableError
 from segline.locks import exclusive
 
@@ -26,6 +27,17 @@ _CHATTY = (
     "mlflow.store.model_registry.abstract_store",
     "mlflow.utils.requirements_utils",
 )
+
+
+def tracking_uri(store: str | Path, tracking: str = "") -> str:
+    """``tracking``, or that of the store's own registry.
+
+    Raises:
+        SeglineError: the store is a bucket, which has none.
+    """
+    if not tracking and is_uri(store):
+        raise SeglineError(f"{store}: no registry in a bucket; name an MLflow server, TRACKING=URI")
+    return tracking or local_uri(Path(store))
 
 
 def local_uri(store: Path) -> str:

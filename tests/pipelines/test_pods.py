@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from segline.digests import sha256_of_file
 from segline.store import FOLDER_MARKER
 
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk
+from ..waiting import wait_until
 
 CASES = 8
 TASK = {
@@ -83,20 +84,21 @@ class Pods:
 
 
 @pytest.fixture
-def bucket(s3_server: S3Server) -> Path:
-    return s3_server.bucket("pods")
+def server(tmp_path: Path) -> Iterator[S3Server]:
+    """One that may be killed."""
+    (tmp_path / "buckets").mkdir()
+    with S3Server(tmp_path / "buckets") as server:
+        yield server
 
 
 @pytest.fixture
-def pods(s3_server: S3Server, tmp_path: Path) -> Pods:
-    return Pods(s3_server, tmp_path)
+def bucket(server: S3Server) -> Path:
+    return server.bucket("pods")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.002)
+@pytest.fixture
+def pods(server: S3Server, tmp_path: Path) -> Pods:
+    return Pods(server, tmp_path)
 
 
 def whole_cases(bucket: Path) -> int:
@@ -109,31 +111,31 @@ def checkpoint(bucket: Path) -> float:
 
 
 def test_a_run_ends_right_although_the_store_and_a_pod_die(
-    pods: Pods, bucket: Path, s3_server: S3Server, tmp_path: Path
+    pods: Pods, bucket: Path, server: S3Server, tmp_path: Path
 ) -> None:
     at = pods.artifacts
     begin = "import json, sys; from segline import stages, task; "
     begin += "stages.start_run(sys.argv[1], task.Task.parse(json.loads(sys.argv[2]), 'task'))"
     keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-    reach = {**os.environ, **keys, "S3_ENDPOINT": f"http://{s3_server.settings.endpoint}"}
+    reach = {**os.environ, **keys, "S3_ENDPOINT": f"http://{server.settings.endpoint}"}
     subprocess.run([sys.executable, "-c", begin, RUN, json.dumps(TASK)], env=reach, check=True)
     pods.run("download", RUN, STORE, TASK["source"], at / "manifest")
     pods.run("plan", RUN, json.dumps(TASK), at / "manifest", at / "plan")
 
     preprocessing = pods.start("preprocess", RUN, STORE, at / "manifest", at / "plan", at / "cases")
-    wait_until(lambda: whole_cases(bucket) > 0)
+    wait_until(lambda: whole_cases(bucket) > 0, 120)
     pods.outage()
     assert f"{CASES} cases computed, 0 reused" in pods.finish(preprocessing)
 
     train = ("train", RUN, STORE, at / "plan", at / "cases", at / "model", "cpu")
     first = pods.start(*train)
-    wait_until(lambda: checkpoint(bucket) > 0)
+    wait_until(lambda: checkpoint(bucket) > 0, 120)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     see_the_disk()
     left = checkpoint(bucket)
     second = pods.start(*train)
-    wait_until(lambda: checkpoint(bucket) > left)
+    wait_until(lambda: checkpoint(bucket) > left, 120)
     pods.outage()
     assert "continued from step" in pods.finish(second)
     assert checkpoint(bucket) == 0
@@ -147,7 +149,7 @@ def test_a_run_ends_right_although_the_store_and_a_pod_die(
     assert f"0 cases computed, {CASES} reused" in again
     pods.run("report", RUN, at / "page.html")
 
-    assert_sound(bucket, s3_server, at)
+    assert_sound(bucket, server, at)
     run = bucket / "runs/one"
     summary = json.loads((run / "summary.json").read_text())
     assert {stage["name"]: stage["status"] for stage in summary["stages"]} == dict.fromkeys(

@@ -5,8 +5,12 @@ TASK ?= phantom
 DATA ?=
 EPOCHS ?=
 MAX_MINUTES ?=
+# Minutes for the best model that this machine can train in them: a probe picks patch, batch, rate and schedule.
+BUDGET ?=
 FOLDS ?=
 FOLD ?=
+# 1: the folds' models as one model, judged on cases that no fold has seen.
+ENSEMBLE ?=
 DEVICE ?= auto
 GPU ?=
 # docker: every stage in a container of its image.
@@ -33,7 +37,8 @@ ASKED = --task "$(TASK)" \
   $(if $(DATA),--data "$(DATA)") \
   $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
-  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES))
+  $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES)) \
+  $(if $(BUDGET),--set training.tune=true --set training.max_minutes=$(BUDGET))
 DEMAND = $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
   $(if $(PROFILE),--profile "$(PROFILE)") \
   $(if $(GPU_TYPES),--gpu-types "$(GPU_TYPES)")
@@ -47,7 +52,8 @@ READY := .venv/ready
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
-	  $(if $(FOLDS),$(if $(FOLD),--set split.folds=$(FOLDS) --set split.fold=$(FOLD),--folds $(FOLDS)))
+	  $(if $(FOLDS),$(if $(FOLD),--set split.folds=$(FOLDS) --set split.fold=$(FOLD),--folds $(FOLDS))) \
+	  $(if $(ENSEMBLE),--ensemble)
 
 retrain: $(READY)  ## train and judge a challenger, if there are new cases since the champion
 	@$(BIN)/python -m pipelines.run --retrain $(HERE)
@@ -57,7 +63,7 @@ mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
 	  --backend-store-uri "sqlite:///$(abspath $(STORE))/mlflow/mlflow.db"
 
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
-	$(BIN)/python -m pytest -q -rs
+	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -74,7 +80,8 @@ compile: $(READY)  ## write the pipeline for clusters, as IR and as manifests, t
 	$(BIN)/python -m pipelines.compile $(DEMAND)
 
 submit: $(READY)  ## run a task on a cluster: make submit TASK=spleen KFP_HOST=http://localhost:8080
-	@$(BIN)/python -m pipelines.submit $(ON_CLUSTER) $(if $(FOLDS),--folds $(FOLDS)) $(if $(DETACH),--detach)
+	@$(BIN)/python -m pipelines.submit $(ON_CLUSTER) $(if $(FOLDS),--folds $(FOLDS)) \
+	  $(if $(ENSEMBLE),--ensemble) $(if $(DETACH),--detach)
 
 schedule: $(READY)  ## retrain on a schedule: make schedule CRON="0 0 2 * * 0", ACTION=list|pause|resume|delete
 	@$(BIN)/python -m pipelines.schedule $(ACTION) --cron "$(CRON)" $(ON_CLUSTER)

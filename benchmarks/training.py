@@ -206,7 +206,7 @@ class SeglineLoop:
         begun = time.perf_counter()
         found = self.trainer.validate()
         self.validating_s += time.perf_counter() - begun
-        return statistics.fmean(found.values())
+        return float(found.mean())
 
 
 def _endless(loader: DataLoader) -> Iterator[Any]:

@@ -13,6 +13,7 @@ def train(
     cases: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     curves: dsl.Output[dsl.HTML],
+    final_plan: dsl.Output[dsl.Artifact],
     device: str = "auto",
 ) -> None:
     """Train, or continue the interrupted training of the same plan and cases.
@@ -24,8 +25,9 @@ def train(
         cases: the preprocessed cases.
         model: the package: plan, weights, history.
         curves: the learning curves, a page.
+        final_plan: what it was trained under: the plan, or what a probe made of one that asks to be tuned.
         device: ``cpu``, ``cuda`` or ``auto``.
     """
     from segline import stages
 
-    stages.train(run, store, plan.path, cases.path, model.path, device, curves.path)
+    stages.train(run, store, plan.path, cases.path, model.path, device, curves.path, final_plan.path)

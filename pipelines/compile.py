@@ -17,7 +17,7 @@ from kfp.dsl import pipeline_context
 
 from components.start import start
 from pipelines import resources
-from pipelines.cross_validation import cross_validation
+from pipelines.cross_validation import cross_validation, ensembling
 from pipelines.dag import Breadth, retraining, training
 from pipelines.resources import DIGESTS, Target
 from segline.cluster import NAMESPACE
@@ -25,7 +25,7 @@ from segline.digests import sha256_of_json
 from segline.errors import SeglineError
 from segline.footprint import Accelerator, Demand
 
-PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation)}
+PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation, ensembling)}
 FIRST = ("download", "intake", "split_folds")
 """The stages that wait for no other in the DAG."""
 COMPILED = Path(__file__).parent / "compiled"

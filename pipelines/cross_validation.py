@@ -1,39 +1,67 @@
-"""The pipeline of a cross-validation: a model for each fold, and every case tested once."""
+"""The pipelines of a cross-validation: a model for each fold, and all of them as one."""
 
 from typing import Any
 
 from kfp import dsl
 
 import components as stage
-from pipelines.dag import Breadth
+from pipelines.dag import Breadth, proven
 from segline.backends import REFERENCE
 
 
+def each_fold(
+    data: Any, whole: Any, cases: Any, run: Any, store: Any, device: Any, breadth: Breadth
+) -> tuple[Any, Any]:
+    """A model for each fold; the task that pools their evaluations, and the packages, to be collected."""
+    folds = stage.split_folds(run=run)
+    with dsl.ParallelFor(folds.output, name="each-fold", parallelism=breadth.folds_at_once) as fold:
+        plan = stage.take_fold(run=fold, whole=whole).outputs["plan"]
+        trained = stage.train(run=fold, store=store, plan=plan, cases=cases, device=device)
+        exported = stage.export_onnx(run=fold, trained=trained.outputs["model"], cases=cases)
+        model = exported.outputs["model"]
+        scores = stage.evaluate(run=fold, backend=REFERENCE, model=model, manifest=data, device=device)
+    pooled = stage.pool(run=run, plan=whole, evaluations=dsl.Collected(scores.outputs["evaluation"]))
+    return pooled, exported.outputs["model"]
+
+
 def cross_validation(breadth: Breadth) -> Any:
-    """A model for each fold, and every case tested once by one that never saw it."""
+    """A model for each fold, and every case tested once by one that never saw it; inputs as of training."""
 
     @dsl.pipeline(name="segline-folds", description="Every case tested once, by k-fold cross-validation.")
-    def folds_pipeline(task: str, source: str, run: str, store: str, device: str = "auto") -> None:
+    def folds_pipeline(
+        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
+    ) -> None:
         with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
             data = stage.download(run=run, store=store, source=source).outputs["manifest"]
             whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
             cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
-            folds = stage.split_folds(run=run)
-            with dsl.ParallelFor(folds.output, name="each-fold", parallelism=breadth.folds_at_once) as fold:
-                plan = stage.take_fold(run=fold, whole=whole).outputs["plan"]
-                trained = stage.train(run=fold, store=store, plan=plan, cases=cases, device=device)
-                exported = stage.export_onnx(run=fold, trained=trained.outputs["model"], cases=cases)
-                scores = stage.evaluate(
-                    run=fold,
-                    backend=REFERENCE,
-                    model=exported.outputs["model"],
-                    manifest=data,
-                    device=device,
-                )
-            stage.pool(run=run, plan=whole, evaluations=dsl.Collected(scores.outputs["evaluation"]))
+            pooled, _ = each_fold(data, whole, cases, run, store, device, breadth)
+            stage.track_folds(run=run, store=store, tracking=tracking).after(pooled)
 
     return folds_pipeline
 
 
-folds_pipeline = cross_validation(Breadth())
-"""As it runs on one machine: a fold after the other."""
+def ensembling(breadth: Breadth) -> Any:
+    """A cross-validation whose models become one, which is judged on cases that no fold has seen."""
+
+    @dsl.pipeline(name="segline-ensemble", description="The models of a cross-validation as one model.")
+    def ensemble_pipeline(
+        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
+    ) -> None:
+        with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
+            data = stage.download(run=run, store=store, source=source).outputs["manifest"]
+            whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
+            cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
+            pooled, members = each_fold(data, whole, cases, run, store, device, breadth)
+            made = stage.assemble(run=run, plan=whole, members=dsl.Collected(members)).after(pooled)
+            ensemble = made.outputs["model"]
+            done = proven(ensemble, data, whole, cases, run, store, device, tracking, breadth)
+            each = dsl.Collected(members)
+            compared = stage.compare_members(run=run, members=each, manifest=data, device=device).after(done)
+            stage.track_folds(run=run, store=store, tracking=tracking).after(compared)
+
+    return ensemble_pipeline
+
+
+folds_pipeline, ensemble_pipeline = cross_validation(Breadth()), ensembling(Breadth())
+"""As they run on one machine: a fold after the other."""

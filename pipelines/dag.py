@@ -34,7 +34,23 @@ def model_from(
     """From a verified data set and a plan to a model that is trained, judged, timed and registered."""
     cases = stage.preprocess(run=run, store=store, manifest=data, plan=contract).outputs["cases"]
     trained = stage.train(run=run, store=store, plan=contract, cases=cases, device=device)
-    exported = stage.export_onnx(run=run, trained=trained.outputs["model"], cases=cases).outputs["model"]
+    model, final = trained.outputs["model"], trained.outputs["final_plan"]
+    proven(model, data, final, cases, run, store, device, tracking, breadth)
+
+
+def proven(
+    trained: Any,
+    data: Any,
+    contract: Any,
+    cases: Any,
+    run: Any,
+    store: Any,
+    device: Any,
+    tracking: Any,
+    breadth: Breadth,
+) -> Any:
+    """From weights to a model that is exported, judged, timed and registered; the last task."""
+    exported = stage.export_onnx(run=run, trained=trained, cases=cases).outputs["model"]
     quantized = stage.quantize(run=run, exported=exported, cases=cases).outputs["model"]
     model = with_engines(quantized, run, store, breadth.gpu_types)
     with dsl.ParallelFor(list(GPU_BACKENDS), name="each-gpu-backend") as backend:
@@ -45,7 +61,7 @@ def model_from(
     scores |= {"on_cpu": dsl.Collected(on_cpu.outputs["evaluation"])}
     verdict = stage.compare(run=run, plan=contract, **scores)
     timed = stage.benchmark(run=run, model=model, manifest=data, device=device).after(verdict)
-    stage.register(run=run, store=store, tracking=tracking, device=device).after(timed)
+    return stage.register(run=run, store=store, tracking=tracking, device=device).after(timed)
 
 
 def training(breadth: Breadth) -> Any:

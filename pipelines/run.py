@@ -15,7 +15,7 @@ import yaml
 from kfp import local
 
 from pipelines.console import StageLines
-from pipelines.cross_validation import folds_pipeline
+from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.depot import is_uri
@@ -36,12 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a task; 0 succeeded or nothing new, 1 failed, 2 bad arguments, 3 blocked, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        task = read_task(options.task, options.set)
-        pipeline = folds_pipeline if options.folds else segline_pipeline
+        task, pipeline = read_task(options.task, options.set), segline_pipeline
         if options.retrain:
             pipeline = retraining_pipeline
-        if options.folds:
-            task = task.override("split.folds", options.folds)
+        if options.folds or options.ensemble:
+            task = in_folds(task, options.folds, options.ensemble)
+            pipeline = ensemble_pipeline if options.ensemble else folds_pipeline
         inputs = {
             "source": local_source(options.data or task.source),
             "store": options.store if is_uri(options.store) else str(Path(options.store).resolve()),
@@ -81,6 +81,18 @@ def read_task(name: str, overrides: Sequence[str]) -> Task:
             raise SeglineError(f"--set {override!r}: key=value is needed, such as training.epochs=50")
         task = task.override(key, yaml.safe_load(value))
     return task
+
+
+def in_folds(task: Task, folds: int | None, ensemble: bool) -> Task:
+    """A task's cross-validation, and the ensemble of its models if asked.
+
+    Raises:
+        SeglineError: an ensemble is asked for, and no folds to take its networks from.
+    """
+    if not folds:
+        raise SeglineError("ensemble: its networks come from folds; give FOLDS=5 with ENSEMBLE=1")
+    task = task.override("split.folds", folds)
+    return task.override("network.members", folds) if ensemble else task
 
 
 def new_run_folder(runs: Path, task: str) -> Path:
@@ -194,6 +206,9 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--retrain", action="store_true", help="only if there are new cases since the champion")
     what.add_argument("--folds", type=int, metavar="K", help="cross-validate: every case is tested once")
+    parser.add_argument(
+        "--ensemble", action="store_true", help="with --folds: their models as one, judged on other cases"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TextIO
 
 from pipelines.compile import add_demand, compile_package
-from pipelines.cross_validation import folds_pipeline
+from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import segline_pipeline
 from pipelines.resources import WORKSPACE, Target
-from pipelines.run import read_task
+from pipelines.run import in_folds, read_task
 from pipelines.service import RunState, Service, UnansweredError, Version
 from segline.cluster import NAMESPACE, Finding, Kubernetes, examine
 from segline.errors import SeglineError, plain_error
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         service, task = connect(options), read_task(options.task, options.set)
-        if options.folds:
-            task = task.override("split.folds", options.folds)
+        if options.folds or options.ensemble:
+            task = in_folds(task, options.folds, options.ensemble)
         kubernetes = examined(options)
         run_id = submit(service, task, options)
     except (SeglineError, OSError) as error:
@@ -89,7 +89,8 @@ def require(findings: Sequence[Finding]) -> None:
 
 def submit(service: Service, task: Task, options: argparse.Namespace) -> str:
     """Start a run of ``task``, or a cross-validation of it; its id."""
-    pipeline = folds_pipeline if options.folds else segline_pipeline
+    of_folds = ensemble_pipeline if options.ensemble else folds_pipeline
+    pipeline = of_folds if options.folds else segline_pipeline
     name = f"{task.name}-{datetime.now():%Y%m%d-%H%M%S}"
     wanted = pipeline.component_spec.inputs
     told = {key: value for key, value in parameters(task, name, options).items() if key in wanted}
@@ -224,6 +225,9 @@ def _parser() -> argparse.ArgumentParser:
     made = parser("pipelines.submit", __doc__)
     made.add_argument(
         "--folds", type=int, metavar="K", help="cross-validate: K models, every case tested once"
+    )
+    made.add_argument(
+        "--ensemble", action="store_true", help="with --folds: their models as one, judged on other cases"
     )
     return made
 

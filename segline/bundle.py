@@ -21,7 +21,7 @@ from segline import atomic
 from segline.evaluation import Evaluation
 from segline.intensity import OUTSIDE
 from segline.model import Model
-from segline.networks import load_network
+from segline.networks import Ensemble, load_network
 from segline.plan import Intensity, Plan, Preprocessing, Window
 
 METADATA = "configs/metadata.json"
@@ -63,8 +63,9 @@ def export_bundle(
     Raises:
         SeglineError: the weights are damaged or of another plan.
     """
+    network = load_network(model.weights, model.plan)
     weights = io.BytesIO()  # given a path, torch would write its name into the file
-    torch.save(load_network(model.weights, model.plan).state_dict(), weights)
+    torch.save((network.members if isinstance(network, Ensemble) else network).state_dict(), weights)
     shutil.rmtree(folder, ignore_errors=True)
     with atomic.new_folder(folder) as scratch:
         for part in (METADATA, INFERENCE, WEIGHTS):
@@ -182,6 +183,9 @@ def inference(plan: Plan) -> Config:
 
 def _network(plan: Plan) -> Config:
     network = plan.network
+    if network.members > 1:
+        members = [_network(plan.of_one_member()) for _ in range(network.members)]
+        return {"_target_": "torch.nn.ModuleList", "modules": members}
     return {
         "_target_": "UNet",
         "spatial_dims": 3,
@@ -272,9 +276,12 @@ def _inferer(plan: Plan) -> Config:
         f"monai.inferers.SlidingWindowInferer([length for length, _ in windows], {settings.batch_size}, "
         f"[1 - step / length for length, step in windows], '{settings.blending}', cval={OUTSIDE})"
     )
+    scores = f"{inferer}(image, network)"
+    if plan.network.members > 1:  # averaged once stitched, which is the same to rounding
+        scores = f"sum({inferer}(image, member) for member in network) / len(network)"
     return {
         "window_along": _WINDOW_ALONG,
-        "inferer": f"$lambda image, network: (lambda windows: {inferer}(image, network))({windows})",
+        "inferer": f"$lambda image, network: (lambda windows: {scores})({windows})",
     }
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from segline import __version__
@@ -54,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run_command=_predict)
     _add_registry_commands(commands, predict)
     _add_cache_commands(commands)
+    find = commands.add_parser("find-lr", help="test which learning rate suits a planned, preprocessed run")
+    find.add_argument("--run", type=Path, required=True, help="folder with its plan.json and cases.json")
+    find.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+    find.set_defaults(run_command=_find_lr)
     _add_stages(commands)
     return parser
 
@@ -149,6 +154,23 @@ def _predict(options: argparse.Namespace) -> None:
     write_volume(options.output, mask)
     shape = "x".join(map(str, mask.grid.shape))
     sys.stdout.write(f"{options.output}: {shape}, {(mask.array > 0).sum()} voxels labelled\n")
+
+
+def _find_lr(options: argparse.Namespace) -> None:
+    from segline.cases import CaseIndex
+    from segline.depot import Access
+    from segline.learning_rate import MOST_STEPS, as_table, range_test
+    from segline.plan import Plan
+    from segline.training import Trainer
+
+    plan, index = Plan.read(options.run / "plan.json"), CaseIndex.read(options.run / "cases.json")
+    index = index.bring(plan.split.train, Access.from_environment(os.environ))
+    with TemporaryDirectory() as folder:
+        unused = Path(folder, "none.pt")
+        trainer = Trainer(plan, index.open(plan.split.train), [], unused, "", options.device)
+        test = range_test(trainer, MOST_STEPS)
+    usual = plan.training.learning_rate
+    sys.stdout.write(f"{as_table(test)}suggestion: {test.suggestion(usual):g}, the plan's is {usual:g}\n")
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -67,6 +67,11 @@ STAGES: Mapping[str, Resources] = MappingProxyType(
             ("4", "8"), ("16Gi", "32Gi"), 6, retries=0, gpu=True, gpu_image="gpu", shm="4Gi"
         ),
         "pool": Resources(("1", "2"), ("2Gi", "4Gi"), 0.5, retries=2),
+        "assemble": Resources(("500m", "1"), ("2Gi", "4Gi"), 0.25, retries=2),
+        "compare_members": Resources(
+            ("4", "4"), ("16Gi", "16Gi"), 12, retries=1, gpu=True, gpu_image="tensorrt", shm="4Gi"
+        ),
+        "track_folds": Resources(("500m", "2"), ("2Gi", "4Gi"), 0.5, retries=3),
         "report": Resources(("500m", "2"), ("2Gi", "4Gi"), 0.5, retries=3),
     }
 )

@@ -84,12 +84,16 @@ class Model:
         return cls(folder, Plan.read(folder / PLAN))
 
     @classmethod
-    def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History) -> "Model":
-        """Write a new package, replacing what lies at ``folder``; it appears whole or not at all."""
+    def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History | None) -> "Model":
+        """Write a new package, replacing what lies at ``folder``; it appears whole or not at all.
+
+        ``history`` is of the training; ``None`` where there was more than one.
+        """
         with _replaced(folder) as scratch:
             plan.write(scratch / PLAN)
             save_weights(scratch / WEIGHTS, weights, plan)
-            history.write(scratch / HISTORY)
+            if history:
+                history.write(scratch / HISTORY)
         return cls(folder, plan)
 
     def require_plan(self, plan: Plan, name: Path) -> None:
@@ -116,6 +120,11 @@ class Model:
     def weights(self) -> Path:
         """State dict with the digest of its plan."""
         return self.folder / WEIGHTS
+
+    @property
+    def history(self) -> Path:
+        """What the training did."""
+        return self.folder / HISTORY
 
     @property
     def onnx(self) -> Path:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ _COPIES_OF_A_WEIGHT = 5
 
 def build_network(plan: Plan) -> nn.Module:
     """The plan's network with fresh weights: ``(B, C, X, Y, Z)`` to ``(B, K, X, Y, Z)`` class scores."""
+    network = plan.network
+    if network.members > 1:
+        return Ensemble([build_network(plan.of_one_member()) for _ in range(network.members)])
     from monai.networks.nets import UNet  # two seconds, which most stages need not pay
 
-    network = plan.network
     return UNet(
         spatial_dims=3,
         in_channels=len(plan.channels),
@@ -43,6 +46,21 @@ def build_network(plan: Plan) -> nn.Module:
         num_res_units=network.residual_units,
         norm=network.norm,
     )
+
+
+class Ensemble(nn.Module):
+    """Several networks as one: the mean of their class scores."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``."""
+        total: Tensor = self.members[0](windows)
+        for member in self.members[1:]:
+            total = total + member(windows)
+        return total / len(self.members)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -85,7 +103,7 @@ class _OneSlope(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         features, slope = ctx.saved_tensors
-        to_slope = (features.clamp(max=0) * gradient).sum().view_as(slope)
+        to_slope = (features.clamp(max=0) * gradient).sum(dtype=slope.dtype).view_as(slope)
         to_features = torch.ops.aten.leaky_relu_backward(gradient, features, float(slope), False)
         return to_features, to_slope
 

@@ -75,6 +75,8 @@ class Network(_Part):
     """One down-sampling between two levels each."""
     residual_units: int = Field(default=2, ge=0)
     norm: Literal["batch", "instance"] = "batch"
+    members: PositiveInt = Field(default=1, exclude_if=lambda members: bool(members == 1))
+    """Networks of this shape whose class scores are averaged. One is left out of the plan's digest."""
 
     @model_validator(mode="after")
     def _one_stride_between_levels(self) -> "Network":
@@ -127,8 +129,15 @@ class Training(_Part):
     """Passes over the training cases, one patch a case."""
     max_minutes: PositiveFloat | None = None
     """Wall-clock budget; the schedule ends with whichever of it and ``epochs`` comes first."""
+    tune: bool = Field(default=False, exclude_if=lambda tune: not tune)
+    """Let a probe on the machine that trains pick patch, batch, rate and schedule for ``max_minutes``.
+
+    Where that is not asked for, it is left out of the plan's digest.
+    """
     learning_rate: PositiveFloat = 3e-3
     weight_decay: float = Field(default=1e-2, ge=0)
+    mixed_precision: bool = True
+    """Compute in 16-bit floats where the device is faster in them: float16 on a GPU, bfloat16 on a CPU."""
     warmup_share: Share = 0.03
     """Of the schedule, in which the learning rate rises linearly."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
@@ -138,6 +147,12 @@ class Training(_Part):
     validations: PositiveInt = 10
     """Validations spread evenly over the schedule; the last one is at its end."""
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _tuned_for_a_budget(self) -> "Training":
+        if self.tune and self.max_minutes is None:
+            raise ValueError("tune is for a budget; give max_minutes too")
+        return self
 
 
 class Inference(_Part):
@@ -271,6 +286,10 @@ class Plan(_Part):
         names = {pseudonym: name for name, pseudonym in pseudonyms.items()}
         split = self.split.renamed(names)
         return self.model_copy(update={"split": split, "pseudonyms": dict(pseudonyms)})
+
+    def of_one_member(self) -> "Plan":
+        """The plan of each of an ensemble's networks; itself, where there is one."""
+        return self.model_copy(update={"network": self.network.model_copy(update={"members": 1})})
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ Spacing, patch and intensity follow the reasoning of nnU-Net (Isensee et al., Na
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.dataset import Manifest
 from segline.errors import SeglineError
-from segline.fingerprint import Fingerprint
+from segline.fingerprint import Fingerprint, ras_geometry
 from segline.geometry import Shape, as_shape
 from segline.plan import Gate, Inference, Network, Plan, Preprocessing, Share, Split, Training
 from segline.resampling import resampled_shape
@@ -26,6 +27,10 @@ VOXELS_AT_ONCE = 2**24
 """Of a window: half a gigabyte in the flagship's network, and most abdominal CT in one pass."""
 SMALLEST_FEATURE_MAP = 5
 MOST_HALVINGS = 4
+WHOLE_SHARE = 0.75
+"""Of each edge of a volume that a patch could hold whole; see ``benchmarks/RECIPE.md``."""
+FULL_RESOLUTION_VOXELS = 48**3
+"""Of the largest patch whose network begins at the plan's spacing; a larger one's begins at twice that."""
 FIRST_CHANNELS = 16
 THICK_SLICES = 3.0
 """Largest to smallest spacing from which a grid counts as anisotropic."""
@@ -65,7 +70,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "network": network.model_dump(),
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
-        "split": over.split([case.name for case in manifest.cases]),
+        "split": over.split([case.name for case in manifest.cases], ensemble=network.members > 1),
         "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)
@@ -76,15 +81,19 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
 
     Test and validation cases stay what they were, whatever is trained next was never trained on; of the new
     cases, test and validation get their share. ``task.plan`` may change training, inference, export and gate.
+    After an ensemble comes one network of its members' shape. Where the task asks to be tuned, training and
+    inference begin as first proposed: what was tuned for the champion binds no later probe.
 
     Raises:
         SeglineError: an override does not fit, or cases of the previous split are gone.
     """
     over = _Overrides(task)
-    values = previous.model_dump()
+    values = previous.of_one_member().model_dump()
     parts = {
         part: merged(values[part], over.part(part)) for part in ("training", "inference", "export", "gate")
     }
+    if over.part("training").get("tune"):
+        parts |= _to_be_tuned(over, previous, manifest)
     split = continued_split(previous.split, [case.name for case in manifest.cases])
     of_data = {"dataset_digest": manifest.digest, "split": split, "pseudonyms": manifest.pseudonyms}
     return Plan.parse({**values, **parts, **of_data}, over.name)
@@ -94,24 +103,33 @@ def fold_tasks(task: Task) -> list[Task]:
     """The task of each of the folds that ``task`` asks for: every case is tested in exactly one of them.
 
     Raises:
-        SeglineError: it asks for fewer than two folds, or names the cases of its split itself.
+        SeglineError: it asks for fewer than two folds, for an ensemble of another number of networks, or,
+            without an ensemble, names the cases of its split itself.
     """
     over = _Overrides(task)
-    folds = over.apply("split", _SplitRule, {}).folds
+    members = over.part("network").get("members", 1)
+    folds = over.split_rule(ensemble=members != 1).folds
     if folds < 2:
         raise SeglineError(f"{over.name}.split.folds: a cross-validation needs 2 or more; 5 are usual")
+    if members not in (1, folds):
+        raise SeglineError(f"{over.name}.network.members: {members} of {folds} folds; each fold gives one")
     return [task.override("split.fold", fold) for fold in range(folds)]
 
 
 def resplit(plan: Plan, task: Task) -> Plan:
     """``plan`` with the split that ``task`` asks for; all else stays, and so do the cached cases.
 
+    Of an ensemble's plan it is the plan of one member, none of which may see what the ensemble is tested on.
+
     Raises:
         SeglineError: there is no such split of its cases.
     """
-    over = _Overrides(task)
-    split = over.split([*plan.split.train, *plan.split.val, *plan.split.test])
-    return Plan.parse({**plan.model_dump(), "split": split}, over.name)
+    over, cases = _Overrides(task), plan.split
+    if plan.network.members > 1:
+        split = over.member_split(cases)
+    else:
+        split = over.split([*cases.train, *cases.val, *cases.test])
+    return Plan.parse({**plan.of_one_member().model_dump(), "split": split}, over.name)
 
 
 def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
@@ -137,16 +155,19 @@ def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
 def propose_patch(shapes: Sequence[Shape]) -> Shape:
     """The median shape, cut to a cube's edge where it exceeds ``PATCH_VOXELS``, in multiples of the stride.
 
-    An axis that is cut is rounded down, for memory; one that is not is rounded up, to hold the whole volume.
+    An axis that is cut is rounded down, for memory. Where nothing is, ``WHOLE_SHARE`` of each edge is rounded
+    up: more patches a second teach more than the whole volume in each.
 
     >>> propose_patch([(35, 51, 36)]), propose_patch([(270, 270, 90)])
-    ((40, 56, 40), (96, 96, 96))
+    ((32, 40, 32), (96, 96, 96))
     """
     median = np.median(np.array(shapes), axis=0).astype(int)
     edges = range(int(median.max()), 0, -1)
     edge = next(edge for edge in edges if np.minimum(median, edge).prod() <= PATCH_VOXELS)
     sizes = np.minimum(median, edge)
     multiples = np.array([2 ** _halvings(int(size)) for size in sizes])
+    if (median <= edge).all():
+        sizes = np.ceil(WHOLE_SHARE * sizes).astype(int)
     rounded = np.where(median > edge, sizes // multiples, -(-sizes // multiples)) * multiples
     return as_shape(rounded)
 
@@ -154,12 +175,18 @@ def propose_patch(shapes: Sequence[Shape]) -> Shape:
 def propose_network(patch: Shape) -> dict[str, Any]:
     """Halve each axis while the feature map stays large enough; a short axis joins at the deeper levels.
 
-    >>> propose_network((64, 64, 16))["strides"]
-    [(2, 2, 1), (2, 2, 1), (2, 2, 2)]
+    The first level of a small patch's network keeps the plan's spacing, and halves nothing.
+
+    >>> propose_network((96, 96, 24))["strides"]
+    [(2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2)]
+    >>> propose_network((32, 40, 32))["strides"]
+    [(1, 1, 1), (2, 2, 2), (2, 2, 2)]
     """
     halvings = [_halvings(size) for size in patch]
     levels = max(1, *halvings)
     strides = [as_shape(2 if level >= levels - n else 1 for n in halvings) for level in range(levels)]
+    if levels > 1 and np.prod(patch) <= FULL_RESOLUTION_VOXELS:
+        strides[0] = (1, 1, 1)
     return {"channels": [FIRST_CHANNELS * 2**level for level in range(levels + 1)], "strides": strides}
 
 
@@ -215,21 +242,29 @@ def split_cases(
     folds: int = 0,
     fold: int = 0,
     seed: int = 0,
+    fold_cases: Sequence[Sequence[str]] = (),
 ) -> dict[str, list[str]]:
     """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
 
-    With ``folds``, fold number ``fold`` is the test set, and each case is in exactly one fold's.
+    With ``folds``, fold number ``fold`` is the test set, and each case is in exactly one fold's, or as
+    ``fold_cases`` lists the test cases of each fold; cases in none of its lists are never tested.
 
     Raises:
-        SeglineError: fewer than three cases, no such fold, or too few cases are left to train and validate.
+        SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
+            ``fold_cases`` does not fit the cases or ``folds``.
     """
     if len(names) < 3:
         raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
     if folds and not (2 <= folds <= len(names) and 0 <= fold < folds):
         raise SeglineError(f"split: fold {fold} of {folds} over {len(names)} cases does not exist")
+    if fold_cases:
+        _require_listed_folds(fold_cases, names, folds)
     shuffled = sorted(names)
     random.Random(seed).shuffle(shuffled)
-    test = shuffled[fold::folds] if folds else shuffled[: max(1, round(test_share * len(names)))]
+    if folds:
+        test = list(fold_cases[fold]) if fold_cases else shuffled[fold::folds]
+    else:
+        test = shuffled[: max(1, round(test_share * len(names)))]
     rest = [name for name in shuffled if name not in set(test)]
     if len(rest) < 2:
         raise SeglineError(
@@ -237,6 +272,22 @@ def split_cases(
         )
     val_count = min(max(1, round(val_share * len(names))), len(rest) - 1)
     return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+
+
+def _require_listed_folds(fold_cases: Sequence[Sequence[str]], names: Sequence[str], folds: int) -> None:
+    listed = [name for cases in fold_cases for name in cases]
+    twice = sorted(name for name, times in Counter(listed).items() if times > 1)
+    if unknown := set(listed) - set(names):
+        raise SeglineError(
+            f"split.fold_cases: the data set has no case {min(unknown)}; its first is {min(names)}"
+        )
+    if twice:
+        raise SeglineError(f"split.fold_cases: case {twice[0]} is listed more than once")
+    for fold, cases in enumerate(fold_cases):
+        if not cases:
+            raise SeglineError(f"split.fold_cases: fold {fold} has no case to test")
+    if folds not in (0, len(fold_cases)):
+        raise SeglineError(f"split.fold_cases: {len(fold_cases)} folds are listed, {folds} are asked for")
 
 
 def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
@@ -255,6 +306,18 @@ def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dic
     test, val = round(0.2 * len(new)), round(0.1 * len(new))
     added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
     return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
+
+
+def _to_be_tuned(over: "_Overrides", previous: Plan, manifest: Manifest) -> dict[str, Any]:
+    """Training and inference of the network that ``previous`` has, as proposed from the data."""
+    spacing, network = previous.preprocessing.spacing_mm, previous.network
+    shapes = [resampled_shape(shape, have, spacing) for have, shape in map(ras_geometry, manifest.cases)]
+    stride = np.array(network.total_stride)
+    largest = as_shape(np.maximum(np.array(propose_patch(shapes)) // stride, 1) * stride)
+    patch = over.apply("training", Training, propose_training(largest)).patch_size
+    training = over.apply("training", Training, propose_training(patch))
+    inference = over.apply("inference", Inference, propose_inference(shapes, patch, network))
+    return {"training": training.model_dump(), "inference": inference.model_dump()}
 
 
 def _halvings(size: int) -> int:
@@ -276,6 +339,8 @@ class _SplitRule(BaseModel):
     folds: int = Field(default=0, ge=0)
     fold: int = Field(default=0, ge=0)
     seed: int = 0
+    fold_cases: tuple[tuple[str, ...], ...] = ()
+    """Published folds: the test cases of each, by which ``folds`` goes."""
 
 
 class _Overrides:
@@ -291,17 +356,32 @@ class _Overrides:
             raise SeglineError(f"{self.name}.{key}: a mapping is needed, not {part!r}")
         return dict(part)
 
-    def apply(self, key: str, model: type[Part], proposal: dict[str, Any]) -> Part:
+    def apply(
+        self, key: str, model: type[Part], proposal: dict[str, Any], leave_out: Collection[str] = ()
+    ) -> Part:
+        asked = {name: value for name, value in self.part(key).items() if name not in leave_out}
         try:
-            return model.model_validate(merged(proposal, self.part(key)))
+            return model.model_validate(merged(proposal, asked))
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
 
-    def split(self, names: Sequence[str]) -> dict[str, Any]:
-        part = self.part("split")
-        if {"train", "val", "test"} & part.keys():
-            return self._explicit_split(names)
-        rule = self.apply("split", _SplitRule, {})
+    def split(self, names: Sequence[str], ensemble: bool = False) -> dict[str, Any]:
+        """An ensemble's folds are no matter of its own split."""
+        if set(_SPLIT_PARTS) & self.part("split").keys():
+            return self._explicit_split(names, _SplitRule.model_fields if ensemble else ())
+        rule = self.split_rule()
+        return self._followed(rule.model_copy(update={"folds": 0}) if ensemble else rule, names)
+
+    def split_rule(self, ensemble: bool = False) -> "_SplitRule":
+        return self.apply("split", _SplitRule, {}, leave_out=_SPLIT_PARTS if ensemble else ())
+
+    def member_split(self, whole: Split) -> dict[str, Any]:
+        """A fold of the cases that an ensemble does not hold out."""
+        rule = self.split_rule(ensemble=True)
+        listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
+        return self._followed(rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val])
+
+    def _followed(self, rule: "_SplitRule", names: Sequence[str]) -> dict[str, Any]:
         try:
             return split_cases(names, **rule.model_dump())
         except SeglineError as error:
@@ -315,8 +395,8 @@ class _Overrides:
                 )
         return {key: value for key, value in self._values.items() if key not in _PARTS}
 
-    def _explicit_split(self, names: Sequence[str]) -> dict[str, Any]:
-        split = self.apply("split", Split, {})
+    def _explicit_split(self, names: Sequence[str], leave_out: Collection[str]) -> dict[str, Any]:
+        split = self.apply("split", Split, {}, leave_out)
         unknown = {*split.train, *split.val, *split.test} - set(names)
         if unknown:
             raise SeglineError(

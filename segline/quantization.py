@@ -182,8 +182,12 @@ def _name_by_order(graph: Any) -> None:
 def _kept_in_float(graph: Any, network: Network) -> list[str]:
     """Names of the convolutions of the first level, and of those that OpenVINO has no int8 code for."""
     named = [(node.get_type_name(), node.get_friendly_name()) for node in graph.get_ordered_ops()]
-    # all others need what the first level gives, so it leads
-    first_level = [name for kind, name in named if kind == "Convolution"][: network.residual_units + 1]
+    convolutions = [name for kind, name in named if kind == "Convolution"]
+    each = len(convolutions) // network.members
+    # members follow one another; in each all others need what the first level gives, so it leads
+    first_level = [
+        name for number, name in enumerate(convolutions) if number % each <= network.residual_units
+    ]
     return first_level + [name for kind, name in named if kind == "ConvolutionBackpropData"]
 
 

@@ -21,6 +21,7 @@ from segline.cross_validation import CROSS_VALIDATION, FOLDS, CrossValidation
 from segline.dataset import Manifest
 from segline.depot import Access, is_uri
 from segline.documents import Document
+from segline.ensemble import COMPARISON, Comparison
 from segline.errors import SeglineError, UnavailableError, plain_error
 from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
@@ -29,6 +30,7 @@ from segline.plan import Plan
 from segline.raw_files import bring_dataset
 from segline.task import Task
 from segline.training import History
+from segline.tuning import TUNING, Tuning
 
 INFO = "run.json"
 Status = Literal["running", "succeeded", "skipped", "failed"]
@@ -76,13 +78,21 @@ class Contents:
 
     manifest: Manifest | None
     plan: Plan | None
+    tuning: Tuning | None
     history: History | None
     model: Model | None
     evaluations: tuple[Evaluation, ...]
     verdict: Verdict | None
     benchmark: Benchmark | None
     cross_validation: CrossValidation | None
+    comparison: Comparison | None
     problems: tuple[str, ...]
+
+    @property
+    def only_folds(self) -> bool:
+        """Whether this is a cross-validation without a model of its own."""
+        ensemble = self.plan is not None and self.plan.network.members > 1
+        return self.cross_validation is not None and not ensemble
 
 
 @dataclass(frozen=True)
@@ -94,11 +104,13 @@ class Run:
     ``stages/<name>.json``     :class:`StageRecord`
     ``manifest.json``          the data set
     ``plan.json``              the plan
+    ``tuning.json``            what a probe chose, where the plan asked for one
     ``model/``                 the model package, with ``history.json`` of its training
     ``predictions/<backend>/`` masks and ``evaluation.json``
     ``gate.json``              the verdict
     ``benchmark.json``         the benchmark
     ``folds.json``             the cross-validation, and in ``folds/<number>/`` its runs
+    ``ensemble.json``          the ensemble of its folds beside each member
     ``report.html``            for people
     ``summary.json``           for machines
     ========================== ====================================================
@@ -203,12 +215,14 @@ class Run:
         return Contents(
             manifest=attempt(lambda: self.manifest, "manifest.json"),
             plan=attempt(lambda: self.plan, "plan.json"),
+            tuning=attempt(lambda: self.tuning, TUNING),
             history=attempt(lambda: self.history, "model/history.json"),
             model=attempt(lambda: self.model, "model"),
             evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
             verdict=attempt(lambda: self.verdict, "gate.json"),
             benchmark=attempt(lambda: self.benchmark, "benchmark.json"),
             cross_validation=attempt(lambda: self.cross_validation, CROSS_VALIDATION),
+            comparison=attempt(lambda: self.comparison, COMPARISON),
             problems=tuple(problems),
         )
 
@@ -233,6 +247,12 @@ class Run:
         """The plan, once made."""
         path = self.folder / "plan.json"
         return Plan.read(path) if path.is_file() else None
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What a probe chose before the training, where the plan asked for one."""
+        path = self.folder / TUNING
+        return Tuning.read(path) if path.is_file() else None
 
     @property
     def history(self) -> History | None:
@@ -271,6 +291,18 @@ class Run:
         """The folds, once pooled."""
         path = self.folder / CROSS_VALIDATION
         return CrossValidation.read(path) if path.is_file() else None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The ensemble and its members, once compared."""
+        path = self.folder / COMPARISON
+        return Comparison.read(path) if path.is_file() else None
+
+    @property
+    def folds(self) -> list["Run"]:
+        """The runs of a cross-validation's folds, in their order."""
+        numbered = (path.parent for path in self.folder.glob(f"{FOLDS}/[0-9]*/{INFO}"))
+        return [Run(folder, self.access) for folder in sorted(numbered, key=lambda path: int(path.name))]
 
 
 def _stage_record(path: Path) -> StageRecord:

@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from segline import __version__, atomic, machine, sources
-from segline.backends import BACKENDS, open_backend
+from segline.backends import BACKENDS, REFERENCE, open_backend
 from segline.benchmark import Benchmark
 from segline.benchmark import benchmark as run_benchmark
 from segline.case_cache import remember_use
 from segline.cases import Case, CaseIndex
 from segline.cases import preprocess as preprocess_cases
 from segline.checkpoints import CheckpointKeeper
-from segline.cross_validation import CROSS_VALIDATION, FOLDS
+from segline.cross_validation import CROSS_VALIDATION, FOLDS, POOLED
 from segline.cross_validation import pool as pool_folds
 from segline.dataset import Manifest, survey, verify
 from segline.depot import Access, Depot
 from segline.digests import sha256_of_json
+from segline.ensemble import COMPARISON, Comparison, members_in_order
+from segline.ensemble import assemble as assemble_model
+from segline.ensemble import compare_members as compare_with_members
 from segline.errors import SeglineError, UnavailableError
 from segline.evaluation import EVALUATION, Evaluation
 from segline.evaluation import evaluate as evaluate_model
@@ -36,7 +39,7 @@ from segline.fingerprint import take_fingerprint
 from segline.gate import ABSENT, Absence, judge
 from segline.intake import NOTHING_NEW, QUARANTINE, take_in
 from segline.locks import exclusive
-from segline.model import Model
+from segline.model import PLAN, Model
 from segline.multi_gpu import gpus_to_share, train_on
 from segline.plan import Plan
 from segline.planning import fold_tasks, make_plan, resplit, succeed_plan
@@ -46,10 +49,12 @@ from segline.quantization import quantize as quantize_model
 from segline.raw_files import bring_dataset, keep_dataset
 from segline.remote_runs import open_run
 from segline.runs import Notes, Run, RunInfo
+from segline.summary import SUMMARY, summarise_run
 from segline.task import Task
 from segline.tensorrt import Target, build_engine
 from segline.tensorrt import merge_engines as merge_packages
 from segline.training import History, Trainer
+from segline.tuning import TUNING, Tuning, tune
 
 if TYPE_CHECKING:
     from segline.registry.connection import Registry
@@ -179,31 +184,33 @@ def train(
     model_out: Location,
     device: str = "auto",
     page_out: Location | None = None,
+    plan_out: Location | None = None,
 ) -> None:
     """Train, or continue an interrupted training of the same plan and cases; write the model package.
 
-    ``page_out`` are the learning curves for people.
+    Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
+    people, ``plan_out`` is the plan that was trained under.
     """
     with _stage(run, "train") as (record, notes):
-        made, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
-        key = sha256_of_json([made.digest, [index.keys[n] for n in (*made.split.train, *made.split.val)]])
-        depot, progress = _access().depot(store), ConsoleProgress("[train]")
-        index = index.bring((*made.split.train, *made.split.val), _access(), progress)
-        train_cases, val_cases = index.open(made.split.train), index.open(made.split.val)
-        lock = depot.path(f"locks/{key}.lock")
-        with exclusive(lock, wait=False), CheckpointKeeper(depot, key) as kept:
-            if gpus := gpus_to_share(made, device):
-                train_on(gpus, made, index, kept.path, key, progress, kept.saved)
-            trainer = Trainer(made, train_cases, val_cases, kept.path, key, device, kept.saved)
-            history = trainer.run(progress)
-            Model.write(Path(model_out), made, trainer.best_weights, history)
-            record.publish(model_out, "model")
-            kept.forget()
+        asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
+        depot, key = _access().depot(store), _training_key(asked, index)
+        index = index.bring((*asked.split.train, *asked.split.val), _access(), ConsoleProgress("[train]"))
+        with exclusive(depot.path(f"locks/{key}.lock"), wait=False):
+            tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
+            made = tuning.plan(asked) if tuning else asked
+            history = _trained(made, index, depot, Path(model_out), device, record)
+            if tuning:
+                record.publish(Path(model_out) / PLAN, PLAN)
+                record.publish(depot.path(_tuning_name(key)), TUNING)
+                depot.forget_file(_tuning_name(key))
+        if plan_out:
+            made.write(Path(plan_out))
         if page_out:
             from segline.report import training_page
 
-            atomic.write_text(Path(page_out), training_page(history, made))
-        notes.text = _describe_training(history)
+            atomic.write_text(Path(page_out), training_page(history, made, tuning))
+        told = [_describe_training(history), tuning.text if tuning else None]
+        notes.text = "; ".join(filter(None, told))
 
 
 def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out: Location) -> None:
@@ -308,18 +315,66 @@ def pool(
     log_metric: LogMetric | None = None,
     log_classes: LogClasses | None = None,
 ) -> None:
-    """Every case of the data set, tested once: the folds' evaluations in one."""
+    """Every case of the folds, tested once: their evaluations in one."""
     with _stage(run, "pool") as (record, notes):
         made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
-        plans = [resplit(made, task) for task in fold_tasks(record.info.task)]
-        pooled, folds = pool_folds([Path(each) for each in evaluations_in], made, plans, folder)
+        pooled, folds = pool_folds(_paths(evaluations_in), made, _fold_plans(record, made), folder)
         folds.write(folder / CROSS_VALIDATION)
         record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
-        record.publish(folder, f"predictions/{pooled.backend}")
-        means = {f"mean_{name}": of.mean for name, of in pooled.overall.items() if of.mean is not None}
-        _log({**means, **folds.scalars}, log_metric)
+        # beside the predictions of an ensemble, of which its run is
+        record.publish(folder, POOLED if made.network.members > 1 else f"predictions/{pooled.backend}")
+        _log(folds.scalars, log_metric)
         _log_classes(pooled, log_classes)
         notes.text = f"{len(folds.folds)} folds, {_describe_evaluation(pooled)}"
+
+
+def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], model_out: Location) -> None:
+    """The folds' networks as one model, whose class scores are the mean of theirs."""
+    with _stage(run, "assemble") as (record, notes):
+        made = Plan.read(Path(plan_in))
+        members = [Model.open(folder) for folder in _paths(members_in)]
+        model = assemble_model(members, made, _fold_plans(record, made), Path(model_out))
+        record.publish(model_out, "model")
+        notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
+
+
+def compare_members(
+    run: Location,
+    members_in: Sequence[Location],
+    manifest_in: Location,
+    comparison_out: Location,
+    device: str = "auto",
+    log_metric: LogMetric | None = None,
+) -> None:
+    """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
+    with _stage(run, "compare_members", whole=True) as (record, notes):
+        found = record.contents
+        evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+        if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
+            raise SeglineError(f"{run}: the ensemble is not evaluated and timed yet; run benchmark first")
+        members = [Model.open(folder) for folder in _paths(members_in)]
+        ordered = members_in_order(members, _fold_plans(record, found.plan), "compare_members")
+        manifest = _manifest_here(manifest_in, found.plan.split.test)
+        used, progress = _inference_device(device), ConsoleProgress("[compare_members]")
+        comparison = compare_with_members(
+            found.model, evaluation, found.benchmark, ordered, manifest, used, progress
+        )
+        comparison.write(Path(comparison_out))
+        record.publish(comparison_out, COMPARISON)
+        _log(comparison.scalars, log_metric)
+        notes.text = _describe_comparison(comparison, found.benchmark)
+
+
+def track_folds(run: Location, store: Location, tracking: str = "") -> None:
+    """Track a cross-validation in MLflow: a run, and in it a run for each fold. No version is registered."""
+    from segline.registry.tracking import source_commit
+    from segline.registry.tracking import track_folds as track_in_mlflow
+
+    with _stage(run, "track_folds", whole=True) as (record, notes):
+        registry = _registry(store, tracking)
+        summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
+        tracked = track_in_mlflow(record, registry, source_commit(Path(__file__).parent))
+        notes.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
 
 
 def compare(
@@ -412,6 +467,42 @@ def report(run: Location, page_out: Location | None = None, summary_out: Locatio
                 shutil.copyfile(record.folder / name, out)
 
 
+def _training_key(plan: Plan, index: CaseIndex) -> str:
+    return sha256_of_json([plan.digest, [index.keys[n] for n in (*plan.split.train, *plan.split.val)]])
+
+
+def _tuning_name(key: str) -> str:
+    return f"tunings/{key}.json"
+
+
+def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -> Tuning:
+    """What an interrupted training was tuned to, or what is found now; kept until the training is done."""
+    name = _tuning_name(key)
+    path = depot.bring_file(name)
+    if not path.is_file():
+        cases = index.open(asked.split.train), index.open(asked.split.val)
+        tune(asked, *cases, device, ConsoleProgress("[tune]")).write(path)
+        depot.keep_file(name)
+    return Tuning.read(path)
+
+
+def _trained(
+    made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
+) -> History:
+    """Train to the end, from wherever an earlier one came to; the model is published."""
+    key, progress = _training_key(made, index), ConsoleProgress("[train]")
+    cases = index.open(made.split.train), index.open(made.split.val)
+    with CheckpointKeeper(depot, key) as kept:
+        if gpus := gpus_to_share(made, device):
+            train_on(gpus, made, index, kept.path, key, progress, kept.saved)
+        trainer = Trainer(made, *cases, kept.path, key, device, kept.saved)
+        history = trainer.run(progress)
+        Model.write(model_out, made, trainer.best_weights, history)
+        record.publish(model_out, "model")
+        kept.forget()
+    return history
+
+
 def _access() -> Access:
     return Access.from_environment(os.environ)
 
@@ -423,6 +514,14 @@ def _manifest_here(path: Location, names: Sequence[str] | None = None) -> Manife
 
 def _cases_here(path: Location, names: Sequence[str]) -> Sequence[Case]:
     return CaseIndex.read(Path(path)).bring(names, _access(), ConsoleProgress("[cases]")).open(names)
+
+
+def _paths(locations: Sequence[Location]) -> list[Path]:
+    return [Path(location) for location in locations]
+
+
+def _fold_plans(record: Run, whole: Plan) -> list[Plan]:
+    return [resplit(whole, task) for task in fold_tasks(record.info.task)]
 
 
 def _known_manifest(digest: str) -> str:
@@ -487,7 +586,7 @@ def _describe_training(history: History) -> str:
     resumed = history.resumed_from_step
     return (
         f"{history.steps} steps in {history.minutes:.1f} min, "
-        f"best validation Dice {history.best_val_dice:.4f} at step {history.best_step}"
+        f"validation Dice {history.best_val_dice:.4f} with the weights of step {history.best_step}"
         + (f"; continued from step {resumed}" if resumed is not None else "")
     )
 
@@ -509,6 +608,14 @@ def _log_classes(evaluation: Evaluation, log: LogClasses | None) -> None:
 def _describe_evaluation(evaluation: Evaluation) -> str:
     dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
     return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
+
+
+def _describe_comparison(found: Comparison, timed: Benchmark) -> str:
+    means = ", ".join(f"{member.overall['dice'].mean:.4f}" for member in found.members)
+    slower = found.slowdowns(timed).get(REFERENCE)
+    return f"mean Dice {found.ensemble.overall['dice'].mean:.4f}, of its members {means}" + (
+        f"; {slower:.1f} times the time of one" if slower else ""
+    )
 
 
 def _describe_benchmark(result: Benchmark) -> str:

@@ -1,9 +1,11 @@
 """The summary of a run, for machines: ``summary.json``."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from segline import atomic
 from segline.benchmark import Benchmark
 from segline.dataset import Manifest
 from segline.evaluation import Evaluation
@@ -15,6 +17,8 @@ from segline.statistics import Equivalence, Estimate
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""
+SUMMARY = "summary.json"
+"""Its file in the run's folder."""
 KILLED = "killed before it could end"
 """The reason of a stage that left no other."""
 
@@ -73,22 +77,26 @@ class Summary(_Part):
     model: dict[str, str]
     """SHA-256 of each file of the model package, and the digests of the plan and data set."""
 
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
 
-def summarise_run(run: Run) -> Summary:
-    """Read a run's folder, whatever state it is in.
 
-    A stage still marked as running was killed, since the report is written after all others.
+def summarise_run(run: Run, ongoing: str = "report") -> Summary:
+    """Read a run's folder, whatever state it is in; ``ongoing`` is the stage that asks, and is left out.
+
+    Any other that is still marked as running was killed, since the one that asks comes after all others.
 
     Raises:
         SeglineError: this is not a run's folder.
     """
     info, found = run.info, run.contents
-    records = tuple(_settled(record) for record in run.stages if record.name != "report")
+    records = tuple(_settled(record) for record in run.stages if record.name != ongoing)
     verdict, model, manifest, plan = found.verdict, found.model, found.manifest, found.plan
     ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
     failed = (*ended, *found.problems)
     blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
-    complete = _is_unchanged(records) or found.cross_validation is not None
+    complete = _is_unchanged(records) or found.only_folds
     return Summary(
         id=info.id,
         task=info.task.name,
@@ -97,7 +105,7 @@ def summarise_run(run: Run) -> Summary:
         seconds=round(sum(record.seconds for record in records), 3),
         stages=records,
         dataset=_dataset(manifest) if manifest else None,
-        split=plan.split if plan and not found.cross_validation else None,
+        split=plan.split if plan and not found.only_folds else None,
         metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
         gate=_gate(verdict) if verdict else None,
         benchmark=found.benchmark,
@@ -110,7 +118,7 @@ def _status(found: Contents, failed: bool, records: tuple[StageRecord, ...]) -> 
         return "failed"
     if _is_unchanged(records):
         return "unchanged"
-    if found.cross_validation:
+    if found.only_folds:
         return "succeeded"
     if found.verdict is None:
         return "failed"

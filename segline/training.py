@@ -19,7 +19,7 @@ from segline.distributed import ALONE, Ranks
 from segline.documents import Document
 from segline.errors import SeglineError
 from segline.loss import dice_cross_entropy
-from segline.machine import available_bytes, keep_freed_memory, usable_device
+from segline.machine import available_bytes, half_precision, keep_freed_memory, usable_device
 from segline.networks import build_network, channels_last, infer, quicken, training_bytes
 from segline.plan import Plan
 from segline.prediction import predict_leads
@@ -66,7 +66,9 @@ class History(Document):
     steps: int
     minutes: float
     best_step: int
+    """Whose weights were kept."""
     best_val_dice: float
+    """Of the weights that were kept."""
     points: tuple[TrainingPoint, ...]
 
 
@@ -79,7 +81,9 @@ class Trainer:
     Args:
         plan: what to train.
         train: cases the patches are cut from.
-        val: cases whose mean Dice, on the plan's grid, chooses the weights.
+        val: cases whose Dice, on the plan's grid, chooses the weights: later ones, unless they are worse by
+            more than the standard error of the mean paired difference. Of few cases the highest mean is a
+            matter of luck, and most often of weights that were not trained to the end.
         checkpoint: file that keeps the state during the training.
         key: digest of everything the state depends on; a checkpoint of another key is an error.
         saved: called after each checkpoint.
@@ -87,8 +91,8 @@ class Trainer:
             checkpoint. Any number of ranks can continue it.
 
     Raises:
-        SeglineError: the device cannot be used here, the patch does not fit into memory, or the checkpoint
-            is damaged or of another training.
+        SeglineError: the plan is an ensemble's, the device cannot be used here, the patch does not fit into
+            memory, or the checkpoint is damaged or of another training.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Trainer:
         saved: Callable[[], None] = lambda: None,
         ranks: Ranks = ALONE,
     ) -> None:
+        _require_one_network(plan)
         self.device, self.ranks = usable_device(device), ranks
         check_memory(plan, self.device, ranks.size)
         self.plan, self.val, self.checkpoint, self.key, self.saved = plan, val, checkpoint, key, saved
@@ -127,13 +132,13 @@ class Trainer:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.amp = self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp)
+        self.half = half_precision(self.device) if settings.mixed_precision else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
         self.step = 0
         self.minutes = 0.0
         self.recent: list[Tensor] = []
         self.points: list[TrainingPoint] = []
-        self.best: dict[str, Any] = {"dice": -1.0, "step": 0, "weights": {}}
+        self.best: dict[str, Any] = {"cases": None, "dice": -1.0, "step": 0, "weights": {}}
         self.resumed_from: int | None = None
         self._resume()
 
@@ -183,7 +188,7 @@ class Trainer:
 
     @property
     def best_weights(self) -> dict[str, Tensor]:
-        """State dict of the validation's choice, on the CPU."""
+        """State dict of the validations' choice, on the CPU."""
         weights: dict[str, Tensor] = self.best["weights"]
         return weights
 
@@ -193,7 +198,7 @@ class Trainer:
             group["lr"] = learning_rate
         image, label = self.next_batch()
         self.network.train()
-        with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
         loss = dice_cross_entropy(scores.float(), label, self.ranks.add_up)
         self.optimizer.zero_grad(set_to_none=True)
@@ -217,12 +222,12 @@ class Trainer:
             image, label = (part.to(self.device, non_blocking=True) for part in self.pinned[self.step])
         return self.augment(image, label, self.step, self.sampler.first)
 
-    def validate(self) -> dict[str, float]:
-        """Mean Dice of each label over the validation cases, of the averaged weights."""
+    def validate(self) -> Tensor:
+        """Dice ``(cases, labels)`` of the averaged weights over the validation cases."""
         network = self.average.network
 
         def run(windows: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, torch.float16, enabled=self.amp):
+            with torch.autocast(self.device.type, self.half, enabled=self.half == torch.float16):
                 return infer(network, windows).float()
 
         return validation_dice(run, self.plan, self.val, self.device, self.ranks)
@@ -247,6 +252,8 @@ class Trainer:
 
     def _record(self, learning_rate: float, validate: bool) -> None:
         loss = self._mean_loss()
+        dice = self.validate() if validate else None
+        names = self.plan.foreground.values()
         self.points.append(
             TrainingPoint(
                 step=self.step,
@@ -254,17 +261,19 @@ class Trainer:
                 minutes=self.minutes,
                 loss=loss,
                 learning_rate=learning_rate,
-                val_dice=self.validate() if validate else None,
+                val_dice=None if dice is None else dict(zip(names, dice.mean(0).tolist(), strict=True)),
             )
         )
-        self._keep_if_best(self.points[-1])
+        if dice is not None:
+            self._keep_unless_worse(dice.mean(1))
 
-    def _keep_if_best(self, point: TrainingPoint) -> None:
-        dice = point.mean_val_dice
-        if dice is not None and dice >= self.best["dice"]:
+    def _keep_unless_worse(self, dice: Tensor) -> None:
+        """Keep these weights, whose Dice ``(cases,)`` is, in place of those kept before."""
+        before = self.best["cases"]
+        if before is None or not shown_worse(dice, before):
             state = self.average.network.state_dict()
             weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-            self.best = {"dice": dice, "step": point.step, "weights": weights}
+            self.best = {"cases": dice, "dice": float(dice.mean()), "step": self.step, "weights": weights}
 
     def _describe(self, done: float) -> str:
         latest = self.points[-1]
@@ -323,20 +332,28 @@ class Trainer:
         self.best = state["best"]
 
 
+def shown_worse(dice: Tensor, before: Tensor) -> bool:
+    """Whether ``dice`` ``(cases,)`` is below ``before`` by more than the mean difference's standard error."""
+    difference = dice - before
+    error = float(difference.std()) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
+    return float(difference.mean()) < -error
+
+
 def validation_dice(
     network: Callable[[Tensor], Tensor],
     plan: Plan,
     cases: Sequence[Case],
     device: torch.device,
     ranks: Ranks = ALONE,
-) -> dict[str, float]:
-    """Mean Dice over ``cases`` of each foreground label, on the plan's grid; 1 where both masks are empty.
+) -> Tensor:
+    """Dice ``(cases, labels)`` float64 of each foreground label, on the plan's grid; 1 where both are empty.
 
     ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``. The cases
     are shared out among ``ranks``.
     """
-    totals = torch.zeros(len(plan.foreground), dtype=torch.float64)
-    for case in ranks.share(cases):
+    dice = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
+    for number in ranks.share(range(len(cases))):
+        case = cases[number]
         image = torch.from_numpy(case.image.astype("float32")).to(device)
         lead, leader = predict_leads(network, image, plan).max(dim=0)
         found = torch.where(lead > 0, leader + 1, 0)
@@ -344,9 +361,16 @@ def validation_dice(
         for index in plan.foreground:
             mask, wanted = found == index, truth == index
             size = int(mask.sum()) + int(wanted.sum())
-            totals[index - 1] += 2 * int((mask & wanted).sum()) / size if size else 1.0
-    means = ranks.add_up(totals) / len(cases)
-    return dict(zip(plan.foreground.values(), means.tolist(), strict=True))
+            dice[number, index - 1] = 2 * int((mask & wanted).sum()) / size if size else 1.0
+    return ranks.add_up(dice)
+
+
+def _require_one_network(plan: Plan) -> None:
+    if plan.network.members > 1:
+        raise SeglineError(
+            f"plan: network.members is {plan.network.members}, and a training makes one network; "
+            f"make run FOLDS={plan.network.members} ENSEMBLE=1 trains each on a fold and puts them together"
+        )
 
 
 def check_memory(plan: Plan, device: torch.device, ranks: int = 1) -> None:

@@ -132,7 +132,11 @@ def test_check_gives_a_reason_for_each_no() -> None:
 def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:
     places = ["--run", tmp_path / "run", "--store", tmp_path / "store"]
     assert segline("download", *places, "--task", tiny_task).returncode == 0
-    for stage in ("plan", "preprocess", "train", "export_onnx", "build_tensorrt"):
+    for stage in ("plan", "preprocess"):
+        assert segline(stage, *places).returncode == 0, stage
+    found = segline("find-lr", "--run", tmp_path / "run").stdout.splitlines()
+    assert found[0] == "learning rate  loss" and found[-1].startswith("suggestion: 0.0")
+    for stage in ("train", "export_onnx", "build_tensorrt"):
         assert segline(stage, *places).returncode == 0, stage
     for backend in BACKENDS:
         assert segline("evaluate", *places, "--backend", backend).returncode == 0

@@ -26,7 +26,12 @@ TOLERANCE = 1e-6
 def plan(tiny_plan: Plan) -> Plan:
     changes = {
         "network": {"norm": "instance"},
-        "training": {"epochs": 10, "validations": 2, "learning_rate": 1e-3},
+        "training": {
+            "epochs": 10,
+            "validations": 2,
+            "learning_rate": 1e-3,
+            "mixed_precision": False,
+        },
         "inference": {"smallest_window": [16, 16, 16], "largest_window": [16, 16, 16], "overlap": [4, 4, 4]},
     }
     return Plan.parse(merged(tiny_plan.model_dump(mode="json"), changes), "plan")

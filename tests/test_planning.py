@@ -119,8 +119,8 @@ class TestIntensity:
 
 
 class TestPatch:
-    def test_small_volumes_fit_into_one_patch(self):
-        assert propose_patch([(35, 51, 36)]) == (40, 56, 40)
+    def test_of_volumes_that_a_patch_could_hold_it_takes_three_quarters_of_each_edge(self):
+        assert propose_patch([(35, 51, 36)]) == (32, 40, 32)
 
     def test_large_volumes_are_cut_to_a_cube(self):
         assert propose_patch([(270, 270, 200)]) == (96, 96, 96)
@@ -132,7 +132,7 @@ class TestPatch:
         assert propose_patch([(270, 270, 90)]) == (96, 96, 96)
 
     def test_it_follows_the_median_case(self):
-        assert propose_patch([(35, 51, 36), (20, 20, 20), (400, 400, 400)]) == (40, 56, 40)
+        assert propose_patch([(35, 51, 36), (20, 20, 20), (400, 400, 400)]) == (32, 40, 32)
 
     @pytest.mark.parametrize("sizes", itertools.product((3, 11, 33, 70, 97, 161, 513), repeat=3), ids=str)
     def test_any_shape_gives_a_patch_that_its_network_can_halve(self, sizes):
@@ -159,6 +159,10 @@ class TestNetwork:
 
     def test_a_short_axis_is_halved_at_the_deeper_levels_only(self):
         assert propose_network((96, 96, 24))["strides"] == [(2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2)]
+
+    def test_a_small_patch_s_begins_at_the_plan_s_spacing(self):
+        assert propose_network((48, 48, 48))["strides"] == [(1, 1, 1), (2, 2, 2), (2, 2, 2)]
+        assert propose_network((56, 56, 48))["strides"] == [(2, 2, 2)] * 3
 
     def test_even_the_smallest_patch_has_two_levels(self):
         assert propose_network((4, 4, 4)) == {"channels": [16, 32], "strides": [(1, 1, 1)]}
@@ -189,7 +193,7 @@ class TestProposal:
 
     def test_the_patch_fits_the_shapes_at_the_plan_s_spacing_not_the_files(self):
         plan = planned({"preprocessing": {"spacing_mm": [8, 8, 8]}})
-        assert plan.training.patch_size == (32, 32, 40)
+        assert plan.training.patch_size == (24, 24, 32)
 
     def test_the_same_input_gives_the_same_plan(self):
         assert planned().digest == planned().digest
@@ -328,6 +332,29 @@ class TestSplit:
         with pytest.raises(SeglineError, match="cases for test leave none to train or validate"):
             split_cases(NAMES, **choice)
 
+    def test_listed_folds_are_the_test_cases_and_the_rest_of_the_cases_is_trained_on(self):
+        listed = [NAMES[:2], NAMES[5:8]]
+        for fold, tested in enumerate(listed):
+            split = split_cases(NAMES, folds=2, fold=fold, fold_cases=listed)
+            assert split["test"] == tested
+            assert sorted([*split["train"], *split["val"], *tested]) == NAMES
+
+    def test_listed_folds_wait_until_folds_are_asked_for(self):
+        assert split_cases(NAMES, fold_cases=[NAMES[:2], NAMES[2:4]]) == split_cases(NAMES)
+
+    @pytest.mark.parametrize(
+        ("listed", "told"),
+        [
+            ([["case_00"], ["case_99"]], "the data set has no case case_99; its first is case_00"),
+            ([["case_00"], ["case_01", "case_00"]], "case case_00 is listed more than once"),
+            ([["case_00", "case_00"], ["case_01"]], "case case_00 is listed more than once"),
+            ([["case_00"], ["case_01"], ["case_02"]], "3 folds are listed, 2 are asked for"),
+        ],
+    )
+    def test_listed_folds_that_do_not_fit_are_refused(self, listed, told):
+        with pytest.raises(SeglineError, match=rf"split\.fold_cases: {told}"):
+            split_cases(NAMES, folds=2, fold_cases=listed)
+
     def test_two_folds_of_three_cases_leave_too_few(self):
         with pytest.raises(SeglineError, match="split: 2 of 3 cases for test leave none"):
             split_cases(NAMES[:3], folds=2)
@@ -403,6 +430,49 @@ class TestFolds:
     def test_fewer_than_two_folds_are_refused(self, split):
         with pytest.raises(SeglineError, match=r"task test: plan\.split\.folds: .* 2 or more"):
             self.tasks(**split)
+
+    def test_a_task_can_list_them(self):
+        listed = [NAMES[:3], NAMES[3:5]]
+        tasks = self.tasks(folds=2, fold_cases=listed)
+        assert [list(resplit(planned(), task).split.test) for task in tasks] == listed
+
+    @pytest.mark.parametrize(
+        ("listed", "told"),
+        [
+            ([["case_00"], ["case_99"]], r"split\.fold_cases: .* no case case_99"),
+            ([["case_00"], []], r"split\.fold_cases: fold 1 has no case to test"),
+        ],
+    )
+    def test_a_list_that_does_not_fit_names_the_task(self, listed, told):
+        with pytest.raises(SeglineError, match=rf"task organ: plan\.{told}"):
+            planned({"split": {"folds": 2, "fold_cases": listed}})
+
+    @pytest.mark.parametrize(
+        "split", [{}, {"train": NAMES[4:], "val": NAMES[3:4], "test": NAMES[:3]}, {"test_share": 0.4}]
+    )
+    def test_those_of_an_ensemble_are_without_the_cases_it_is_tested_on(self, split):
+        over = {"split": {**split, "folds": 3}, "network": {"members": 3}}
+        whole, tasks = planned(over), fold_tasks(Task(name="test", source="none", plan=over))
+        assert whole.split == planned({"split": split}).split
+        folds = [resplit(whole, task) for task in tasks]
+        assert sorted(name for fold in folds for name in fold.split.test) == sorted(
+            [*whole.split.train, *whole.split.val]
+        )
+        for fold in folds:
+            assert fold.network.members == 1
+            assert not {*fold.split.train, *fold.split.val} & {*whole.split.test}
+
+    def test_those_of_an_ensemble_can_be_listed(self):
+        listed = [NAMES[:4], NAMES[4:8]]
+        over = {"split": {"folds": 2, "fold_cases": listed}, "network": {"members": 2}}
+        whole, tasks = planned(over), fold_tasks(Task(name="test", source="none", plan=over))
+        for task, cases in zip(tasks, listed, strict=True):
+            assert set(resplit(whole, task).split.test) == set(cases) - set(whole.split.test)
+
+    def test_an_ensemble_has_a_network_a_fold(self):
+        task = Task(name="test", source="none", plan={"split": {"folds": 5}, "network": {"members": 3}})
+        with pytest.raises(SeglineError, match=r"task test: plan\.network\.members: 3 of 5 folds"):
+            fold_tasks(task)
 
     def test_cases_that_are_named_have_no_folds(self):
         with pytest.raises(SeglineError, match=r"task test: plan\.split\.test"):

@@ -33,6 +33,7 @@ from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.fingerprint import take_fingerprint
 from segline.gate import ABSENT, Absence, Verdict, judge
 from segline.geometry import Reorientation
+from segline.learning_rate import RangeTest
 from segline.metrics import label_metrics
 from segline.model import Model, OnnxSidecar
 from segline.networks import build_network
@@ -49,6 +50,7 @@ from segline.runs import Run, RunInfo
 from segline.statistics import equivalence
 from segline.task import Task
 from segline.training import History, TrainingPoint
+from segline.tuning import Candidate, Tuning
 from segline.volumes import Volume, write_volume
 
 SHAPE = (24, 20, 12)
@@ -535,6 +537,44 @@ def test_the_training_has_a_page_of_its_own_with_its_curves(complete: Run) -> No
     assert "continued from step 30" in reader.text
 
 
+def tuning(plan: Plan) -> Tuning:
+    """Of a plan of which one candidate did not fit into memory."""
+    rates = tuple(float(rate) for rate in np.geomspace(1e-5, 1e-1, 50))
+    losses = tuple(2 / (1 + rate / 3e-3) for rate in rates)
+    patch = plan.training.patch_size
+    tried = Candidate(patch_size=patch, batch_size=4, seconds_a_step=0.125, steps=1300, passes=51.6)
+    return Tuning(
+        device="cpu",
+        budget_minutes=3,
+        probe_minutes=0.15,
+        candidates=(tried, tried.model_copy(update={"batch_size": 8, "seconds_a_step": None})),
+        validation_seconds=1.5,
+        range_test=RangeTest(rates=rates, losses=losses),
+        steps=1200,
+        training=plan.training,
+        inference=plan.inference,
+    )
+
+
+def test_what_a_training_was_tuned_to_is_shown_with_all_that_was_tried(complete: Run) -> None:
+    plan = complete.plan
+    assert plan is not None
+    alone = training_page(history(), plan, tuning(plan))
+    reader = Reader(alone)
+    assert reader.open == []
+    assert "For a budget of 3 min a probe of 9.0 s on cpu chose a patch of" in reader.text
+    assert "40.12532.0130052" in reader.text
+    assert alone.count("it does not fit into memory") == 4
+    assert 'id="range-test"' in alone and alone.count("<svg") == 2
+
+
+def test_without_time_for_the_range_test_the_report_says_so(complete: Run) -> None:
+    plan = complete.plan
+    assert plan is not None
+    alone = training_page(history(), plan, tuning(plan).model_copy(update={"range_test": None}))
+    assert "the budget had no time for one" in alone and alone.count("<svg") == 1
+
+
 def test_voxels_are_shown_by_true_and_predicted_label(html: str) -> None:
     text = Reader(html).text
     assert "found as backgroundfound as anteriorfound as posterior" in text
@@ -577,7 +617,8 @@ def cross_validated(run: Run) -> Run:
     """The run, as if its evaluation were that of two folds."""
     (evaluation, *_) = run.evaluations
     fold = Fold(cases=1, plan_digest="0" * 64, overall=evaluation.overall)
-    CrossValidation(folds=(fold, fold)).write(run.folder / CROSS_VALIDATION)
+    pooled = CrossValidation(folds=(fold, fold), cases=2, overall=evaluation.overall)
+    pooled.write(run.folder / CROSS_VALIDATION)
     for name in ("gate.json", "benchmark.json", "stages/compare.json"):
         (run.folder / name).unlink()
     shutil.rmtree(run.folder / "model")

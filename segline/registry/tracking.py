@@ -8,16 +8,18 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segline.backends import REFERENCE
+from segline.cross_validation import CROSS_VALIDATION, POOLED, CrossValidation
 from segline.digests import sha256_of_json
-from segline.evaluation import METRICS, Evaluation
+from segline.ensemble import COMPARISON
+from segline.evaluation import EVALUATION, METRICS, Evaluation
 from segline.model import Model
 from segline.plan import Plan
 from segline.registry.connection import Registry
@@ -25,6 +27,7 @@ from segline.registry.package import pack
 from segline.registry.pseudonyms import Pseudonyms
 from segline.registry.pyfunc import save_pyfunc
 from segline.runs import Contents, Run
+from segline.statistics import Estimate
 from segline.training import History
 
 if TYPE_CHECKING:
@@ -35,7 +38,17 @@ PACKAGE_TAG = "segline.package"
 _METRICS_A_BATCH = 1000
 _PARAMS_A_BATCH = 100
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
-_JSON_DOCUMENTS = ("run.json", "plan.json", "gate.json", "benchmark.json", "decision.json", "summary.json")
+_JSON_DOCUMENTS = (
+    "run.json",
+    "plan.json",
+    "gate.json",
+    "benchmark.json",
+    "decision.json",
+    "summary.json",
+    CROSS_VALIDATION,
+    f"{POOLED}/{EVALUATION}",
+    COMPARISON,
+)
 _PAGES = ("report.html",)
 _TEXTS = ("model_card.md",)
 
@@ -80,12 +93,29 @@ def track(run: Run, registry: Registry, commit: str = "") -> Tracked:
     Raises:
         SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
     """
+    return _track(run, run.contents, registry, commit)
+
+
+def track_folds(run: Run, registry: Registry, commit: str = "") -> Tracked:
+    """Log a cross-validation as :func:`track` does, and each of its folds as a run nested in its own.
+
+    Raises:
+        SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
+    """
+    found = run.contents
+    whole = _track(run, found, registry, commit)
+    for fold in run.folds:
+        _track(fold, replace(fold.contents, manifest=found.manifest), registry, commit, whole.run_id)
+    return whole
+
+
+def _track(run: Run, found: Contents, registry: Registry, commit: str, parent: str = "") -> Tracked:
+    """``parent`` is MLflow's id of the run in which this one is nested."""
     from mlflow.entities import Param, RunTag
 
-    found = run.contents
     names = Pseudonyms.of(found.manifest)
     experiment_id = registry.experiment(f"segline-{run.info.task.name}")
-    run_id = _find_or_create(registry, experiment_id, run, found)
+    run_id = _find_or_create(registry, experiment_id, run, found, parent)
     with registry.told():
         for params in _batches(_params(run, found), _PARAMS_A_BATCH):
             registry.client.log_batch(run_id, params=[Param(*param) for param in params])
@@ -99,9 +129,10 @@ def track(run: Run, registry: Registry, commit: str = "") -> Tracked:
     return Tracked(experiment_id, run_id, model_id, package)
 
 
-def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Contents) -> str:
-    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Contents, parent: str) -> str:
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
+    nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     content = _content_digest(run, found)
     with registry.told():
         same = registry.client.search_runs(
@@ -112,8 +143,13 @@ def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Con
         created = registry.client.create_run(
             experiment_id,
             start_time=_milliseconds(run.info.started),
-            tags={CONTENT_TAG: content, MLFLOW_SOURCE_NAME: "segline", MLFLOW_SOURCE_TYPE: "PROJECT"},
-            run_name=run.info.id,
+            tags={
+                CONTENT_TAG: content,
+                MLFLOW_SOURCE_NAME: "segline",
+                MLFLOW_SOURCE_TYPE: "PROJECT",
+                **nested,
+            },
+            run_name=f"fold {run.info.id}" if nested else run.info.id,
         )
     return str(created.info.run_id)
 
@@ -193,6 +229,10 @@ def _figures(found: Contents, names: Pseudonyms) -> Iterator[tuple[str, float | 
         yield from _overall_figures(evaluation)
         if evaluation.backend == REFERENCE:  # the gate holds every other backend to the same figures
             yield from _case_figures(evaluation, names)
+    if found.cross_validation:
+        yield from _fold_figures(found.cross_validation)
+    for name, value in found.comparison.scalars.items() if found.comparison else ():
+        yield f"ensemble/{name}", value
     for name, value in found.benchmark.scalars.items() if found.benchmark else ():
         yield f"speed/{name}", value
     for name, value in found.verdict.scalars.items() if found.verdict else ():
@@ -205,9 +245,19 @@ def _figures(found: Contents, names: Pseudonyms) -> Iterator[tuple[str, float | 
 def _overall_figures(evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
     groups = {"": evaluation.overall, **{f"/{label}": each for label, each in evaluation.by_label.items()}}
     for label, estimates in groups.items():
-        for metric, estimate in estimates.items():
-            name, (low, high) = f"test/{evaluation.backend}{label}/{metric}", estimate.ci95 or (None, None)
-            yield from ((name, estimate.mean), (f"{name}_ci95_low", low), (f"{name}_ci95_high", high))
+        yield from _estimates(f"test/{evaluation.backend}{label}", estimates)
+
+
+def _fold_figures(found: CrossValidation) -> Iterator[tuple[str, float | None]]:
+    yield from _estimates("folds", found.overall)
+    for number, fold in enumerate(found.folds):
+        yield from _estimates(f"folds/{number}", fold.overall)
+
+
+def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[tuple[str, float | None]]:
+    for metric, estimate in estimates.items():
+        name, (low, high) = f"{group}/{metric}", estimate.ci95 or (None, None)
+        yield from ((name, estimate.mean), (f"{name}_ci95_low", low), (f"{name}_ci95_high", high))
 
 
 def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:
@@ -228,7 +278,7 @@ def _log_documents(registry: Registry, run_id: str, run: Run, names: Pseudonyms)
     with tempfile.TemporaryDirectory() as scratch:
         for name, text in _documents(run, names):
             path = Path(scratch, name)
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         registry.client.log_artifacts(run_id, scratch)
 

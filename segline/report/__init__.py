@@ -5,7 +5,7 @@ from segline.report.brief import brief
 from segline.report.findings import Findings
 from segline.report.page import gate_page, page, training_page
 from segline.runs import Run
-from segline.summary import Summary
+from segline.summary import SUMMARY, Summary
 
 __all__ = ["gate_page", "training_page", "write_report"]
 
@@ -19,7 +19,7 @@ def write_report(run: Run) -> Summary:
         SeglineError: this is not a run's folder.
     """
     findings = Findings.of(run)
-    atomic.write_text(run.folder / "summary.json", findings.summary.model_dump_json(indent=2) + "\n")
+    findings.summary.write(run.folder / SUMMARY)
     atomic.write_text(run.folder / "summary.md", brief(findings))
     atomic.write_text(run.folder / "report.html", page(findings))
     return findings.summary

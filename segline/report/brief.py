@@ -26,6 +26,7 @@ def _figures(findings: Findings) -> Iterable[str]:
     rows = {one.backend: one.overall for one in findings.contents.evaluations}
     if folds := findings.contents.cross_validation:
         rows |= {f"fold {number}": fold.overall for number, fold in enumerate(folds.folds)}
+        rows |= {} if findings.contents.only_folds else {"all folds": folds.overall}
     if not rows:
         return [f"No test figures: {findings.why_missing('evaluate')}."]
     cells = [

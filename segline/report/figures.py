@@ -10,6 +10,7 @@ import numpy as np
 
 from segline.benchmark import STAGES, Benchmark
 from segline.evaluation import Evaluation
+from segline.learning_rate import RangeTest
 from segline.report.markup import Html
 from segline.roc import Roc
 from segline.statistics import Estimate
@@ -65,6 +66,19 @@ def curves(history: History) -> Html:
             _mark_steps(axes, history)
         figure.align_ylabels()
         return _svg(figure, "Training curves")
+
+
+def range_test(test: RangeTest, chosen: float) -> Html:
+    """Loss over learning rate, whose axis is logarithmic; the chosen rate is marked."""
+    with _figure(2.2, 1) as (figure, (axes,)):
+        axes.plot(test.rates, test.losses, color=_LINE, linewidth=1)
+        axes.plot(test.rates, test.smoothed, color=_SERIES[0])
+        axes.axvline(chosen, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss")
+        return _svg(figure, "Loss over learning rate")
 
 
 def roc(curve: Roc) -> Html:
@@ -136,7 +150,7 @@ def _validation(axes: Any, history: History, points: Sequence[TrainingPoint]) ->
     axes.plot([history.best_step], [history.best_val_dice], "o", color=_INK, markersize=6)
     late = history.best_step > 0.7 * steps[-1]
     axes.annotate(
-        f"best {history.best_val_dice:.3f} at step {history.best_step}",
+        f"kept: {history.best_val_dice:.3f}, step {history.best_step}",
         (history.best_step, history.best_val_dice),
         xytext=(-8 if late else 8, 7),
         textcoords="offset points",

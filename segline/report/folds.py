@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 
 from segline.cross_validation import CrossValidation
-from segline.evaluation import Evaluation
 from segline.report.markup import Content, Html, element, heading, join, number, table
 from segline.report.wording import METRICS, Metric, interval
 from segline.statistics import Estimate
 
 
-def folds(found: CrossValidation, pooled: Evaluation | None) -> Html:
+def folds(found: CrossValidation) -> Html:
     """A row a fold; the last is over all cases."""
     head = [heading(text, numeric=True) for text in ("Fold", "Cases")]
     head += [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
     rows = [_row(str(number), fold.cases, fold.overall) for number, fold in enumerate(found.folds)]
-    if pooled:
-        rows.append(_row("all", len(pooled.cases), pooled.overall))
+    rows.append(_row("all", found.cases, found.overall))
     told = (
         f"{len(found.folds)} models, each trained without the cases it is tested on, and every case tested "
         "once. Each figure is the mean over cases; below it its 95 % bootstrap interval."

@@ -1,20 +1,22 @@
-"""The training: what it took, its curves, and how the best weights were found."""
+"""The training: what was tuned for it, what it took, its curves, and which weights were kept."""
 
 from segline.plan import Plan
 from segline.report import figures
 from segline.report.data import fact_list
-from segline.report.markup import Content, Html, drawn, element
-from segline.report.wording import counted, dash, decimal, duration
+from segline.report.markup import Content, Html, details, drawn, element, heading, number, table
+from segline.report.wording import counted, dash, decimal, duration, times
 from segline.training import History
+from segline.tuning import Candidate, Tuning
 
 
-def training(history: History, plan: Plan | None) -> Html:
-    """Facts and curves of the training."""
+def training(history: History, plan: Plan | None, tuning: Tuning | None = None) -> Html:
+    """Facts and curves of the training, and what a probe chose for it."""
     return element(
         "section",
         element("h2", "Training"),
         fact_list(_facts(history, plan)),
         _curves(history),
+        _tuning(tuning) if tuning else None,
         id="training",
     )
 
@@ -30,8 +32,11 @@ def _facts(history: History, plan: Plan | None) -> list[tuple[str, Content]]:
         ("Steps", f"{history.steps} ({epochs:.0f} epochs)"),
         ("Time", duration(60 * history.minutes)),
         ("Device", history.device),
-        ("Best validation Dice", best),
-        ("Best step", str(history.best_step) if validated else dash("no validation took place")),
+        ("Validation Dice of the kept weights", best),
+        (
+            "Step of the kept weights",
+            str(history.best_step) if validated else dash("no validation took place"),
+        ),
         ("Validations", f"{validations}{each}"),
         ("Resumed", "no interruption" if resumed is None else f"continued from step {resumed}"),
         ("Seed", str(history.seed)),
@@ -54,4 +59,55 @@ def _curves(history: History) -> Html:
         element("figcaption", caption),
         class_="chart",
         id="training-curves",
+    )
+
+
+def _tuning(found: Tuning) -> Html:
+    """What was tried, and what the training was made of it."""
+    chosen = found.training
+    head = [heading("Patch (voxels)")]
+    columns = ("Batch", "Seconds a step", "Patches a second", "Steps in the budget", "Patches of each case")
+    head += [heading(text, numeric=True) for text in columns]
+    told = (
+        f"For a budget of {found.budget_minutes:g} min a probe of {duration(60 * found.probe_minutes)} on "
+        f"{found.device} chose a patch of {times(chosen.patch_size)} voxels, a batch of {chosen.batch_size}, "
+        f"a learning rate of {chosen.learning_rate:g} and {counted(chosen.validations, 'validation')} of "
+        f"{duration(found.validation_seconds)}; {found.steps} steps were expected in what it left."
+    )
+    return details(
+        "How it was tuned to this machine",
+        element("p", told),
+        table(head, [_candidate(tried) for tried in found.candidates]),
+        _range_test(found),
+    )
+
+
+def _candidate(tried: Candidate) -> list[Content]:
+    if tried.seconds_a_step is None:
+        figures: list[Content] = [dash("it does not fit into memory")] * 4
+    else:
+        figures = [
+            decimal(tried.seconds_a_step, 3),
+            decimal(tried.samples_per_second, 1),
+            str(tried.steps),
+            decimal(tried.passes, 0),
+        ]
+    return [times(tried.patch_size), number(str(tried.batch_size)), *(number(figure) for figure in figures)]
+
+
+def _range_test(found: Tuning) -> Html:
+    test = found.range_test
+    if test is None:
+        why = "No test of the learning rate: the budget had no time for one, and the plan's was taken."
+        return element("p", why, class_="absent")
+    caption = (
+        f"Loss while the learning rate rises with each of {len(test.rates)} steps, smoothed over a tenth of "
+        "them. Dashed: the rate that was chosen, where the loss falls fastest, within bounds of the plan's."
+    )
+    return element(
+        "figure",
+        drawn(lambda: figures.range_test(test, found.training.learning_rate)),
+        element("figcaption", caption),
+        class_="chart",
+        id="range-test",
     )

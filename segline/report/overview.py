@@ -169,7 +169,9 @@ def _cases_card(findings: Findings) -> Html:
     split = summary.split
     folds = findings.contents.cross_validation
     told = f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test" if split else "not split"
-    if folds:
+    if folds and split:
+        told = f"{len(split.test)} held out to test, the others tested once in {len(folds.folds)} folds"
+    elif folds:
         told = f"each tested once, in {len(folds.folds)} folds"
     return _card("Cases", join([str(summary.dataset.cases)]), told)
 

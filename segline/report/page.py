@@ -8,10 +8,12 @@ from importlib import resources
 from segline.gate import Verdict
 from segline.model import OnnxSidecar
 from segline.plan import Plan
-from segline.report import acceptance, data, folds, learning, overview, provenance, quality, speed
+from segline.report import acceptance, data, ensemble, folds, learning, overview, provenance, quality, speed
 from segline.report.findings import Findings
 from segline.report.markup import Html, element
+from segline.runs import Contents
 from segline.training import History
+from segline.tuning import Tuning
 
 Section = Callable[[Findings], Html | None]
 
@@ -27,9 +29,9 @@ def gate_page(verdict: Verdict) -> str:
     return _document(f"Gate {'passed' if verdict.passed else 'blocked'}", [acceptance.gate(verdict)])
 
 
-def training_page(history: History, plan: Plan) -> str:
+def training_page(history: History, plan: Plan, tuning: Tuning | None = None) -> str:
     """The training's part of the report, with the learning curves, as an HTML document of its own."""
-    return _document(f"Training of {plan.task}", [learning.training(history, plan)])
+    return _document(f"Training of {plan.task}", [learning.training(history, plan, tuning)])
 
 
 def _document(title: str, parts: Sequence[Html | None]) -> str:
@@ -48,7 +50,7 @@ def _document(title: str, parts: Sequence[Html | None]) -> str:
 
 
 def _parts(findings: Findings) -> list[Html | None]:
-    sections = _OF_FOLDS if findings.contents.cross_validation else _SECTIONS
+    sections = _sections(findings.contents)
     made = [(title, stage, make(findings)) for title, stage, make in sections]
     gaps = [(title, findings.why_missing(stage)) for title, stage, html in made if html is None]
     return [
@@ -79,13 +81,18 @@ def _plan(findings: Findings) -> Html | None:
 
 
 def _training(findings: Findings) -> Html | None:
-    history = findings.contents.history
-    return learning.training(history, findings.contents.plan) if history else None
+    found = findings.contents
+    return learning.training(found.history, found.plan, found.tuning) if found.history else None
 
 
 def _folds(findings: Findings) -> Html | None:
     found = findings.contents.cross_validation
-    return folds.folds(found, findings.reference) if found else None
+    return folds.folds(found) if found else None
+
+
+def _ensemble(findings: Findings) -> Html | None:
+    found = findings.contents.comparison
+    return ensemble.ensemble(found, findings.contents.benchmark) if found else None
 
 
 def _gate(findings: Findings) -> Html | None:
@@ -108,15 +115,18 @@ _TESTED: tuple[tuple[str, str, Section], ...] = (
     ("Test cases", "evaluate", quality.cases),
     ("Pictures", "evaluate", quality.pictures),
 )
+_JUDGED: tuple[tuple[str, str, Section], ...] = (
+    *_TESTED,
+    ("Gate", "compare", _gate),
+    ("ONNX export", "export_onnx", _export),
+    ("Benchmark", "benchmark", _benchmark),
+)
 _SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("Data set", "download", _dataset),
     ("Split", "plan", _split),
     ("Plan", "plan", _plan),
     ("Training", "train", _training),
-    *_TESTED,
-    ("Gate", "compare", _gate),
-    ("ONNX export", "export_onnx", _export),
-    ("Benchmark", "benchmark", _benchmark),
+    *_JUDGED,
 )
 """Title, the stage it comes from, and how it is made."""
 
@@ -128,6 +138,20 @@ _OF_FOLDS = (
     *_TESTED,
 )
 """Of a cross-validation, whose split and training are its folds' own."""
+_OF_ENSEMBLE = (
+    ("Data set", "download", _dataset),
+    ("Split", "plan", _split),
+    ("Plan", "plan", _plan),
+    ("Cross-validation", "pool", _folds),
+    ("Ensemble", "compare_members", _ensemble),
+    *_JUDGED,
+)
+
+
+def _sections(found: Contents) -> tuple[tuple[str, str, Section], ...]:
+    if found.only_folds:
+        return _OF_FOLDS
+    return _OF_ENSEMBLE if found.cross_validation else _SECTIONS
 
 
 def _footer(findings: Findings) -> Html:

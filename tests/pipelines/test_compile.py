@@ -12,7 +12,7 @@ from pipelines.dag import segline_pipeline
 from pipelines.resources import Target
 from segline.footprint import Accelerator, Demand
 
-KINDS = ["", "-cpu", "-retrain", "-retrain-cpu", "-folds", "-folds-cpu"]
+KINDS = [f"{kind}{cpu}" for kind in ("", "-retrain", "-folds", "-ensemble") for cpu in ("", "-cpu")]
 FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]
 
 

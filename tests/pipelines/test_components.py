@@ -92,7 +92,9 @@ def test_preprocess_fills_the_cache(alone: Alone) -> None:
 def test_train_writes_a_package(alone: Alone) -> None:
     inputs = {"plan": alone.artifact("plan", "plan"), "cases": alone.artifact("preprocess", "cases")}
     outputs = alone("train", {"store": str(alone.folder / "store"), "device": "cpu"}, inputs)
-    assert Model.open(outputs / "model").weights.is_file()
+    model = Model.open(outputs / "model")
+    assert model.weights.is_file()
+    assert Plan.read(outputs / "final_plan") == model.plan
 
 
 def test_train_draws_its_curves_on_a_page(finished: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from segline.backends import BACKENDS
+from segline.runs import Run
 from segline.volumes import Volume, read_volume, write_volume
 
 from ..tiny_task import ROOT, run_command, run_task
@@ -171,6 +172,19 @@ def test_a_run_killed_in_training_continues_from_its_checkpoint(tmp_path: Path, 
     assert history["resumed_from_step"] > 0
     assert "continued from step" in stage_of(tmp_path, "train")["reason"]
     assert list((tmp_path / "store/checkpoints").glob("*.pt")) == []
+
+
+def test_with_a_budget_all_that_follows_goes_by_the_plan_that_was_tuned(again: Path, tiny_task: Path) -> None:
+    done = run_task(again, tiny_task, "--set", "training.tune=true", "--set", "training.max_minutes=0.2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = Run(again / "runs/latest")
+    found = run.contents
+    assert found.plan is not None and found.tuning is not None and found.model is not None
+    assert found.plan == found.model.plan and not found.plan.training.tune
+    assert {evaluation.plan_digest for evaluation in found.evaluations} == {found.plan.digest}
+    assert found.verdict is not None and found.verdict.passed
+    assert "tuned in" in stage_of(again, "train")["reason"]
+    assert "How it was tuned to this machine" in (run.folder / "report.html").read_text()
 
 
 def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:

@@ -23,6 +23,7 @@ GPU_STAGES = {
     "build_tensorrt": "tensorrt",
     "evaluate": "tensorrt",
     "benchmark": "tensorrt",
+    "compare_members": "tensorrt",
     "register": "gpu",
 }
 COMPONENTS = {
@@ -32,12 +33,14 @@ COMPONENTS = {
 NAMES = list(COMPONENTS)
 MERGING = {"merge_engines"}
 """Of several GPU types only."""
-FOLDS = {"split_folds", "take_fold", "pool"}
+FOLDS = {"split_folds", "take_fold", "pool", "track_folds"}
+ENSEMBLE = {"assemble", "compare_members"}
 OF_A_MODEL = {"quantize", "build_tensorrt", "compare", "benchmark", "register"}
 ELSEWHERE = {
-    "segline": {"intake", "succeed_plan", *FOLDS},
-    "segline-retrain": {"download", "plan", *FOLDS},
-    "segline-folds": {"intake", "succeed_plan", *OF_A_MODEL, *MERGING},
+    "segline": {"intake", "succeed_plan", *FOLDS, *ENSEMBLE},
+    "segline-retrain": {"download", "plan", *FOLDS, *ENSEMBLE},
+    "segline-folds": {"intake", "succeed_plan", *OF_A_MODEL, *ENSEMBLE, *MERGING},
+    "segline-ensemble": {"intake", "succeed_plan"},
 }
 """The stages that only other pipelines have."""
 STAGES_OF = [(name, stage) for name, others in ELSEWHERE.items() for stage in NAMES if stage not in others]
@@ -208,7 +211,7 @@ class TestEveryStage:
 
     def test_has_shared_memory_if_its_workers_share_tensors(self, stage: str, gpu: Compiled) -> None:
         mounts = gpu.pod(stage).get("emptyDirMounts", [])
-        needed = stage in ("preprocess", "train", "evaluate", "benchmark", "register")
+        needed = stage in ("preprocess", "train", "evaluate", "benchmark", "register", "compare_members")
         assert [mount["mountPath"] for mount in mounts] == (["/dev/shm"] if needed else [])
         for mount in mounts:
             limit = gpu.container(stage)["resources"]["resourceMemoryLimit"]

@@ -63,7 +63,7 @@ mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
 	  --backend-store-uri "sqlite:///$(abspath $(STORE))/mlflow/mlflow.db"
 
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
-	$(BIN)/python -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -rs --durations=12 -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

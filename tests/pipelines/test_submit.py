@@ -86,7 +86,7 @@ def test_a_cross_validation_is_a_pipeline_of_its_own(kfp_server: KfpServer, nowh
     (run,) = kfp_server.objects["runs"].values()
     given = run["runtime_config"]["parameters"]
     assert json.loads(given["task"])["plan"]["split"]["folds"] == 5
-    assert set(given) == {"task", "source", "run", "store"}
+    assert set(given) == {"task", "source", "run", "store", "tracking"}
 
 
 def test_the_small_profile_is_what_is_uploaded(kfp_server: KfpServer, nowhere: Path) -> None:

@@ -1,6 +1,6 @@
 """The pipelines of a cross-validation: a model for each fold, and all of them as one."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -9,10 +9,24 @@ from pipelines.dag import Breadth, proven
 from segline.backends import REFERENCE
 
 
-def each_fold(
-    data: Any, whole: Any, cases: Any, run: Any, store: Any, device: Any, breadth: Breadth
-) -> tuple[Any, Any]:
-    """A model for each fold; the task that pools their evaluations, and the packages, to be collected."""
+class Folds(NamedTuple):
+    """What a cross-validation leaves to go on with."""
+
+    data: Any
+    whole: Any
+    """The plan of the data set."""
+    cases: Any
+    pooled: Any
+    """The task after which every fold is done."""
+    members: Any
+    """The folds' packages, to be collected."""
+
+
+def each_fold(task: Any, source: Any, run: Any, store: Any, device: Any, breadth: Breadth) -> Folds:
+    """A model for each fold of a data set, and their evaluations together."""
+    data = stage.download(run=run, store=store, source=source).outputs["manifest"]
+    whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
+    cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
     folds = stage.split_folds(run=run)
     with dsl.ParallelFor(folds.output, name="each-fold", parallelism=breadth.folds_at_once) as fold:
         plan = stage.take_fold(run=fold, whole=whole).outputs["plan"]
@@ -21,7 +35,7 @@ def each_fold(
         model = exported.outputs["model"]
         scores = stage.evaluate(run=fold, backend=REFERENCE, model=model, manifest=data, device=device)
     pooled = stage.pool(run=run, plan=whole, evaluations=dsl.Collected(scores.outputs["evaluation"]))
-    return pooled, exported.outputs["model"]
+    return Folds(data, whole, cases, pooled, model)
 
 
 def cross_validation(breadth: Breadth) -> Any:
@@ -32,11 +46,8 @@ def cross_validation(breadth: Breadth) -> Any:
         task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
     ) -> None:
         with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            data = stage.download(run=run, store=store, source=source).outputs["manifest"]
-            whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
-            cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
-            pooled, _ = each_fold(data, whole, cases, run, store, device, breadth)
-            stage.track_folds(run=run, store=store, tracking=tracking).after(pooled)
+            folds = each_fold(task, source, run, store, device, breadth)
+            stage.track_folds(run=run, store=store, tracking=tracking).after(folds.pooled)
 
     return folds_pipeline
 
@@ -49,16 +60,13 @@ def ensembling(breadth: Breadth) -> Any:
         task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
     ) -> None:
         with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            data = stage.download(run=run, store=store, source=source).outputs["manifest"]
-            whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
-            cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
-            pooled, members = each_fold(data, whole, cases, run, store, device, breadth)
-            made = stage.assemble(run=run, plan=whole, members=dsl.Collected(members)).after(pooled)
+            data, whole, cases, pooled, each = each_fold(task, source, run, store, device, breadth)
+            made = stage.assemble(run=run, plan=whole, members=dsl.Collected(each)).after(pooled)
             ensemble = made.outputs["model"]
             done = proven(ensemble, data, whole, cases, run, store, device, tracking, breadth)
-            each = dsl.Collected(members)
-            compared = stage.compare_members(run=run, members=each, manifest=data, device=device).after(done)
-            stage.track_folds(run=run, store=store, tracking=tracking).after(compared)
+            members = dsl.Collected(each)
+            compared = stage.compare_members(run=run, members=members, manifest=data, device=device)
+            stage.track_folds(run=run, store=store, tracking=tracking).after(compared.after(done))
 
     return ensemble_pipeline
 

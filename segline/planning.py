@@ -56,8 +56,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         resampled_shape(shape, have, preprocessing.spacing_mm)
         for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
     ]
-    patch = over.apply("training", Training, propose_training(propose_patch(shapes))).patch_size
-    training = over.apply("training", Training, propose_training(patch))
+    training = over.training(propose_patch(shapes))
     network = over.apply("network", Network, propose_network(training.patch_size))
     inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
     values = {
@@ -314,9 +313,9 @@ def _to_be_tuned(over: "_Overrides", previous: Plan, manifest: Manifest) -> dict
     shapes = [resampled_shape(shape, have, spacing) for have, shape in map(ras_geometry, manifest.cases)]
     stride = np.array(network.total_stride)
     largest = as_shape(np.maximum(np.array(propose_patch(shapes)) // stride, 1) * stride)
-    patch = over.apply("training", Training, propose_training(largest)).patch_size
-    training = over.apply("training", Training, propose_training(patch))
-    inference = over.apply("inference", Inference, propose_inference(shapes, patch, network))
+    training = over.training(largest)
+    proposal = propose_inference(shapes, training.patch_size, network)
+    inference = over.apply("inference", Inference, proposal)
     return {"training": training.model_dump(), "inference": inference.model_dump()}
 
 
@@ -364,6 +363,11 @@ class _Overrides:
             return model.model_validate(merged(proposal, asked))
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
+
+    def training(self, patch: Shape) -> Training:
+        """The batch follows the patch, also where the task names another."""
+        asked = self.apply("training", Training, propose_training(patch)).patch_size
+        return self.apply("training", Training, propose_training(asked))
 
     def split(self, names: Sequence[str], ensemble: bool = False) -> dict[str, Any]:
         """An ensemble's folds are no matter of its own split."""

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from segline.runs import Run
 from segline.volumes import Volume, read_volume, write_volume
 
 from ..tiny_task import ROOT, run_command, run_task
+from ..waiting import wait_until
 
 STAGES = [
     "download",
@@ -168,7 +168,9 @@ def resumed(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Ended:
     first = subprocess.Popen(
         run_command(folder, tiny_task, *settings), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
     )
-    wait_for(lambda: list((folder / "store/checkpoints").glob("[0-9a-f]*.pt")) != [], first)
+    checkpoints = folder / "store/checkpoints"
+    wait_until(lambda: [*checkpoints.glob("[0-9a-f]*.pt")] or first.poll() is not None, 300)
+    assert first.poll() is None, "the run ended before it could be killed"
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     return Ended(folder, run_task(folder, tiny_task, *settings))
@@ -196,16 +198,6 @@ def test_a_model_below_the_floor_is_blocked_with_the_reason(resumed: Ended) -> N
     assert summary_of(resumed.folder)["status"] == "blocked"
     assert "is below the floor 1" in resumed.done.stderr
     assert "below the floor" in (resumed.folder / "runs/latest/report.html").read_text()
-
-
-def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
-    """Poll until ``condition`` holds; the process must live until then."""
-    for _ in range(3000):
-        if condition():
-            return
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.1)
-    raise AssertionError("no checkpoint appeared within five minutes")
 
 
 def bad_dataset(folder: Path) -> Path:

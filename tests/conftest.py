@@ -85,8 +85,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny networks are slower on many threads than on one."""
+    """Tiny networks are slower on many threads than on one, here and in every process that a test starts."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

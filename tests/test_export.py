@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +109,6 @@ def test_exporting_prints_nothing(tiny_model: Model, tiny_index: CaseIndex, tmp_
     tiny_index.write(tmp_path / "cases.json")
     done = subprocess.run(
         [sys.executable, "-c", EXPORT, str(model.folder), str(tmp_path / "cases.json")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=True,

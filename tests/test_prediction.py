@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from segline.volumes import Volume, read_volume
 from .conftest import small_plan
 
 PEAK = """
-import os
 import numpy as np
 import torch
 from segline.machine import peak_memory_bytes
@@ -32,7 +30,6 @@ from segline.prediction import Predictor
 from segline.volumes import Volume
 from tests.conftest import small_plan
 
-torch.set_num_threads(1)
 CLASSES, SIZE = 48, 128
 WINDOW = [32, 32, 32]
 plan = small_plan(
@@ -284,7 +281,6 @@ def test_no_more_than_one_volume_of_scores_is_kept() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PEAK],
         cwd=Path(__file__).resolve().parent.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=True,

@@ -106,7 +106,7 @@ def run_alone(model: Model, index: CaseIndex, folder: Path) -> subprocess.Comple
     (folder / "home").mkdir()
     return subprocess.run(
         [sys.executable, "-c", QUANTIZE, str(model.folder), str(folder / "cases.json")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder / "home")},
+        env={**os.environ, "HOME": str(folder / "home")},
         capture_output=True,
         text=True,
         check=True,

@@ -1,7 +1,6 @@
 import itertools
 import json
 import math
-import os
 import signal
 import statistics
 import subprocess
@@ -37,7 +36,6 @@ from segline.cases import CaseIndex
 from segline.plan import Plan
 from segline.training import Trainer
 
-torch.set_num_threads(1)
 plan, index, checkpoint = map(Path, sys.argv[1:])
 plan, index = Plan.read(plan), CaseIndex.read(index)
 trainer = Trainer(plan, index.open(plan.split.train), index.open(plan.split.val), checkpoint, "key")
@@ -207,15 +205,14 @@ def test_a_killed_process_continues_from_its_checkpoint(
     checkpoint = tmp_path / "checkpoint.pt"
     files = [str(tmp_path / "plan.json"), str(tmp_path / "cases.json"), str(checkpoint)]
     command = [sys.executable, "-c", TRAIN, *files]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         while process.poll() is None and not checkpoint.exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     saved = torch.load(checkpoint, weights_only=True)
 
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     history = json.loads(done.stdout)
     assert history["resumed_from_step"] == saved["step"] > 0
     assert history["steps"] == 300

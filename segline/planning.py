@@ -3,20 +3,19 @@
 Spacing, patch and intensity follow the reasoning of nnU-Net (Isensee et al., Nature Methods 2021).
 """
 
-import random
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from segline.dataset import Manifest
 from segline.errors import SeglineError
 from segline.fingerprint import Fingerprint, ras_geometry
 from segline.geometry import Shape, as_shape
-from segline.plan import Gate, Inference, Network, Plan, Preprocessing, Share, Split, Training
+from segline.plan import Gate, Inference, Network, Plan, Preprocessing, Split, Training
 from segline.resampling import resampled_shape
+from segline.splits import SPLIT_PARTS, SplitRule, continued_split, split_cases
 from segline.task import Task, first_fault, merged
 from segline.tiling import tile_axis
 
@@ -37,7 +36,6 @@ THICK_SLICES = 3.0
 CT_BODY_ABOVE_HU = -500.0
 NSD_TOLERANCE_MM = 2.0
 
-_SPLIT_PARTS = ("train", "val", "test")
 _PARTS = ("preprocessing", "training", "network", "inference", "gate", "split")
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -234,79 +232,6 @@ def propose_training(patch: Shape) -> dict[str, Any]:
     return {"patch_size": patch, "batch_size": min(max(batch, 2), LARGEST_BATCH), "epochs": 300}
 
 
-def split_cases(
-    names: Sequence[str],
-    test_share: float = 0.2,
-    val_share: float = 0.1,
-    folds: int = 0,
-    fold: int = 0,
-    seed: int = 0,
-    fold_cases: Sequence[Sequence[str]] = (),
-) -> dict[str, list[str]]:
-    """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
-
-    With ``folds``, fold number ``fold`` is the test set, and each case is in exactly one fold's, or as
-    ``fold_cases`` lists the test cases of each fold; cases in none of its lists are never tested.
-
-    Raises:
-        SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
-            ``fold_cases`` does not fit the cases or ``folds``.
-    """
-    if len(names) < 3:
-        raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
-    if folds and not (2 <= folds <= len(names) and 0 <= fold < folds):
-        raise SeglineError(f"split: fold {fold} of {folds} over {len(names)} cases does not exist")
-    if fold_cases:
-        _require_listed_folds(fold_cases, names, folds)
-    shuffled = sorted(names)
-    random.Random(seed).shuffle(shuffled)
-    if folds:
-        test = list(fold_cases[fold]) if fold_cases else shuffled[fold::folds]
-    else:
-        test = shuffled[: max(1, round(test_share * len(names)))]
-    rest = [name for name in shuffled if name not in set(test)]
-    if len(rest) < 2:
-        raise SeglineError(
-            f"split: {len(test)} of {len(names)} cases for test leave none to train or validate"
-        )
-    val_count = min(max(1, round(val_share * len(names))), len(rest) - 1)
-    return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
-
-
-def _require_listed_folds(fold_cases: Sequence[Sequence[str]], names: Sequence[str], folds: int) -> None:
-    listed = [name for cases in fold_cases for name in cases]
-    twice = sorted(name for name, times in Counter(listed).items() if times > 1)
-    if unknown := set(listed) - set(names):
-        raise SeglineError(
-            f"split.fold_cases: the data set has no case {min(unknown)}; its first is {min(names)}"
-        )
-    if twice:
-        raise SeglineError(f"split.fold_cases: case {twice[0]} is listed more than once")
-    for fold, cases in enumerate(fold_cases):
-        if not cases:
-            raise SeglineError(f"split.fold_cases: fold {fold} has no case to test")
-    if folds not in (0, len(fold_cases)):
-        raise SeglineError(f"split.fold_cases: {len(fold_cases)} folds are listed, {folds} are asked for")
-
-
-def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
-    """Every case where it was; of new cases, a fifth to test and a tenth to validation, the rest to train.
-
-    Raises:
-        SeglineError: a part of ``previous`` has no case left among ``names``.
-    """
-    there = set(names)
-    parts = {part: [name for name in getattr(previous, part) if name in there] for part in _SPLIT_PARTS}
-    for part, kept in parts.items():
-        if not kept:
-            raise SeglineError(f"split: none of the champion's {part} cases is left in the data set")
-    new = sorted(there - {name for kept in parts.values() for name in kept})
-    random.Random(seed).shuffle(new)
-    test, val = round(0.2 * len(new)), round(0.1 * len(new))
-    added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
-    return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
-
-
 def _to_be_tuned(over: "_Overrides", previous: Plan, manifest: Manifest) -> dict[str, Any]:
     """Training and inference of the network that ``previous`` has, as proposed from the data."""
     spacing, network = previous.preprocessing.spacing_mm, previous.network
@@ -326,20 +251,6 @@ def _halvings(size: int) -> int:
     (4, 3, 1)
     """
     return max(n for n in range(MOST_HALVINGS + 1) if n == 0 or -(-size // 2**n) >= SMALLEST_FEATURE_MAP)
-
-
-class _SplitRule(BaseModel):
-    """What a task may say of :func:`split_cases`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    test_share: Share = 0.2
-    val_share: Share = 0.1
-    folds: int = Field(default=0, ge=0)
-    fold: int = Field(default=0, ge=0)
-    seed: int = 0
-    fold_cases: tuple[tuple[str, ...], ...] = ()
-    """Published folds: the test cases of each, by which ``folds`` goes."""
 
 
 class _Overrides:
@@ -371,13 +282,13 @@ class _Overrides:
 
     def split(self, names: Sequence[str], ensemble: bool = False) -> dict[str, Any]:
         """An ensemble's folds are no matter of its own split."""
-        if set(_SPLIT_PARTS) & self.part("split").keys():
-            return self._explicit_split(names, _SplitRule.model_fields if ensemble else ())
+        if set(SPLIT_PARTS) & self.part("split").keys():
+            return self._explicit_split(names, SplitRule.model_fields if ensemble else ())
         rule = self.split_rule()
         return self._followed(rule.model_copy(update={"folds": 0}) if ensemble else rule, names)
 
-    def split_rule(self, ensemble: bool = False) -> "_SplitRule":
-        return self.apply("split", _SplitRule, {}, leave_out=_SPLIT_PARTS if ensemble else ())
+    def split_rule(self, ensemble: bool = False) -> SplitRule:
+        return self.apply("split", SplitRule, {}, leave_out=SPLIT_PARTS if ensemble else ())
 
     def member_split(self, whole: Split) -> dict[str, Any]:
         """A fold of the cases that an ensemble does not hold out."""
@@ -385,9 +296,9 @@ class _Overrides:
         listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
         return self._followed(rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val])
 
-    def _followed(self, rule: "_SplitRule", names: Sequence[str]) -> dict[str, Any]:
+    def _followed(self, rule: SplitRule, names: Sequence[str]) -> dict[str, Any]:
         try:
-            return split_cases(names, **rule.model_dump())
+            return split_cases(names, rule)
         except SeglineError as error:
             raise SeglineError(f"{self.name}.{error}") from error
 

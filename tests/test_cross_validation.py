@@ -13,8 +13,9 @@ from segline.errors import SeglineError
 from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.metrics import LabelMetrics
 from segline.plan import Plan
-from segline.planning import fold_tasks, resplit, split_cases
+from segline.planning import fold_tasks, resplit
 from segline.roc import LEVELS, ScoreCounts
+from segline.splits import SplitRule, split_cases
 from segline.task import Task
 
 from .conftest import small_plan
@@ -34,7 +35,7 @@ def task(**split: Any) -> Task:
 
 
 def whole() -> Plan:
-    return small_plan(split=split_cases(NAMES))
+    return small_plan(split=split_cases(NAMES, SplitRule()))
 
 
 def plans(**split: Any) -> list[Plan]:

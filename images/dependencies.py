@@ -1,7 +1,7 @@
 """Which packages an image needs, from the extras of pyproject.toml, at the versions of requirements.txt.
 
 python dependencies.py build                        what builds the code
-python dependencies.py list cpu evaluation onnx     what pip is to install
+python dependencies.py list cpu onnx openvino       what pip is to install
 pip freeze | python dependencies.py check FILE ...  fails on a package that no FILE pins
 """
 

@@ -1,7 +1,8 @@
 """MONAI bundles: a model package as a folder that ``python -m monai.bundle run`` executes.
 
 The bundle predicts with MONAI's own transforms, inferer and evaluator, without segline. It needs ``fire``
-and ``pytorch-ignite`` beside MONAI, and writes a mask of label values for every volume, on its own grid::
+and ``pytorch-ignite`` beside MONAI, and ``scikit-image`` where only the largest component of a label is kept,
+and writes a mask of label values for every volume, on its own grid::
 
     python -m monai.bundle run --bundle_root BUNDLE --config_file BUNDLE/configs/inference.json
         --meta_file BUNDLE/configs/metadata.json --dataset_dir IMAGES --output_dir MASKS
@@ -296,6 +297,7 @@ def _postprocessing(plan: Plan) -> list[Config]:
             "nearest_interp": False,
         },
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        *_largest_components(plan),
         {
             "_target_": "MapLabelValued",
             "keys": "pred",
@@ -311,4 +313,18 @@ def _postprocessing(plan: Plan) -> list[Config]:
             "resample": False,
             "separate_folder": False,
         },
+    ]
+
+
+def _largest_components(plan: Plan) -> list[Config]:
+    if not plan.inference.keep_largest:
+        return []
+    classes = [plan.label_values.index(value) for value in plan.inference.keep_largest]
+    return [
+        {
+            "_target_": "KeepLargestConnectedComponentd",
+            "keys": "pred",
+            "applied_labels": classes,
+            "is_onehot": False,
+        }
     ]

@@ -1,5 +1,6 @@
 """Ensembles: the networks of a cross-validation's folds as one model, held against each of them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,7 +98,7 @@ def assemble(members: Sequence[Model], plan: Plan, folds: Sequence[Plan], folder
 
     Args:
         members: a trained package a fold, in any order.
-        plan: of the ensemble.
+        plan: of the ensemble; post-processing of which it says nothing is what most members have.
         folds: the plan of each fold, whose test cases say which member is whose.
         folder: of the new package.
 
@@ -108,7 +109,7 @@ def assemble(members: Sequence[Model], plan: Plan, folds: Sequence[Plan], folder
     for member in ordered:
         _require_shared(member, plan)
     weights = {name: value for n, member in enumerate(ordered) for name, value in _renamed(member, n)}
-    made = Model.write(folder, plan, weights, None)
+    made = Model.write(folder, _voted(plan, ordered), weights, None)
     Membership(members=tuple(map(_member, ordered))).write(folder / MEMBERS)
     return made
 
@@ -170,6 +171,14 @@ def _require_shared(member: Model, plan: Plan) -> None:
                 f"{member.folder}: its plan has another {part} part than the ensemble's; "
                 "run the cross-validation again"
             )
+
+
+def _voted(plan: Plan, members: Sequence[Model]) -> Plan:
+    if plan.inference.keep_largest is not None:
+        return plan
+    votes = Counter(value for member in members for value in member.plan.inference.keep_largest or ())
+    most = sorted(value for value, count in votes.items() if 2 * count > len(members))
+    return plan.keeping_largest(most) if most else plan
 
 
 def _renamed(member: Model, number: int) -> Iterator[tuple[str, Tensor]]:

@@ -1,7 +1,7 @@
 """The plan: the frozen contract between training and inference, one readable JSON with a digest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -168,6 +168,12 @@ class Inference(_Part):
     """Least overlap of two windows, voxels."""
     batch_size: int = Field(default=4, ge=1)
     blending: Literal["gaussian", "constant"] = "gaussian"
+    keep_largest: tuple[int, ...] | None = Field(default=None, exclude_if=lambda labels: labels is None)
+    """Values of the labels of which only the largest connected component is kept.
+
+    ``None`` lets the validation cases say at the end of a training of which, if of any; until then it is left
+    out of the plan's digest.
+    """
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> "Inference":
@@ -265,6 +271,11 @@ class Plan(_Part):
                 raise ValueError(
                     f"{part} {size} must be a multiple of the network's stride {self.network.total_stride}"
                 )
+        if unknown := {*(self.inference.keep_largest or ())} - {*self.label_values[1:]}:
+            raise ValueError(
+                f"inference.keep_largest: {min(unknown)} is no label's value; there are "
+                + ", ".join(map(str, self.label_values[1:]))
+            )
         windows = {self.inference.smallest_window, self.inference.largest_window}
         if self.network.norm == "instance" and len(windows) > 1:
             raise ValueError("a network with InstanceNorm needs one window size: smallest as largest")
@@ -290,6 +301,17 @@ class Plan(_Part):
     def of_one_member(self) -> "Plan":
         """The plan of each of an ensemble's networks; itself, where there is one."""
         return self.model_copy(update={"network": self.network.model_copy(update={"members": 1})})
+
+    def keeping_largest(self, labels: Sequence[int]) -> "Plan":
+        """The plan with which only the largest component of some labels is kept, given by their values."""
+        inference = self.inference.model_copy(update={"keep_largest": tuple(labels)})
+        return self.model_copy(update={"inference": inference})
+
+    @property
+    def postprocessing(self) -> str:
+        """In words; empty where there is none."""
+        kept = [self.labels[value] for value in self.inference.keep_largest or ()]
+        return f"only the largest component of {', '.join(kept)} is kept" if kept else ""
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -79,13 +79,15 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     Test and validation cases stay what they were, whatever is trained next was never trained on; of the new
     cases, test and validation get their share. ``task.plan`` may change training, inference, export and gate.
     After an ensemble comes one network of its members' shape. Where the task asks to be tuned, training and
-    inference begin as first proposed: what was tuned for the champion binds no later probe.
+    inference begin as first proposed: what was tuned for the champion binds no later probe. Nor does the
+    post-processing that its validation cases asked for.
 
     Raises:
         SeglineError: an override does not fit, or cases of the previous split are gone.
     """
     over = _Overrides(task)
     values = previous.of_one_member().model_dump()
+    values["inference"].pop("keep_largest", None)
     parts = {
         part: merged(values[part], over.part(part)) for part in ("training", "inference", "export", "gate")
     }

@@ -12,6 +12,7 @@ from segline.errors import SeglineError
 from segline.geometry import Shape, as_shape
 from segline.intensity import OUTSIDE
 from segline.plan import Plan
+from segline.postprocessing import keep_largest_components
 from segline.preprocessing import CPU, Placement, Preprocessor, restore
 from segline.stopwatch import Stopwatch
 from segline.tiling import Tiling
@@ -60,9 +61,12 @@ class Predictor:
         return Leads(predict_leads(self.network, image, self.plan, self.watch), placement)
 
     def mask(self, leads: "Leads") -> Volume:
-        """The second half: a label map on the file's own grid; ``leads`` are overwritten in part."""
+        """The second half: the post-processed label map on the file's own grid; overwrites ``leads``."""
         with self.watch.lap("invert"):
-            return restore(leads.values, leads.placement, self.plan.label_values)
+            mask = restore(leads.values, leads.placement, self.plan.label_values)
+            if kept := self.plan.inference.keep_largest:
+                keep_largest_components(mask.array[0], kept, self.plan.label_values[0])
+        return mask
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def train(
     """Train, or continue an interrupted training of the same plan and cases; write the model package.
 
     Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
-    people, ``plan_out`` is the plan that was trained under.
+    people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
     """
     with _stage(run, "train") as (record, notes):
         asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
@@ -198,18 +198,17 @@ def train(
         with exclusive(depot.path(f"locks/{key}.lock"), wait=False):
             tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
             made = tuning.plan(asked) if tuning else asked
-            history = _trained(made, index, depot, Path(model_out), device, record)
+            history, shipped = _trained(made, index, depot, Path(model_out), device, record)
             if tuning:
-                record.publish(Path(model_out) / PLAN, PLAN)
                 record.publish(depot.path(_tuning_name(key)), TUNING)
                 depot.forget_file(_tuning_name(key))
         if plan_out:
-            made.write(Path(plan_out))
+            shipped.write(Path(plan_out))
         if page_out:
             from segline.report import training_page
 
-            atomic.write_text(Path(page_out), training_page(history, made, tuning))
-        told = [_describe_training(history), tuning.text if tuning else None]
+            atomic.write_text(Path(page_out), training_page(history, shipped, tuning))
+        told = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
         notes.text = "; ".join(filter(None, told))
 
 
@@ -334,6 +333,7 @@ def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], m
         made = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in _paths(members_in)]
         model = assemble_model(members, made, _fold_plans(record, made), Path(model_out))
+        record.publish(model.folder / PLAN, PLAN)
         record.publish(model_out, "model")
         notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
 
@@ -488,8 +488,8 @@ def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) 
 
 def _trained(
     made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
-) -> History:
-    """Train to the end, from wherever an earlier one came to; the model is published."""
+) -> tuple[History, Plan]:
+    """Train to the end, from wherever an earlier one came to; the model and its plan are published."""
     key, progress = _training_key(made, index), ConsoleProgress("[train]")
     cases = index.open(made.split.train), index.open(made.split.val)
     with CheckpointKeeper(depot, key) as kept:
@@ -497,10 +497,12 @@ def _trained(
             train_on(gpus, made, index, kept.path, key, progress, kept.saved)
         trainer = Trainer(made, *cases, kept.path, key, device, kept.saved)
         history = trainer.run(progress)
-        Model.write(model_out, made, trainer.best_weights, history)
+        shipped = trainer.plan_to_ship()
+        Model.write(model_out, shipped, trainer.best_weights, history)
+        record.publish(model_out / PLAN, PLAN)
         record.publish(model_out, "model")
         kept.forget()
-    return history
+    return history, shipped
 
 
 def _access() -> Access:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -22,11 +21,12 @@ from segline.loss import dice_cross_entropy
 from segline.machine import available_bytes, half_precision, keep_freed_memory, usable_device
 from segline.networks import build_network, channels_last, infer, quicken, training_bytes
 from segline.plan import Plan
-from segline.prediction import predict_leads
+from segline.prediction import Network
 from segline.prefetching import Prefetched
 from segline.progress import Progress, silent
 from segline.sampling import PatchSampler
 from segline.schedule import Schedule
+from segline.validation import better_in_one_piece, shown_worse, validation_dice
 
 _CHECKPOINT_SECONDS = 30.0
 _LOSS_HORIZON = 20
@@ -224,13 +224,27 @@ class Trainer:
 
     def validate(self) -> Tensor:
         """Dice ``(cases, labels)`` of the averaged weights over the validation cases."""
-        network = self.average.network
+        network = self._inferring(self.average.network)
+        return validation_dice(network, self.plan, self.val, self.device, self.ranks)
 
-        def run(windows: Tensor) -> Tensor:
+    def plan_to_ship(self) -> Plan:
+        """The plan of the weights that were kept: with the post-processing that the validation cases ask for.
+
+        Where the plan says itself of which labels to keep the largest component, it is not asked.
+        """
+        if self.plan.inference.keep_largest is not None:
+            return self.plan
+        network = self._new_network().eval()
+        network.load_state_dict(self.best_weights)
+        found = better_in_one_piece(self._inferring(network), self.plan, self.val, self.device)
+        return self.plan.keeping_largest(found) if found else self.plan
+
+    def _inferring(self, network: torch.nn.Module) -> Network:
+        def scores(windows: Tensor) -> Tensor:
             with torch.autocast(self.device.type, self.half, enabled=self.half == torch.float16):
                 return infer(network, windows).float()
 
-        return validation_dice(run, self.plan, self.val, self.device, self.ranks)
+        return scores
 
     def _new_network(self) -> torch.nn.Module:
         torch.manual_seed(self.plan.seed)
@@ -330,39 +344,6 @@ class Trainer:
         self.recent = [loss.to(self.device) for loss in state["recent"]]
         self.points = [TrainingPoint(**point) for point in state["points"]]
         self.best = state["best"]
-
-
-def shown_worse(dice: Tensor, before: Tensor) -> bool:
-    """Whether ``dice`` ``(cases,)`` is below ``before`` by more than the mean difference's standard error."""
-    difference = dice - before
-    error = float(difference.std()) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return float(difference.mean()) < -error
-
-
-def validation_dice(
-    network: Callable[[Tensor], Tensor],
-    plan: Plan,
-    cases: Sequence[Case],
-    device: torch.device,
-    ranks: Ranks = ALONE,
-) -> Tensor:
-    """Dice ``(cases, labels)`` float64 of each foreground label, on the plan's grid; 1 where both are empty.
-
-    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``. The cases
-    are shared out among ``ranks``.
-    """
-    dice = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
-    for number in ranks.share(range(len(cases))):
-        case = cases[number]
-        image = torch.from_numpy(case.image.astype("float32")).to(device)
-        lead, leader = predict_leads(network, image, plan).max(dim=0)
-        found = torch.where(lead > 0, leader + 1, 0)
-        truth = torch.from_numpy(np.array(case.label)).to(device)
-        for index in plan.foreground:
-            mask, wanted = found == index, truth == index
-            size = int(mask.sum()) + int(wanted.sum())
-            dice[number, index - 1] = 2 * int((mask & wanted).sum()) / size if size else 1.0
-    return ranks.add_up(dice)
 
 
 def _require_one_network(plan: Plan) -> None:

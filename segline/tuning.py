@@ -51,7 +51,7 @@ _LONGEST_AVERAGE = 0.05
 _SPARE_EPOCHS = 10
 """Times as many as are expected: a machine that was busy during the probe must not stop early."""
 _ALLOWANCE = 1.2
-"""For what is not the same each time: the last step and validation."""
+"""For what is not the same each time."""
 _HOPELESS = 0.7
 """Of what would be enough: small patches are slower than their voxels say."""
 _CASES_FOR_SHAPES = 50
@@ -218,7 +218,9 @@ class _Probe:
     ) -> tuple[Training, int]:
         """How to train in what is left of the budget, and the steps to expect."""
         asked, step_seconds = self.plan.training, chosen.seconds_a_step or math.inf
-        left = self.budget_seconds - self.spent_seconds - _ALLOWANCE * (step_seconds + validation_seconds)
+        # the last step, its validation, and the one that asks for post-processing
+        at_the_end = _ALLOWANCE * (step_seconds + 2 * validation_seconds)
+        left = self.budget_seconds - self.spent_seconds - at_the_end
         affordable = int(VALIDATING_SHARE * self.budget_seconds / validation_seconds)
         validations = max(1, min(asked.validations, affordable))
         steps = int((left - (validations - 1) * validation_seconds) / step_seconds)

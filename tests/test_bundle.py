@@ -108,6 +108,24 @@ def test_channels_with_rules_of_their_own_and_label_values_with_gaps(tmp_path: P
     assert min(shares) >= 0.999, shares
 
 
+def test_only_the_largest_component_of_a_label_is_kept_by_monai_too(tmp_path: Path) -> None:
+    """A network whose score of each label is the channel that marks it, and specks in the volume."""
+    plan = small_plan(channels=1, labels=3)
+    plan = Plan.model_validate({**plan.model_dump(), "labels": {0: "background", 2: "a", 5: "b"}})
+    loose, strict = (plan.keeping_largest(kept) for kept in ((), (5,)))
+    array = np.random.default_rng(0).normal(0.5, 0.3, (1, 30, 34, 26)).astype(np.float32)
+    write_volume(tmp_path / "images" / "specks.nii.gz", Volume(array, np.diag([-1.0, 1, 1, 1])))
+    masks = []
+    for name, made in (("loose", loose), ("strict", strict)):
+        model = untrained(tmp_path / name / "model", made)
+        bundle = export_bundle(model, tmp_path / name / "bundle")
+        assert min(agreement(model, bundle, tmp_path / "images", tmp_path / name / "masks")) >= 0.999
+        masks.append(read_volume(tmp_path / name / "masks" / "specks.nii.gz").array)
+    assert np.isin(masks[0], (2, 5)).any(), "nothing to drop"
+    assert 0 < (masks[1] == 5).sum() < (masks[0] == 5).sum()
+    assert (masks[1] == 2).sum() == (masks[0] == 2).sum()
+
+
 def test_monai_accepts_what_the_metadata_says_of_the_network(tiny_model: Model, tmp_path: Path) -> None:
     bundle = export_bundle(tiny_model, tmp_path / "bundle")
     monai("verify_net_in_out", bundle, "--net_id", "network_def", "--device", "cpu")

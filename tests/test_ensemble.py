@@ -129,6 +129,34 @@ def test_what_it_is_tested_on_no_member_has_seen(plan: Plan, folds: list[Plan]) 
     assert sorted(tested) == sorted([*plan.split.train, *plan.split.val])
 
 
+@pytest.mark.parametrize(
+    ("asked", "of_members", "kept"),
+    [
+        (None, [(1,), (1,)], (1,)),
+        (None, [(1,), None], None),
+        (None, [None, None], None),
+        ((), [(1,), (1,)], ()),
+        ((1,), [None, None], (1,)),
+    ],
+)
+def test_its_postprocessing_is_what_most_members_have_or_what_its_plan_says(
+    asked: tuple[int, ...] | None,
+    of_members: list[tuple[int, ...] | None],
+    kept: tuple[int, ...] | None,
+    tiny_training: TinyTraining,
+    plan: Plan,
+    folds: list[Plan],
+    tmp_path: Path,
+) -> None:
+    trained = load_network(tiny_training.model.weights, tiny_training.model.plan).state_dict()
+    made = []
+    for number, (fold, value) in enumerate(zip(folds, of_members, strict=True)):
+        member = fold if value is None else fold.keeping_largest(value)
+        made.append(Model.write(tmp_path / str(number), member, trained, tiny_training.history))
+    whole = plan if asked is None else plan.keeping_largest(asked)
+    assert assemble(made, whole, folds, tmp_path / "model").plan.inference.keep_largest == kept
+
+
 def test_a_fold_without_a_member_is_told(
     members: list[Model], plan: Plan, folds: list[Plan], tmp_path: Path
 ) -> None:

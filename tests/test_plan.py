@@ -94,6 +94,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"inference__overlap": [0, 0, -1]}, "inference.overlap"),
     ({"inference__overlap": [0, 0, 32]}, "overlap < smallest_window <= largest_window"),
     ({"inference__largest_window": [64, 32, 32]}, "overlap < smallest_window <= largest_window"),
+    ({"inference__keep_largest": [0]}, "inference.keep_largest: 0 is no label's value; there are 1"),
     (
         {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
         "InstanceNorm needs one window",

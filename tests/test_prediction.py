@@ -101,6 +101,23 @@ def test_a_constant_network_gives_a_constant(blending: str, shape: tuple[int, in
     assert torch.allclose(leads, torch.tensor(-5.0), atol=1e-5)
 
 
+@pytest.mark.parametrize(("kept", "speck"), [(None, 9), ([], 9), ([9], 4)])
+def test_only_the_largest_component_of_a_label_is_kept_where_the_plan_says(
+    kept: list[int] | None, speck: int
+) -> None:
+    plan = settings((16, 16, 16))
+    labels = {"labels": {4: "background", 9: "organ"}}
+    inference = {**plan.inference.model_dump(), "keep_largest": kept}
+    plan = Plan.parse({**plan.model_dump(), **labels, "inference": inference}, "plan")
+    volume = np.zeros((1, 20, 16, 16), np.float32)
+    volume[0, 2:8, 4:12, 4:12] = 1
+    volume[0, 14:16, 4:6, 4:6] = 1
+    mask = Predictor(plan, Threshold())(Volume(volume, np.eye(4))).array[0]
+    assert set(np.unique(mask)) == {4, 9}
+    assert (mask[2:8, 4:12, 4:12] == 9).all()
+    assert (mask[14:16, 4:6, 4:6] == speck).all()
+
+
 @pytest.mark.parametrize("blending", ["gaussian", "constant"])
 def test_a_network_that_sees_single_voxels_gives_its_own_answer(blending: str) -> None:
     torch.manual_seed(0)

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 import math
@@ -21,8 +22,10 @@ from segline.errors import SeglineError
 from segline.machine import peak_memory_bytes
 from segline.networks import build_network
 from segline.plan import Plan
+from segline.prediction import Network
 from segline.task import merged
-from segline.training import Trainer, check_memory, validation_dice
+from segline.training import Trainer, check_memory
+from segline.validation import validation_dice
 
 from .conftest import TinyTraining, small_plan
 
@@ -149,6 +152,32 @@ def test_the_weights_kept_reach_the_dice_of_their_validation(new_trainer: Callab
     network.load_state_dict(trainer.best_weights)
     again = validation_dice(torch.inference_mode()(network.eval()), trainer.plan, trainer.val, CPU)
     assert float(again.mean()) == pytest.approx(history.best_val_dice, abs=1e-3)
+
+
+def test_the_plan_that_is_shipped_has_the_postprocessing_that_the_weights_kept_ask_for(
+    new_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = new_trainer(epochs=30, validations=6, learning_rate=0.02)
+    history = trainer.run()
+    asked = []
+
+    def ask(answer: tuple[int, ...], network: Network, *of: Any) -> tuple[int, ...]:
+        asked.append(float(validation_dice(network, *of).mean()))
+        return answer
+
+    for found, shipped in (((1,), trainer.plan.keeping_largest([1])), ((), trainer.plan)):
+        monkeypatch.setattr("segline.training.better_in_one_piece", functools.partial(ask, found))
+        assert trainer.plan_to_ship() == shipped
+    assert asked == [pytest.approx(history.best_val_dice, abs=1e-3)] * 2
+
+
+@pytest.mark.parametrize("kept", [(), (1,)])
+def test_postprocessing_that_the_plan_names_is_shipped_unasked(
+    new_trainer: Callable[..., Trainer], kept: tuple[int, ...]
+) -> None:
+    trainer = new_trainer()
+    trainer.plan = trainer.plan.keeping_largest(kept)
+    assert trainer.plan_to_ship() is trainer.plan
 
 
 def test_without_averaging_the_last_weights_are_validated(new_trainer: Callable[..., Trainer]) -> None:
@@ -324,14 +353,3 @@ def test_a_missing_gpu_is_refused(tmp_path: Path) -> None:
     line = refusal(lambda: Trainer(small_plan(), [], [], tmp_path / "checkpoint.pt", "key", device="cuda"))
     assert line.startswith("device cuda: ")
     assert line.endswith("; use cpu")
-
-
-def test_the_validation_dice_is_that_of_each_case_and_label(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
-    cases = tiny_index.open(["phantom_000", "phantom_001"])
-
-    def everything_is_spleen(windows: Tensor) -> Tensor:
-        return torch.stack([torch.zeros_like(windows[:, 0]), torch.ones_like(windows[:, 0])], dim=1)
-
-    found = validation_dice(everything_is_spleen, tiny_plan, cases, CPU)
-    sizes = [(int((case.label == 1).sum()), case.label.size) for case in cases]
-    assert found.tolist() == [[pytest.approx(2 * n / (n + size))] for n, size in sizes]

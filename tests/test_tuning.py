@@ -138,6 +138,16 @@ def test_a_successor_is_tuned_from_what_was_first_proposed(phantoms: Manifest, t
     assert carried_on.training == champion.training
 
 
+def test_a_successor_asks_its_own_validation_cases_for_postprocessing(
+    phantoms: Manifest, tiny_plan: Plan
+) -> None:
+    champion = tiny_plan.keeping_largest([1])
+    assert succeed_plan(champion, phantoms, Task(name="tiny", source="none")).inference.keep_largest is None
+    named = {"inference": {"keep_largest": [1]}}
+    task = Task(name="tiny", source="none", plan=named)
+    assert succeed_plan(tiny_plan, phantoms, task).inference.keep_largest == (1,)
+
+
 @pytest.fixture(scope="module")
 def asking(tiny_plan: Plan) -> Plan:
     """The tiny plan with a budget of twelve seconds, whose patch can be made smaller."""

@@ -30,6 +30,7 @@ _NEEDED = (
     "onnxruntime",
     "pandas",
     "pydantic",
+    "scipy",
     "simpleitk",
     "torch",
 )

@@ -172,6 +172,7 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
             f"windows of {times(inference.smallest_window)} to {times(inference.largest_window)} voxels, "
             f"overlap {times(inference.overlap)} voxels, {inference.blending} blending",
         ),
+        ("Post-processing", made.postprocessing or "none"),
         ("Seed", str(made.seed)),
     ]
 

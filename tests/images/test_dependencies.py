@@ -19,9 +19,7 @@ def project() -> Any:
 
 
 def test_every_extra_has_the_versions_of_the_checkout(project: Any) -> None:
-    listed = project.listed(
-        "cpu", "evaluation", "onnx", "openvino", "int8", "report", "store", "registry", "gpu"
-    )
+    listed = project.listed("cpu", "onnx", "openvino", "int8", "report", "store", "registry", "gpu")
     assert listed[0] == f"torch==={project.versions['torch']}+cpu"
     assert {"nibabel", "onnxruntime", "mlflow", "nncf", "minio"} <= {
         line.partition("==")[0] for line in listed

@@ -23,6 +23,7 @@ from segline.volumes import Volume, read_volume
 from .conftest import small_plan
 
 PEAK = """
+import os
 import numpy as np
 import torch
 from segline.machine import peak_memory_bytes

@@ -150,9 +150,10 @@ def test_a_successor_asks_its_own_validation_cases_for_postprocessing(
 
 @pytest.fixture(scope="module")
 def asking(tiny_plan: Plan) -> Plan:
-    """The tiny plan with a budget of twelve seconds, whose patch can be made smaller."""
+    """The tiny plan with a budget of twelve seconds, whose patch can be made smaller, and no post-processing."""
     training = {"tune": True, "max_minutes": 0.2, "ema_decay": 0.999}
-    return Plan.parse(merged(tiny_plan.model_dump(mode="json"), {"training": training}), "plan")
+    over = {"training": training, "inference": {"keep_largest": []}}
+    return Plan.parse(merged(tiny_plan.model_dump(mode="json"), over), "plan")
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +297,7 @@ def test_a_killed_training_goes_on_under_the_plan_it_was_tuned_to(
 def test_a_plan_that_does_not_ask_leaves_no_trace_of_tuning(
     tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path
 ) -> None:
-    values: dict[str, Any] = {"training": {"epochs": 2, "validations": 1}}
+    values: dict[str, Any] = {"training": {"epochs": 2, "validations": 1}, "inference": {"keep_largest": []}}
     plan = Plan.parse(merged(tiny_plan.model_dump(mode="json"), values), "plan")
     place = Place(tmp_path, plan, tiny_index)
     assert place.train() == plan

@@ -150,7 +150,7 @@ def test_a_successor_asks_its_own_validation_cases_for_postprocessing(
 
 @pytest.fixture(scope="module")
 def asking(tiny_plan: Plan) -> Plan:
-    """The tiny plan with a budget of twelve seconds, whose patch can be made smaller, and no post-processing."""
+    """The tiny plan, its patch to be made smaller, with a budget of twelve seconds and no post-processing."""
     training = {"tune": True, "max_minutes": 0.2, "ema_decay": 0.999}
     over = {"training": training, "inference": {"keep_largest": []}}
     return Plan.parse(merged(tiny_plan.model_dump(mode="json"), over), "plan")
@@ -302,5 +302,5 @@ def test_a_plan_that_does_not_ask_leaves_no_trace_of_tuning(
     place = Place(tmp_path, plan, tiny_index)
     assert place.train() == plan
     assert not (place.store / "tunings").exists()
-    assert not (place.run / TUNING).exists() and not (place.run / "plan.json").exists()
+    assert not (place.run / TUNING).exists()
     assert "tuned" not in (tmp_path / "page.html").read_text()

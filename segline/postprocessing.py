@@ -13,12 +13,12 @@ def keep_largest_components(labels: np.ndarray, values: Collection[int], backgro
 
     Args:
         labels: ``(x, y, z)`` integers.
-        values: of the labels; one that does not occur is none of a matter.
+        values: of the labels; those that do not occur change nothing.
         background: what the other components become.
     """
     from scipy import ndimage
 
-    boxes = ndimage.find_objects(labels, max(values, default=0)) if values else []
+    boxes = ndimage.find_objects(labels, max(values, default=0))
     for value in values:
         if (box := boxes[value - 1]) is None:
             continue

@@ -199,6 +199,8 @@ def train(
             tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
             made = tuning.plan(asked) if tuning else asked
             history, shipped = _trained(made, index, depot, Path(model_out), device, record)
+            if shipped != asked:
+                record.publish(Path(model_out) / PLAN, PLAN)
             if tuning:
                 record.publish(depot.path(_tuning_name(key)), TUNING)
                 depot.forget_file(_tuning_name(key))
@@ -333,7 +335,8 @@ def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], m
         made = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in _paths(members_in)]
         model = assemble_model(members, made, _fold_plans(record, made), Path(model_out))
-        record.publish(model.folder / PLAN, PLAN)
+        if model.plan != made:
+            record.publish(model.folder / PLAN, PLAN)
         record.publish(model_out, "model")
         notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
 
@@ -489,7 +492,7 @@ def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) 
 def _trained(
     made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
 ) -> tuple[History, Plan]:
-    """Train to the end, from wherever an earlier one came to; the model and its plan are published."""
+    """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
     key, progress = _training_key(made, index), ConsoleProgress("[train]")
     cases = index.open(made.split.train), index.open(made.split.val)
     with CheckpointKeeper(depot, key) as kept:
@@ -499,7 +502,6 @@ def _trained(
         history = trainer.run(progress)
         shipped = trainer.plan_to_ship()
         Model.write(model_out, shipped, trainer.best_weights, history)
-        record.publish(model_out / PLAN, PLAN)
         record.publish(model_out, "model")
         kept.forget()
     return history, shipped

@@ -331,6 +331,10 @@ class TestSplitOfATask:
         with pytest.raises(SeglineError, match=rf"task organ: plan\.split: .*{told}"):
             planned({"split": rule})
 
+    def test_a_fold_below_the_first_is_refused(self):
+        with pytest.raises(SeglineError, match=r"task organ: plan\.split\.fold: .*greater than or equal"):
+            planned({"split": {"folds": 5, "fold": -1}})
+
     def test_two_cases_are_too_few_for_any_task(self):
         found = fingerprint(spacings_mm=[(1.0, 1.0, 1.0)] * 2, shapes=[(64, 64, 64)] * 2)
         with pytest.raises(SeglineError, match=r"task organ: plan\.split: 2 labelled cases"):

@@ -302,5 +302,5 @@ def test_a_plan_that_does_not_ask_leaves_no_trace_of_tuning(
     place = Place(tmp_path, plan, tiny_index)
     assert place.train() == plan
     assert not (place.store / "tunings").exists()
-    assert not (place.run / TUNING).exists()
+    assert not (place.run / TUNING).exists() and not (place.run / "plan.json").exists()
     assert "tuned" not in (tmp_path / "page.html").read_text()

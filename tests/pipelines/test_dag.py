@@ -189,6 +189,8 @@ def test_with_a_budget_all_that_follows_goes_by_the_plan_that_was_tuned(resumed:
     assert found.plan is not None and found.tuning is not None and found.model is not None
     assert found.plan == found.model.plan and not found.plan.training.tune
     assert {evaluation.plan_digest for evaluation in found.evaluations} == {found.plan.digest}
+    assert found.verdict is not None
+    assert all("is below the floor" in reason for reason in found.verdict.reasons), found.verdict.reasons
     assert "tuned in" in stage_of(resumed.folder, "train")["reason"]
     assert "How it was tuned to this machine" in (run.folder / "report.html").read_text()
 

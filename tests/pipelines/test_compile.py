@@ -1,13 +1,12 @@
 """The compiled pipeline: golden files that change only on purpose."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-import yaml
 
 from pipelines import compile
-from pipelines.compile import COMPILED, compile_package, specifications
+from pipelines.compile import COMPILED, compile_package, read_documents, specifications
 from pipelines.dag import segline_pipeline
 from pipelines.resources import Target
 from segline.footprint import Accelerator, Demand
@@ -22,11 +21,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compiled")
     assert compile.main(["--output", str(folder), "--digests", str(folder / "none.json")]) == 0
     return folder
-
-
-def documents(path: Path) -> list[dict[str, Any]]:
-    """All documents of a YAML file."""
-    return list(yaml.safe_load_all(path.read_text()))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -77,7 +71,7 @@ def test_types_of_gpu_are_compiled_for_clusters_that_have_them(tmp_path: Path) -
 
 
 def test_the_dag_is_the_one_that_runs_locally(written: Path) -> None:
-    (pipeline, _) = documents(written / "segline.yaml")
+    (pipeline, _) = read_documents(written / "segline.yaml")
     local = segline_pipeline.pipeline_spec
     assert set(pipeline["components"]) == {"comp-start", "comp-evaluate-2", *local.components}
     assert set(pipeline["root"]["inputDefinitions"]["parameters"]) == set(
@@ -91,7 +85,7 @@ def test_compiling_for_a_cluster_leaves_the_local_pipeline_as_it_was(written: Pa
 
 
 def test_the_report_runs_whatever_happens(written: Path) -> None:
-    tasks = documents(written / "segline.yaml")[0]["root"]["dag"]["tasks"]
+    tasks = read_documents(written / "segline.yaml")[0]["root"]["dag"]["tasks"]
     assert tasks["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
 
 
@@ -100,7 +94,7 @@ def test_no_component_installs_anything(written: Path) -> None:
 
 
 def test_the_manifests_are_a_pipeline_and_a_version_of_it(written: Path) -> None:
-    pipeline, version = documents(written / "segline.kubernetes.yaml")
+    pipeline, version = read_documents(written / "segline.kubernetes.yaml")
     assert [one["kind"] for one in (pipeline, version)] == ["Pipeline", "PipelineVersion"]
     assert {one["apiVersion"] for one in (pipeline, version)} == {"pipelines.kubeflow.org/v2beta1"}
     assert {one["metadata"]["namespace"] for one in (pipeline, version)} == {"kubeflow"}
@@ -108,15 +102,15 @@ def test_the_manifests_are_a_pipeline_and_a_version_of_it(written: Path) -> None
 
 
 def test_the_manifest_holds_what_the_representation_holds(written: Path) -> None:
-    _, version = documents(written / "segline.kubernetes.yaml")
-    assert [version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]] == documents(
+    _, version = read_documents(written / "segline.kubernetes.yaml")
+    assert [version["spec"]["pipelineSpec"], version["spec"]["platformSpec"]] == read_documents(
         written / "segline.yaml"
     )
 
 
 def test_the_namespace_of_the_manifests_can_be_chosen(tmp_path: Path) -> None:
     compile.main(["--accelerator", "none", "--namespace", "team-a", "--output", str(tmp_path)])
-    for one in documents(tmp_path / "segline-cpu.kubernetes.yaml"):
+    for one in read_documents(tmp_path / "segline-cpu.kubernetes.yaml"):
         assert one["metadata"]["namespace"] == "team-a"
 
 

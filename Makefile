@@ -9,6 +9,8 @@ MAX_MINUTES ?=
 BUDGET ?=
 FOLDS ?=
 FOLD ?=
+# Networks trained at once from seeds of their own, whose scores are averaged: better by a little, slower to run.
+SEEDS ?=
 # 1: the folds' models as one model, judged on cases that no fold has seen.
 ENSEMBLE ?=
 DEVICE ?= auto
@@ -37,6 +39,7 @@ ASKED = --task "$(TASK)" \
   $(if $(DATA),--data "$(DATA)") \
   $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
+  $(if $(SEEDS),--set network.seeds=$(SEEDS)) \
   $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES)) \
   $(if $(BUDGET),--set training.tune=true --set training.max_minutes=$(BUDGET))
 DEMAND = $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \

@@ -184,9 +184,9 @@ def inference(plan: Plan) -> Config:
 
 def _network(plan: Plan) -> Config:
     network = plan.network
-    if network.members > 1:
-        members = [_network(plan.of_one_member()) for _ in range(network.members)]
-        return {"_target_": "torch.nn.ModuleList", "modules": members}
+    if network.count > 1:
+        (one, *_) = plan.of_one_member().of_each_seed()
+        return {"_target_": "torch.nn.ModuleList", "modules": [_network(one) for _ in range(network.count)]}
     return {
         "_target_": "UNet",
         "spatial_dims": 3,
@@ -278,7 +278,7 @@ def _inferer(plan: Plan) -> Config:
         f"[1 - step / length for length, step in windows], '{settings.blending}', cval={OUTSIDE})"
     )
     scores = f"{inferer}(image, network)"
-    if plan.network.members > 1:  # averaged once stitched, which is the same to rounding
+    if plan.network.count > 1:  # averaged once stitched, which is the same to rounding
         scores = f"sum({inferer}(image, member) for member in network) / len(network)"
     return {
         "window_along": _WINDOW_ALONG,

@@ -1,12 +1,11 @@
 """Ensembles: the networks of a cross-validation's folds as one model, held against each of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
 from segline.backends import REFERENCE, open_backend
 from segline.benchmark import BackendTimes, Benchmark, benchmark
@@ -17,7 +16,7 @@ from segline.documents import Document
 from segline.errors import SeglineError
 from segline.evaluation import Evaluation, evaluate
 from segline.model import Model
-from segline.networks import load_network
+from segline.networks import Ensemble, load_network, separate
 from segline.plan import Plan
 from segline.progress import Progress, silent
 from segline.statistics import Estimate, paired_difference
@@ -108,8 +107,8 @@ def assemble(members: Sequence[Model], plan: Plan, folds: Sequence[Plan], folder
     ordered = members_in_order(members, folds, "assemble")
     for member in ordered:
         _require_shared(member, plan)
-    weights = {name: value for n, member in enumerate(ordered) for name, value in _renamed(member, n)}
-    made = Model.write(folder, _voted(plan, ordered), weights, None)
+    networks = [one for each in ordered for one in separate(load_network(each.weights, each.plan))]
+    made = Model.write(folder, _voted(plan, ordered), Ensemble(networks).state_dict(), None)
     Membership(members=tuple(map(_member, ordered))).write(folder / MEMBERS)
     return made
 
@@ -179,11 +178,6 @@ def _voted(plan: Plan, members: Sequence[Model]) -> Plan:
     votes = Counter(value for member in members for value in member.plan.inference.keep_largest or ())
     most = sorted(value for value, count in votes.items() if 2 * count > len(members))
     return plan.keeping_largest(most) if most else plan
-
-
-def _renamed(member: Model, number: int) -> Iterator[tuple[str, Tensor]]:
-    for name, value in load_network(member.weights, member.plan).state_dict().items():
-        yield f"members.{number}.{name}", value
 
 
 def _member(model: Model) -> Member:

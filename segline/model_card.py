@@ -115,6 +115,8 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
         f"- Network: {plan.network.name} with {', '.join(map(str, plan.network.channels))} channels, "
         f"{plan.network.norm} normalisation; patches of {_times(plan.training.patch_size)} voxels."
     )
+    seeds = plan.network.seeds
+    of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""
     if plan.network.members > 1:
         yield (
             f"- Training: {plan.network.members} networks, each on a fold of the training and validation "
@@ -124,8 +126,8 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
         yield f"- Training: {_UNKNOWN}, its history is missing from the run."
     else:
         yield (
-            f"- Training: {history.steps} steps in {history.minutes:.1f} min on {history.device}; the "
-            f"weights of step {history.best_step} were kept, of validation Dice {history.best_val_dice:.4f}."
+            f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on {history.device}; "
+            f"the weights of {history.kept} were kept, of validation Dice {history.best_val_dice:.4f}."
         )
     yield "- Versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items()) + "."
 

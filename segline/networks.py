@@ -33,8 +33,9 @@ _COPIES_OF_A_WEIGHT = 5
 def build_network(plan: Plan) -> nn.Module:
     """The plan's network with fresh weights: ``(B, C, X, Y, Z)`` to ``(B, K, X, Y, Z)`` class scores."""
     network = plan.network
-    if network.members > 1:
-        return Ensemble([build_network(plan.of_one_member()) for _ in range(network.members)])
+    if network.count > 1:
+        (one, *_) = plan.of_one_member().of_each_seed()
+        return Ensemble([build_network(one) for _ in range(network.count)])
     from monai.networks.nets import UNet  # two seconds, which most stages need not pay
 
     return UNet(
@@ -61,6 +62,11 @@ class Ensemble(nn.Module):
         for member in self.members[1:]:
             total = total + member(windows)
         return total / len(self.members)
+
+
+def separate(network: nn.Module) -> Sequence[nn.Module]:
+    """The networks whose class scores ``network`` is the mean of; itself alone, where it is one."""
+    return list(network.members) if isinstance(network, Ensemble) else [network]
 
 
 def channels_last(network: nn.Module) -> nn.Module:

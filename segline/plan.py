@@ -76,13 +76,23 @@ class Network(_Part):
     residual_units: int = Field(default=2, ge=0)
     norm: Literal["batch", "instance"] = "batch"
     members: PositiveInt = Field(default=1, exclude_if=lambda members: bool(members == 1))
-    """Networks of this shape whose class scores are averaged. One is left out of the plan's digest."""
+    """Networks, each trained on a fold, whose class scores are averaged. One is left out of the digest."""
+    seeds: PositiveInt = Field(default=1, exclude_if=lambda seeds: bool(seeds == 1))
+    """Networks that one training makes, each from a seed of its own and for the whole schedule.
+
+    Their class scores are averaged too. One is left out of the plan's digest.
+    """
 
     @model_validator(mode="after")
     def _one_stride_between_levels(self) -> "Network":
         if len(self.strides) != len(self.channels) - 1:
             raise ValueError(f"{len(self.channels)} levels need {len(self.channels) - 1} strides")
         return self
+
+    @property
+    def count(self) -> int:
+        """Networks whose class scores are averaged."""
+        return self.members * self.seeds
 
     @property
     def total_stride(self) -> tuple[int, int, int]:
@@ -303,8 +313,16 @@ class Plan(_Part):
         return self.model_copy(update={"split": split, "pseudonyms": dict(pseudonyms)})
 
     def of_one_member(self) -> "Plan":
-        """The plan of each of an ensemble's networks; itself, where there is one."""
+        """The plan of each of an ensemble's trainings; itself, where there is one."""
         return self.model_copy(update={"network": self.network.model_copy(update={"members": 1})})
+
+    def of_each_seed(self) -> tuple["Plan", ...]:
+        """The plan of each network that a training of this plan makes; itself alone, where it makes one."""
+        if self.network.seeds == 1:
+            return (self,)
+        network = self.network.model_copy(update={"seeds": 1})
+        seeds = range(self.seed, self.seed + self.network.seeds)
+        return tuple(self.model_copy(update={"network": network, "seed": seed}) for seed in seeds)
 
     def keeping_largest(self, labels: Sequence[int]) -> "Plan":
         """The plan with which only the largest component of some labels is kept, given by their values."""

@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -49,6 +49,8 @@ from segline.quantization import quantize as quantize_model
 from segline.raw_files import bring_dataset, keep_dataset
 from segline.remote_runs import open_run
 from segline.runs import Notes, Run, RunInfo
+from segline.seeds import train_seeds
+from segline.shipping import ship
 from segline.summary import SUMMARY, summarise_run
 from segline.task import Task
 from segline.tensorrt import Target, build_engine
@@ -493,18 +495,28 @@ def _trained(
     made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
 ) -> tuple[History, Plan]:
     """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
-    key, progress = _training_key(made, index), ConsoleProgress("[train]")
-    cases = index.open(made.split.train), index.open(made.split.val)
-    with CheckpointKeeper(depot, key) as kept:
-        if gpus := gpus_to_share(made, device):
-            train_on(gpus, made, index, kept.path, key, progress, kept.saved)
-        trainer = Trainer(made, *cases, kept.path, key, device, kept.saved)
-        history = trainer.run(progress)
-        shipped = trainer.plan_to_ship()
-        Model.write(model_out, shipped, trainer.best_weights, history)
+    plans, progress = made.of_each_seed(), ConsoleProgress("[train]")
+    keys = [_training_key(plan, index) for plan in plans]
+    cases, val = index.open(made.split.train), index.open(made.split.val)
+    with ExitStack() as stack:
+        kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
+        paths = [keeper.path for keeper in kept]
+        if len(plans) > 1:
+            train_seeds(plans, index, paths, keys, device, progress, lambda number: kept[number].saved())
+        elif gpus := gpus_to_share(made, device):
+            train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved)
+        trainers = [
+            Trainer(plan, cases, val, keeper.path, key, device, keeper.saved)
+            for plan, keeper, key in zip(plans, kept, keys, strict=True)
+        ]
+        histories = [trainer.run(progress) for trainer in trainers]
+        weights = [trainer.best_weights for trainer in trainers]
+        shipped = ship(made, weights, histories, val, trainers[0].device)
+        Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
         record.publish(model_out, "model")
-        kept.forget()
-    return history, shipped
+        for keeper in kept:
+            keeper.forget()
+    return shipped.history, shipped.plan
 
 
 def _access() -> Access:
@@ -590,7 +602,7 @@ def _describe_training(history: History) -> str:
     resumed = history.resumed_from_step
     return (
         f"{history.steps} steps in {history.minutes:.1f} min, "
-        f"validation Dice {history.best_val_dice:.4f} with the weights of step {history.best_step}"
+        f"validation Dice {history.best_val_dice:.4f} with the weights of {history.kept}"
         + (f"; continued from step {resumed}" if resumed is not None else "")
     )
 

@@ -19,14 +19,13 @@ from segline.documents import Document
 from segline.errors import SeglineError
 from segline.loss import dice_cross_entropy
 from segline.machine import available_bytes, half_precision, keep_freed_memory, usable_device
-from segline.networks import build_network, channels_last, infer, quicken, training_bytes
+from segline.networks import build_network, channels_last, quicken, training_bytes
 from segline.plan import Plan
-from segline.prediction import Network
 from segline.prefetching import Prefetched
 from segline.progress import Progress, silent
 from segline.sampling import PatchSampler
 from segline.schedule import Schedule
-from segline.validation import better_in_one_piece, shown_worse, validation_dice
+from segline.validation import inferring, shown_worse, validation_dice
 
 _CHECKPOINT_SECONDS = 30.0
 _LOSS_HORIZON = 20
@@ -38,6 +37,8 @@ class TrainingPoint(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    network: int = 0
+    """Of several that were trained at once, from seeds of their own."""
     step: int
     epoch: float
     minutes: float
@@ -64,12 +65,25 @@ class History(Document):
     resumed_from_step: int | None
     """Where the last interruption was taken up again."""
     steps: int
+    """Of all networks together."""
     minutes: float
-    best_step: int
-    """Whose weights were kept."""
+    kept_steps: tuple[int, ...]
+    """Whose weights were kept; one of each network, where several were trained at once."""
     best_val_dice: float
-    """Of the weights that were kept."""
+    """Of the weights that were kept; of several networks, that of the mean of their scores."""
     points: tuple[TrainingPoint, ...]
+
+    @property
+    def kept(self) -> str:
+        """In words, whose weights were kept."""
+        *others, last = self.kept_steps
+        return f"steps {', '.join(map(str, others))} and {last}" if others else f"step {last}"
+
+    @property
+    def networks(self) -> list[tuple[TrainingPoint, ...]]:
+        """The points of each network."""
+        numbers = range(len(self.kept_steps))
+        return [tuple(point for point in self.points if point.network == number) for number in numbers]
 
 
 class Trainer:
@@ -181,7 +195,7 @@ class Trainer:
             resumed_from_step=self.resumed_from,
             steps=self.step,
             minutes=self.minutes,
-            best_step=self.best["step"],
+            kept_steps=(self.best["step"],),
             best_val_dice=self.best["dice"],
             points=tuple(self.points),
         )
@@ -224,27 +238,8 @@ class Trainer:
 
     def validate(self) -> Tensor:
         """Dice ``(cases, labels)`` of the averaged weights over the validation cases."""
-        network = self._inferring(self.average.network)
+        network = inferring(self.average.network, self.plan, self.device)
         return validation_dice(network, self.plan, self.val, self.device, self.ranks)
-
-    def plan_to_ship(self) -> Plan:
-        """The plan of the weights that were kept: with the post-processing that the validation cases ask for.
-
-        Where the plan says itself of which labels to keep the largest component, it is not asked.
-        """
-        if self.plan.inference.keep_largest is not None:
-            return self.plan
-        network = self._new_network().eval()
-        network.load_state_dict(self.best_weights)
-        found = better_in_one_piece(self._inferring(network), self.plan, self.val, self.device)
-        return self.plan.keeping_largest(found) if found else self.plan
-
-    def _inferring(self, network: torch.nn.Module) -> Network:
-        def scores(windows: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, self.half, enabled=self.half == torch.float16):
-                return infer(network, windows).float()
-
-        return scores
 
     def _new_network(self) -> torch.nn.Module:
         torch.manual_seed(self.plan.seed)
@@ -349,21 +344,30 @@ class Trainer:
 def _require_one_network(plan: Plan) -> None:
     if plan.network.members > 1:
         raise SeglineError(
-            f"plan: network.members is {plan.network.members}, and a training makes one network; "
+            f"plan: network.members is {plan.network.members}, and a training is of one fold; "
             f"make run FOLDS={plan.network.members} ENSEMBLE=1 trains each on a fold and puts them together"
+        )
+    if plan.network.seeds > 1:
+        raise SeglineError(
+            f"plan: network.seeds is {plan.network.seeds}, and a trainer makes one network; "
+            "train each plan of Plan.of_each_seed(), and segline.shipping.ship puts them together"
         )
 
 
-def check_memory(plan: Plan, device: torch.device, ranks: int = 1) -> None:
-    """Refuse a patch that cannot fit, before anything is allocated; each of the ``ranks`` has its part.
+def check_memory(plan: Plan, device: torch.device, ranks: int = 1, networks: int = 1) -> None:
+    """Refuse a patch that cannot fit, before anything is allocated.
+
+    Each of the ``ranks`` has its part of the batch; ``networks`` are trained on the device at once.
 
     Raises:
         SeglineError: one training step needs more memory than is free.
     """
-    needed, free = training_bytes(plan) // ranks, available_bytes(device)
+    needed, free = training_bytes(plan) * networks // ranks, available_bytes(device)
     if needed > free:
         size = "x".join(map(str, plan.training.patch_size))
+        several = f", {networks} networks at once" if networks > 1 else ""
         raise SeglineError(
-            f"plan: patch {size}, batch {plan.training.batch_size} needs about {needed / 2**30:.1f} GiB, "
-            f"{free / 2**30:.1f} GiB are free on {device}; lower training.patch_size or batch_size"
+            f"plan: patch {size}, batch {plan.training.batch_size}{several} needs about "
+            f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on {device}; "
+            "lower training.patch_size or batch_size"
         )

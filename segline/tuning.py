@@ -26,6 +26,7 @@ from segline.networks import build_network
 from segline.plan import Inference, Plan, Training
 from segline.planning import propose_inference
 from segline.progress import Progress, silent
+from segline.seeds import networks_at_once
 from segline.training import Trainer, check_memory
 
 TUNING = "tuning.json"
@@ -126,7 +127,8 @@ def tune(
         plan: its patch is the largest that is considered, its rate the usual one.
         train: cases the patches are cut from.
         val: validation cases, of which one is predicted.
-        device: where the training will be; of several GPUs one is probed.
+        device: where the training will be; of several GPUs one is probed. There one network is; that others
+            will be trained beside it is reckoned with.
         progress: told what is tried.
 
     Raises:
@@ -165,6 +167,7 @@ class _Probe:
     ) -> None:
         self.plan, self.train, self.val, self.progress = plan, train, val, progress
         self.device, self.checkpoint = usable_device(device), folder / "none.pt"
+        self.at_once = networks_at_once(plan, device)
         self.budget_seconds = 60 * (plan.training.max_minutes or 0.0)
         # what these import takes seconds that every training needs, and that are no probe
         torch.optim.AdamW(build_network(plan).parameters())
@@ -192,7 +195,7 @@ class _Probe:
         """Time a few steps."""
         self._tell(f"patch {_by(patch)}, batch {batch}")
         try:
-            seconds = self._seconds_a_step(self._trainer(patch, batch))
+            seconds = self.at_once * self._seconds_a_step(self._trainer(patch, batch))
         except (_NoRoomError, torch.OutOfMemoryError):
             return Candidate(patch_size=patch, batch_size=batch, seconds_a_step=None, steps=0, passes=0)
         steps = int((1 - PROBE_SHARE - VALIDATING_SHARE) * self.budget_seconds / seconds)
@@ -205,8 +208,8 @@ class _Probe:
         """Seconds of a validation; and the range test, where there is time for one."""
         trainer = self._trainer(chosen.patch_size, chosen.batch_size)
         self._tell("validation")
-        seconds = self._seconds_a_validation(trainer)
-        left = self.share_left * PROBE_SHARE * self.budget_seconds
+        seconds = self.at_once * self._seconds_a_validation(trainer)
+        left = self.at_once * self.share_left * PROBE_SHARE * self.budget_seconds
         steps = min(int(left / (chosen.seconds_a_step or math.inf)), MOST_STEPS)
         if steps < FEWEST_STEPS:
             return seconds, None
@@ -218,8 +221,9 @@ class _Probe:
     ) -> tuple[Training, int]:
         """How to train in what is left of the budget, and the steps to expect."""
         asked, step_seconds = self.plan.training, chosen.seconds_a_step or math.inf
-        # the last step, its validation, and the one that asks for post-processing
-        at_the_end = _ALLOWANCE * (step_seconds + 2 * validation_seconds)
+        # the last step, its validation, that of several networks' mean, and the one for post-processing
+        validations_then = 3 if self.plan.network.seeds > 1 else 2
+        at_the_end = _ALLOWANCE * (step_seconds + validations_then * validation_seconds)
         left = self.budget_seconds - self.spent_seconds - at_the_end
         affordable = int(VALIDATING_SHARE * self.budget_seconds / validation_seconds)
         validations = max(1, min(asked.validations, affordable))
@@ -246,9 +250,9 @@ class _Probe:
     def _trainer(self, patch: Shape, batch: int) -> Trainer:
         """A new one; the memory of the one before is free by then."""
         _let_go_of_memory(self.device)
-        plan = self.plan_of(patch, batch)
+        (plan, *_) = self.plan_of(patch, batch).of_each_seed()
         try:
-            check_memory(plan, self.device)
+            check_memory(plan, self.device, networks=self.at_once)
         except SeglineError as error:
             raise _NoRoomError(str(error)) from error
         median = sorted(self.val, key=lambda case: case.label.size)[len(self.val) // 2]

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from segline.cases import Case
 from segline.distributed import ALONE, Ranks
+from segline.machine import half_precision
+from segline.networks import infer
 from segline.plan import Plan
 from segline.postprocessing import keep_largest_components
 from segline.prediction import Network, predict_leads
@@ -27,6 +29,17 @@ def validation_dice(
         found = _classes(network, plan, cases[number], device)
         dice[number] = _dice(found, _truth(cases[number], device), plan)
     return ranks.add_up(dice)
+
+
+def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Network:
+    """``network`` as validation asks it: without gradients, in float16 on a GPU if the plan trains in it."""
+    half = half_precision(device) if plan.training.mixed_precision else None
+
+    def scores(windows: Tensor) -> Tensor:
+        with torch.autocast(device.type, half, enabled=half == torch.float16):
+            return infer(network, windows).float()
+
+    return scores
 
 
 def shown_worse(dice: Tensor, before: Tensor) -> bool:

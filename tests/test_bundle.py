@@ -29,7 +29,7 @@ HISTORY = History(
     resumed_from_step=None,
     steps=0,
     minutes=0,
-    best_step=0,
+    kept_steps=(0,),
     best_val_dice=0,
     points=(),
 )

@@ -130,6 +130,17 @@ def test_what_the_run_does_not_tell_is_unknown(run: Run, missing: str, title: st
     assert told in section(model_card(run), title)
 
 
+def test_networks_from_several_seeds_are_told(run: Run) -> None:
+    assert run.plan is not None and run.history is not None
+    network = run.plan.network.model_copy(update={"seeds": 3})
+    run.plan.model_copy(update={"network": network}).write(run.folder / "plan.json")
+    kept = run.history.model_copy(update={"kept_steps": (5, 6, 7)})
+    kept.write(run.folder / "model/history.json")
+    told = section(model_card(run), "Method")
+    assert "Training: 3 networks from seeds of their own, averaged; " in told
+    assert "the weights of steps 5, 6 and 7 were kept" in told
+
+
 def test_few_cases_are_a_limit(card: str) -> None:
     assert "the bootstrapped intervals are too narrow" in section(card, "Limits")
 

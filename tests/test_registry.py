@@ -161,6 +161,21 @@ def test_a_tracked_run_is_named_and_keeps_its_params_curves_and_tags(runs: Runs,
     assert [(point.step, point.value) for point in curve] == [(p.step, p.loss) for p in history.points]
 
 
+def test_networks_that_were_trained_at_once_have_curves_of_their_own(runs: Runs, registry: Registry) -> None:
+    run = runs.make("seeds")
+    history = run.history
+    assert history
+    others = [point.model_copy(update={"network": 1, "loss": 2 * point.loss}) for point in history.points]
+    both = {"kept_steps": (*history.kept_steps, 5), "points": (*history.points, *others)}
+    (run.folder / "model/history.json").unlink()
+    history.model_copy(update=both).write(run.folder / "model/history.json")
+    tracked = track(run, registry).run_id
+    for number in range(2):
+        curve = registry.client.get_metric_history(tracked, f"train/loss/network_{number}")
+        losses = [(1 + number) * point.loss for point in history.points]
+        assert [point.value for point in curve] == losses
+
+
 def test_figures_are_overall_with_intervals_and_by_case(runs: Runs, registry: Registry) -> None:
     run = runs.make("figures")
     metrics = registry.client.get_run(track(run, registry).run_id).data.metrics

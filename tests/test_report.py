@@ -138,7 +138,7 @@ def history() -> History:
         resumed_from_step=30,
         steps=60,
         minutes=0.6,
-        best_step=60,
+        kept_steps=(60,),
         best_val_dice=0.63,
         points=tuple(points),
     )
@@ -535,6 +535,16 @@ def test_the_training_has_a_page_of_its_own_with_its_curves(complete: Run) -> No
     assert not [name for _, name, _ in reader.attributes if name in ("src", "href")]
     assert 'id="training-curves"' in alone and alone.count("<svg") == 1
     assert "continued from step 30" in reader.text
+
+
+def test_networks_that_were_trained_at_once_share_the_curves(complete: Run) -> None:
+    assert complete.plan is not None
+    points = [point.model_copy(update={"network": 1, "epoch": 7}) for point in history().points]
+    both = {"kept_steps": (60, 40), "points": (*history().points, *points[:-1])}
+    alone = training_page(history().model_copy(update=both), complete.plan)
+    text = Reader(alone).text
+    assert "60 (6 and 7 epochs)" in text and "steps 60 and 40" in text
+    assert alone.count("<svg") == 1
 
 
 def tuning(plan: Plan) -> Tuning:

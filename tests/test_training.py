@@ -1,4 +1,3 @@
-import functools
 import itertools
 import json
 import math
@@ -22,7 +21,6 @@ from segline.errors import SeglineError
 from segline.machine import peak_memory_bytes
 from segline.networks import build_network
 from segline.plan import Plan
-from segline.prediction import Network
 from segline.task import merged
 from segline.training import Trainer, check_memory
 from segline.validation import validation_dice
@@ -139,7 +137,7 @@ def test_the_weights_kept_are_the_latest_that_are_not_shown_to_be_worse(
     trainer.outcomes = outcomes
     history = trainer.run()
     assert history.best_val_dice == pytest.approx(np.mean(outcomes[best]))
-    assert history.best_step == 5 * (best + 1)
+    assert history.kept_steps == (5 * (best + 1),)
     assert_same(trainer.best_weights, trainer.validated[best])
 
 
@@ -147,37 +145,11 @@ def test_the_weights_kept_reach_the_dice_of_their_validation(new_trainer: Callab
     trainer = new_trainer(epochs=30, validations=6, learning_rate=0.02)
     history = trainer.run()
     dices = {point.step: point.mean_val_dice for point in history.points if point.val_dice}
-    assert history.best_val_dice == pytest.approx(dices[history.best_step])
+    assert history.best_val_dice == pytest.approx(dices[history.kept_steps[0]])
     network = build_network(trainer.plan)
     network.load_state_dict(trainer.best_weights)
     again = validation_dice(torch.inference_mode()(network.eval()), trainer.plan, trainer.val, CPU)
     assert float(again.mean()) == pytest.approx(history.best_val_dice, abs=1e-3)
-
-
-def test_the_plan_that_is_shipped_has_the_postprocessing_that_the_weights_kept_ask_for(
-    new_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = new_trainer(epochs=30, validations=6, learning_rate=0.02)
-    history = trainer.run()
-    asked = []
-
-    def ask(answer: tuple[int, ...], network: Network, *of: Any) -> tuple[int, ...]:
-        asked.append(float(validation_dice(network, *of).mean()))
-        return answer
-
-    for found, shipped in (((1,), trainer.plan.keeping_largest([1])), ((), trainer.plan)):
-        monkeypatch.setattr("segline.training.better_in_one_piece", functools.partial(ask, found))
-        assert trainer.plan_to_ship() == shipped
-    assert asked == [pytest.approx(history.best_val_dice, abs=1e-3)] * 2
-
-
-@pytest.mark.parametrize("kept", [(), (1,)])
-def test_postprocessing_that_the_plan_names_is_shipped_unasked(
-    new_trainer: Callable[..., Trainer], kept: tuple[int, ...]
-) -> None:
-    trainer = new_trainer()
-    trainer.plan = trainer.plan.keeping_largest(kept)
-    assert trainer.plan_to_ship() is trainer.plan
 
 
 def test_without_averaging_the_last_weights_are_validated(new_trainer: Callable[..., Trainer]) -> None:

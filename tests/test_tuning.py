@@ -1,9 +1,6 @@
 """The probe before a training with a budget: what it measures, what it chooses, and that the budget holds."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from segline import stages
 from segline.cases import CaseIndex
 from segline.dataset import Manifest
 from segline.errors import SeglineError
@@ -32,6 +28,7 @@ from segline.tuning import (
 )
 
 from .conftest import small_plan
+from .place import Place
 
 PATCH, BATCH = (32, 32, 32), 4
 
@@ -199,6 +196,18 @@ def test_the_tuned_plan_is_a_plan_that_asks_no_more(found: Tuning, asking: Plan,
     assert made.model_dump(include=same) == asking.model_dump(include=same)
 
 
+def test_networks_that_are_trained_at_once_share_the_machine(
+    asking: Plan, tiny_index: CaseIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segline.tuning._seconds_of_steps", lambda _, count: 0.001 * count)
+    cases = tiny_index.open(asking.split.train), tiny_index.open(asking.split.val)
+    of_two = Plan.parse(merged(asking.model_dump(mode="json"), {"network": {"seeds": 2}}), "plan")
+    one, two = tune(asking, *cases), tune(of_two, *cases)
+    assert (one.candidates[0].seconds_a_step, two.candidates[0].seconds_a_step) == (0.001, 0.002)
+    assert 0.4 < two.steps / one.steps < 0.6
+    assert two.plan(of_two).network.seeds == 2
+
+
 def test_a_smaller_patch_comes_with_windows_of_its_own(
     asking: Plan, tiny_index: CaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,38 +232,6 @@ def test_a_budget_that_is_too_short_for_anything_is_refused_in_one_line(
     cases = tiny_index.open(asking.split.train), tiny_index.open(asking.split.val)
     with pytest.raises(SeglineError, match=r"training.max_minutes: 0\.0001 leave no time to train"):
         tune(Plan.parse(short, "plan"), *cases)
-
-
-TRAIN = """
-import sys
-from segline import stages
-stages.train(*sys.argv[1:], device="cpu")
-"""
-
-
-class Place:
-    """A run's folder and what its training stage is given and gives."""
-
-    def __init__(self, folder: Path, plan: Plan, index: CaseIndex) -> None:
-        self.folder, self.run, self.store = folder, folder / "run", folder / "store"
-        stages.start_run(self.run, Task(name="tiny", source="none"))
-        plan.write(folder / "plan.json")
-        index.write(folder / "cases.json")
-
-    @property
-    def places(self) -> list[Path]:
-        given = [self.folder / "plan.json", self.folder / "cases.json"]
-        return [self.run, self.store, *given, self.folder / "model"]
-
-    def train(self) -> Plan:
-        """To the end; the plan that was trained under."""
-        stages.train(*self.places, "cpu", self.folder / "page.html", self.folder / "final.json")
-        return Plan.read(self.folder / "final.json")
-
-    def start(self) -> subprocess.Popen[str]:
-        """In a process of its own."""
-        command = [sys.executable, "-c", TRAIN, *map(str, self.places)]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=os.environ)
 
 
 def test_a_stage_that_tunes_publishes_what_it_trained_under(

@@ -216,12 +216,13 @@ def _metrics(run: Run, found: Contents, names: Pseudonyms) -> Iterator[Point]:
 def _curves(history: History, started: datetime) -> Iterator[Point]:
     for point in history.points:
         at, step = _milliseconds(started + timedelta(minutes=point.minutes)), point.step
-        yield "train/loss", point.loss, at, step
-        yield "train/learning_rate", point.learning_rate, at, step
+        of_network = f"/network_{point.network}" if len(history.kept_steps) > 1 else ""
+        yield f"train/loss{of_network}", point.loss, at, step
+        yield f"train/learning_rate{of_network}", point.learning_rate, at, step
         if (mean := point.mean_val_dice) is not None:
-            yield "val/dice", mean, at, step
+            yield f"val/dice{of_network}", mean, at, step
         for label, dice in (point.val_dice or {}).items():
-            yield f"val/dice/{label}", dice, at, step
+            yield f"val/dice/{label}{of_network}", dice, at, step
 
 
 def _figures(found: Contents, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:

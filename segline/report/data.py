@@ -151,7 +151,7 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
     training, network, inference = made.training, made.network, made.inference
     rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
     budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
-    members = f"; the mean of {network.members}" if network.members > 1 else ""
+    several = f"; the mean of {network.count}" if network.count > 1 else ""
     strides = ", ".join(times(stride) for stride in network.strides)
     return [
         ("Labels", ", ".join(f"{value} {name}" for value, name in made.labels.items())),
@@ -161,7 +161,7 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
         (
             "Network",
             f"{network.name}, {'–'.join(map(str, network.channels))} channels, strides {strides}, "
-            f"{network.residual_units} residual units, {network.norm} norm{members}",
+            f"{network.residual_units} residual units, {network.norm} norm{several}",
         ),
         ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
         ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),

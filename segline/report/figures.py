@@ -55,7 +55,8 @@ _ALWAYS_SHOWN = "\u200b"
 
 def curves(history: History) -> Html:
     """Loss, validation Dice and learning rate over the steps; the best step is marked."""
-    validated = [point for point in history.points if point.val_dice is not None]
+    each = [[point for point in points if point.val_dice is not None] for points in history.networks]
+    validated = [points for points in each if points]
     heights = [3, 3, 1.4] if validated else [3, 1.4]
     with _figure(sum(heights) * 0.68, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
         _loss(rows[0], history)
@@ -129,29 +130,32 @@ def stage_times(benchmark: Benchmark) -> Html:
 
 
 def _loss(axes: Any, history: History) -> None:
-    axes.plot([p.step for p in history.points], [p.loss for p in history.points], color=_SERIES[0])
+    for points in history.networks:
+        axes.plot([p.step for p in points], [p.loss for p in points], color=_SERIES[0])
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
 
 
-def _validation(axes: Any, history: History, points: Sequence[TrainingPoint]) -> None:
-    steps = [point.step for point in points]
-    labels = list(points[0].val_dice or {})
-    for number, label in enumerate(labels):
-        values = [(point.val_dice or {})[label] for point in points]
-        color = _SERIES[(number + 1) % len(_SERIES)]
-        axes.plot(steps, values, color=color, marker="o", markersize=3, label=_ALWAYS_SHOWN + label)
-    if len(labels) > 1:
-        means = [point.mean_val_dice for point in points]
-        axes.plot(steps, means, color=_INK, linewidth=2, label="mean")
+def _validation(axes: Any, history: History, networks: Sequence[Sequence[TrainingPoint]]) -> None:
+    labels = list(networks[0][0].val_dice or {})
+    for first, points in ((points is networks[0], points) for points in networks):
+        steps = [point.step for point in points]
+        for number, label in enumerate(labels):
+            values = [(point.val_dice or {})[label] for point in points]
+            color, name = _SERIES[(number + 1) % len(_SERIES)], _ALWAYS_SHOWN + label
+            axes.plot(steps, values, color=color, marker="o", markersize=3, label=name if first else None)
+        if len(labels) > 1:
+            means = [point.mean_val_dice for point in points]
+            axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if first else None)
     axes.set_ylabel("validation Dice")
     axes.set_ylim(0, 1.15)
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.plot([history.best_step], [history.best_val_dice], "o", color=_INK, markersize=6)
-    late = history.best_step > 0.7 * steps[-1]
+    last = history.kept_steps[-1]
+    axes.plot([last], [history.best_val_dice], "o", color=_INK, markersize=6)
+    late = last > 0.7 * steps[-1]
     axes.annotate(
-        f"kept: {history.best_val_dice:.3f}, step {history.best_step}",
-        (history.best_step, history.best_val_dice),
+        f"kept: {history.best_val_dice:.3f}, {history.kept}",
+        (last, history.best_val_dice),
         xytext=(-8 if late else 8, 7),
         textcoords="offset points",
         ha="right" if late else "left",
@@ -160,7 +164,8 @@ def _validation(axes: Any, history: History, points: Sequence[TrainingPoint]) ->
 
 
 def _learning_rate(axes: Any, history: History) -> None:
-    axes.plot([p.step for p in history.points], [p.learning_rate for p in history.points], color=_MUTED)
+    for points in history.networks:
+        axes.plot([p.step for p in points], [p.learning_rate for p in points], color=_MUTED)
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}")
@@ -169,7 +174,8 @@ def _learning_rate(axes: Any, history: History) -> None:
 
 def _mark_steps(axes: Any, history: History) -> None:
     if history.best_val_dice >= 0:
-        axes.axvline(history.best_step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        for step in history.kept_steps:
+            axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:
         axes.axvline(history.resumed_from_step, color=_SERIES[4], linewidth=0.9, linestyle=(0, (1, 2)))
 

@@ -22,20 +22,20 @@ def training(history: History, plan: Plan | None, tuning: Tuning | None = None) 
 
 
 def _facts(history: History, plan: Plan | None) -> list[tuple[str, Content]]:
-    epochs = history.points[-1].epoch if history.points else 0
+    epochs = " and ".join(f"{points[-1].epoch:.0f}" for points in history.networks if points) or "0"
     resumed = history.resumed_from_step
     validated = history.best_val_dice >= 0
     best = decimal(history.best_val_dice, 4) if validated else dash("no validation took place")
     validations = sum(point.val_dice is not None for point in history.points)
     each = f", each on {counted(len(plan.split.val), 'case')}" if plan else ""
     return [
-        ("Steps", f"{history.steps} ({epochs:.0f} epochs)"),
+        ("Steps", f"{history.steps} ({epochs} epochs)"),
         ("Time", duration(60 * history.minutes)),
         ("Device", history.device),
         ("Validation Dice of the kept weights", best),
         (
-            "Step of the kept weights",
-            str(history.best_step) if validated else dash("no validation took place"),
+            "The kept weights are of",
+            history.kept if validated else dash("no validation took place"),
         ),
         ("Validations", f"{validations}{each}"),
         ("Resumed", "no interruption" if resumed is None else f"continued from step {resumed}"),

@@ -28,18 +28,12 @@ def train_seeds(
     They share the cores of the CPU, or the machine's GPUs unless ``device`` has a number. So a schedule in
     minutes takes as long as that of one network, and each makes fewer steps in it.
 
-    Args:
-        plans: of one network each, see ``Plan.of_each_seed``; alike but for their seeds.
-        index: the cases.
-        checkpoints: a file for each.
-        keys: of each training, as a trainer's.
-        device: where they train.
-        progress: told of the first one's.
-        saved: called with the number of the plan after each of its checkpoints.
+    ``plans`` are of one network each and differ in their seeds alone, see ``Plan.of_each_seed``; each has its
+    checkpoint and its key, as a trainer's. ``progress`` is told of the first; ``saved`` is called with the
+    number of the plan after each checkpoint.
 
     Raises:
-        SeglineError: as the trainer's; they do not fit into memory together; or one was killed, or met a
-            defect.
+        SeglineError: a trainer's own; they do not fit into memory at once; one was killed or met a defect.
     """
     devices = _shared_out(len(plans), device)
     check_memory(plans[0], torch.device(devices[0]), networks=devices.count(devices[0]))

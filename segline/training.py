@@ -30,6 +30,8 @@ from segline.validation import inferring, shown_worse, validation_dice
 _CHECKPOINT_SECONDS = 30.0
 _LOSS_HORIZON = 20
 """Steps over which the reported loss is averaged; the loss leaves the device once in as many steps."""
+_NO_WORSE = 0.002
+"""Of Dice, by which later weights may be lower on the few validation cases; see ``benchmarks/RECIPE.md``."""
 
 
 class TrainingPoint(BaseModel):
@@ -96,7 +98,7 @@ class Trainer:
         plan: what to train.
         train: cases the patches are cut from.
         val: cases whose Dice, on the plan's grid, chooses the weights: later ones, unless they are worse by
-            more than the standard error of the mean paired difference. Of few cases the highest mean is a
+            0.002 and the standard error of the mean paired difference. Of few cases the highest mean is a
             matter of luck, and most often of weights that were not trained to the end.
         checkpoint: file that keeps the state during the training.
         key: digest of everything the state depends on; a checkpoint of another key is an error.
@@ -279,7 +281,7 @@ class Trainer:
     def _keep_unless_worse(self, dice: Tensor) -> None:
         """Keep these weights, whose Dice ``(cases,)`` is, in place of those kept before."""
         before = self.best["cases"]
-        if before is None or not shown_worse(dice, before):
+        if before is None or not shown_worse(dice, before, _NO_WORSE):
             state = self.average.network.state_dict()
             weights = {name: value.detach().cpu().clone() for name, value in state.items()}
             self.best = {"cases": dice, "dice": float(dice.mean()), "step": self.step, "weights": weights}

@@ -42,11 +42,11 @@ def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Net
     return scores
 
 
-def shown_worse(dice: Tensor, before: Tensor) -> bool:
-    """Whether ``dice`` ``(cases,)`` is below ``before`` by more than the mean difference's standard error."""
+def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:
+    """Whether ``dice`` ``(cases,)`` is below ``before`` by ``margin`` and the standard error of the difference."""
     difference = dice - before
     error = float(difference.std()) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
-    return float(difference.mean()) < -error
+    return float(difference.mean()) < -(margin + error)
 
 
 def better_in_one_piece(

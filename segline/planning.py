@@ -199,7 +199,7 @@ def propose_inference(shapes: Sequence[Shape], patch: Shape, network: Network) -
     return {
         "smallest_window": patch,
         "largest_window": longest,
-        "overlap": tuple(edge // 4 for edge in patch),
+        "overlap": tuple(map(_overlap, patch)),
         "batch_size": min(max(batch, 1), LARGEST_BATCH),
     }
 
@@ -224,8 +224,13 @@ def cheapest_window(shapes: Sequence[Shape], patch: Shape, stride: Shape) -> Sha
 
 def _computed(size: int, shortest: int, longest: int, multiple: int) -> int:
     """Voxels along an axis that go through the network."""
-    length, starts = tile_axis(size, shortest, longest, shortest // 4, multiple)
+    length, starts = tile_axis(size, shortest, longest, _overlap(shortest), multiple)
     return length * len(starts)
+
+
+def _overlap(edge: int) -> int:
+    """Least overlap of two windows, for an edge of the patch."""
+    return edge // 4
 
 
 def propose_training(patch: Shape) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Net
 
 
 def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:
-    """Whether ``dice`` ``(cases,)`` is below ``before`` by ``margin`` and the standard error of the difference."""
+    """Whether ``dice`` ``(cases,)`` is below ``before`` by ``margin`` and the difference's standard error."""
     difference = dice - before
     error = float(difference.std()) / math.sqrt(len(difference)) if len(difference) > 1 else 0.0
     return float(difference.mean()) < -(margin + error)

@@ -97,9 +97,9 @@ class Trainer:
     Args:
         plan: what to train.
         train: cases the patches are cut from.
-        val: cases whose Dice, on the plan's grid, chooses the weights: later ones, unless they are worse by
-            0.002 and the standard error of the mean paired difference. Of few cases the highest mean is a
-            matter of luck, and most often of weights that were not trained to the end.
+        val: cases whose Dice, on the plan's grid, chooses the weights: later ones, unless they are shown to
+            be worse by 0.002. Of few cases the highest mean is a matter of luck, and most often of weights
+            that were not trained to the end.
         checkpoint: file that keeps the state during the training.
         key: digest of everything the state depends on; a checkpoint of another key is an error.
         saved: called after each checkpoint.

@@ -138,15 +138,16 @@ def _loss(axes: Any, history: History) -> None:
 
 def _validation(axes: Any, history: History, networks: Sequence[Sequence[TrainingPoint]]) -> None:
     labels = list(networks[0][0].val_dice or {})
-    for first, points in ((points is networks[0], points) for points in networks):
+    for network, points in enumerate(networks):
         steps = [point.step for point in points]
         for number, label in enumerate(labels):
             values = [(point.val_dice or {})[label] for point in points]
-            color, name = _SERIES[(number + 1) % len(_SERIES)], _ALWAYS_SHOWN + label
-            axes.plot(steps, values, color=color, marker="o", markersize=3, label=name if first else None)
+            name = _ALWAYS_SHOWN + label if network == 0 else None
+            color = _SERIES[(number + 1) % len(_SERIES)]
+            axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
         if len(labels) > 1:
             means = [point.mean_val_dice for point in points]
-            axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if first else None)
+            axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if network == 0 else None)
     axes.set_ylabel("validation Dice")
     axes.set_ylim(0, 1.15)
     axes.set_yticks(np.linspace(0, 1, 6))

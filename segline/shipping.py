@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segline.cases import Case
-from segline.networks import Ensemble, build_network, channels_last, quicken
+from segline.networks import build_network, channels_last, quicken, separate
 from segline.plan import Plan
 from segline.training import History
 from segline.validation import better_in_one_piece, inferring, validation_dice
@@ -40,8 +40,10 @@ def ship(
         val: validation cases.
         device: where they are predicted.
     """
-    network = _joined(plan, weights)
-    state = {name: value.clone() for name, value in network.state_dict().items()}
+    network = build_network(plan).eval()
+    for one, trained in zip(separate(network), weights, strict=True):
+        one.load_state_dict(trained)
+    state = network.state_dict()
     network = channels_last(network.to(device))
     asked = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
     history = histories[0]
@@ -50,15 +52,6 @@ def ship(
     if plan.inference.keep_largest is None and (found := better_in_one_piece(asked, plan, val, device)):
         plan = plan.keeping_largest(found)
     return Shipment(plan, state, history)
-
-
-def _joined(plan: Plan, weights: Sequence[Mapping[str, Tensor]]) -> torch.nn.Module:
-    networks = []
-    for one, state in zip(plan.of_each_seed(), weights, strict=True):
-        network = build_network(one)
-        network.load_state_dict(state)
-        networks.append(network.eval())
-    return networks[0] if len(networks) == 1 else Ensemble(networks).eval()
 
 
 def _beside_each_other(histories: Sequence[History], val_dice: float) -> History:

@@ -18,6 +18,8 @@ from segline.plan import Plan
 from segline.task import merged
 from segline.training import Trainer
 
+from .test_training import InterruptionError, interrupt_at
+
 TOLERANCE = 1e-6
 """Of a weight after twenty steps of at most 1e-3: sums of float32 in another order."""
 
@@ -93,16 +95,8 @@ def test_one_process_continues_what_two_began(
 ) -> None:
     unbroken = trainer("unbroken.pt")
     unbroken.run()
-
-    class InterruptionError(Exception):
-        pass
-
-    def interrupt(done: float, _: str) -> None:
-        if done >= 0.5:
-            raise InterruptionError
-
     with pytest.raises(InterruptionError):
-        train_on(["cpu", "cpu"], plan, tiny_index, tmp_path / "broken.pt", "key", interrupt)
+        train_on(["cpu", "cpu"], plan, tiny_index, tmp_path / "broken.pt", "key", interrupt_at(0.5))
     resumed = trainer("broken.pt")
     assert resumed.step >= 10
     resumed.run()

@@ -27,9 +27,17 @@ class SplitRule(BaseModel):
     fold_cases: tuple[tuple[str, ...], ...] = ()
     """Published folds: the test cases of each, by which ``folds`` goes; cases in none are never tested."""
 
+    @property
+    def next(self) -> "SplitRule":
+        """Of the fold after this one; the first comes after the last."""
+        return self.model_copy(update={"fold": (self.fold + 1) % self.folds}) if self.folds else self
+
 
 def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
     """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
+
+    A fold validates on cases that the next one tests, so that no case validates in two, unless there are too
+    few: what is peculiar to a few cases is not in the choices of all folds.
 
     Raises:
         SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
@@ -43,12 +51,13 @@ def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
         _require_listed_folds(rule, names)
     shuffled = sorted(names)
     random.Random(rule.seed).shuffle(shuffled)
-    test = _test_cases(rule, shuffled)
-    rest = [name for name in shuffled if name not in set(test)]
+    test, tested_next = (frozenset(_test_cases(fold, shuffled)) for fold in (rule, rule.next))
+    rest = [name for name in shuffled if name not in test]
     if len(rest) < 2:
         raise SeglineError(
             f"split: {len(test)} of {len(names)} cases for test leave none to train or validate"
         )
+    rest.sort(key=lambda name: name not in tested_next)
     val_count = min(max(1, round(rule.val_share * len(names))), len(rest) - 1)
     return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
 

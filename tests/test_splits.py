@@ -39,6 +39,16 @@ def test_folds_test_every_case_once(folds):
         assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
 
 
+@pytest.mark.parametrize("listed", [[], [NAMES[:2], NAMES[2:4], NAMES[5:8]]])
+def test_folds_validate_on_cases_of_their_own(listed):
+    rule = SplitRule(folds=3, val_share=0.2, fold_cases=listed)
+    splits = [split_cases(NAMES, rule.model_copy(update={"fold": fold})) for fold in range(3)]
+    validating = [name for split in splits for name in split["val"]]
+    assert len(validating) == len(set(validating)) == 6
+    for split, after in zip(splits, [*splits[1:], splits[0]], strict=True):
+        assert set(split["val"]) <= set(after["test"])
+
+
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (11, 0), (5, 5)])
 def test_a_fold_that_does_not_exist_is_refused(folds, fold):
     with pytest.raises(SeglineError, match=f"split: fold {fold} of {folds} over 10 cases does not exist"):

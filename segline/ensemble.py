@@ -15,12 +15,12 @@ from segline.digests import sha256_of_file
 from segline.documents import Document
 from segline.errors import SeglineError
 from segline.evaluation import Evaluation, evaluate
+from segline.history import History
 from segline.model import Model
 from segline.networks import Ensemble, load_network, separate
 from segline.plan import Plan
 from segline.progress import Progress, silent
 from segline.statistics import Estimate, paired_difference
-from segline.training import History
 
 MEMBERS = "members.json"
 """Its file in the model package."""

@@ -13,9 +13,9 @@ from segline import atomic
 from segline.digests import sha256_of_file
 from segline.documents import Document
 from segline.errors import SeglineError, UnavailableError
+from segline.history import History
 from segline.networks import save_weights
 from segline.plan import Plan
-from segline.training import History
 
 PLAN = "plan.json"
 WEIGHTS = "weights.pt"

@@ -25,11 +25,11 @@ from segline.ensemble import COMPARISON, Comparison
 from segline.errors import SeglineError, UnavailableError, plain_error
 from segline.evaluation import EVALUATION, Evaluation
 from segline.gate import Verdict
+from segline.history import History
 from segline.model import HISTORY, Model
 from segline.plan import Plan
 from segline.raw_files import bring_dataset
 from segline.task import Task
-from segline.training import History
 from segline.tuning import TUNING, Tuning
 
 INFO = "run.json"

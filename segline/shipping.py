@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from segline.cases import Case
+from segline.history import History
 from segline.networks import build_network, channels_last, quicken, separate
 from segline.plan import Plan
-from segline.training import History
 from segline.validation import better_in_one_piece, inferring, validation_dice
 
 

@@ -37,6 +37,7 @@ from segline.evaluation import evaluate as evaluate_model
 from segline.export import export_onnx as export_model
 from segline.fingerprint import take_fingerprint
 from segline.gate import ABSENT, Absence, judge
+from segline.history import History
 from segline.intake import NOTHING_NEW, QUARANTINE, take_in
 from segline.locks import exclusive
 from segline.model import PLAN, Model
@@ -55,7 +56,7 @@ from segline.summary import SUMMARY, summarise_run
 from segline.task import Task
 from segline.tensorrt import Target, build_engine
 from segline.tensorrt import merge_engines as merge_packages
-from segline.training import History, Trainer
+from segline.training import Trainer
 from segline.tuning import TUNING, Tuning, tune
 
 if TYPE_CHECKING:

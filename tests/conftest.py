@@ -15,13 +15,14 @@ from segline.dataset import Manifest, verify
 from segline.depot import Depot
 from segline.export import export_onnx
 from segline.fingerprint import take_fingerprint
+from segline.history import History
 from segline.model import Model
 from segline.phantom import write_phantom
 from segline.plan import Plan
 from segline.planning import make_plan
 from segline.quantization import quantize
 from segline.task import Task, merged
-from segline.training import History, Trainer
+from segline.training import Trainer
 
 from .mlflow_server import mlflow_server as serve_mlflow
 from .s3_server import S3Server

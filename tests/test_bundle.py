@@ -13,12 +13,12 @@ import torch
 from segline.backends import open_backend
 from segline.bundle import INFERENCE, METADATA, WEIGHTS, export_bundle
 from segline.dataset import Manifest
+from segline.history import History
 from segline.metrics import voxel_agreement
 from segline.model import Model
 from segline.networks import build_network
 from segline.plan import Plan
 from segline.prediction import Predictor
-from segline.training import History
 from segline.volumes import Volume, read_volume, write_volume
 
 from .conftest import small_plan

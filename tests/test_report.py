@@ -33,6 +33,7 @@ from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.fingerprint import take_fingerprint
 from segline.gate import ABSENT, Absence, Verdict, judge
 from segline.geometry import Reorientation
+from segline.history import History, TrainingPoint
 from segline.learning_rate import RangeTest
 from segline.metrics import label_metrics
 from segline.model import Model, OnnxSidecar
@@ -49,7 +50,6 @@ from segline.roc import LEVELS, ScoreCounts
 from segline.runs import Run, RunInfo
 from segline.statistics import equivalence
 from segline.task import Task
-from segline.training import History, TrainingPoint
 from segline.tuning import Candidate, Tuning
 from segline.volumes import Volume, write_volume
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from segline.cases import CaseIndex
+from segline.history import History, TrainingPoint
 from segline.networks import load_network
 from segline.plan import Plan
 from segline.prediction import Network
 from segline.shipping import Shipment, ship
 from segline.task import merged
-from segline.training import History, TrainingPoint
 from segline.validation import validation_dice
 
 from .conftest import TinyTraining

@@ -12,12 +12,12 @@ from segline.cases import CaseIndex
 from segline.dataset import Manifest
 from segline.errors import SeglineError
 from segline.geometry import Shape
+from segline.history import History
 from segline.model import Model
 from segline.plan import Plan, Training
 from segline.planning import succeed_plan
 from segline.runs import Run
 from segline.task import Task, merged
-from segline.training import History
 from segline.tuning import (
     TUNING,
     VALIDATING_SHARE,

@@ -20,6 +20,7 @@ from segline.cross_validation import CROSS_VALIDATION, POOLED, CrossValidation
 from segline.digests import sha256_of_json
 from segline.ensemble import COMPARISON
 from segline.evaluation import EVALUATION, METRICS, Evaluation
+from segline.history import History
 from segline.model import Model
 from segline.plan import Plan
 from segline.registry.connection import Registry
@@ -28,7 +29,6 @@ from segline.registry.pseudonyms import Pseudonyms
 from segline.registry.pyfunc import save_pyfunc
 from segline.runs import Contents, Run
 from segline.statistics import Estimate
-from segline.training import History
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric

@@ -10,11 +10,11 @@ import numpy as np
 
 from segline.benchmark import STAGES, Benchmark
 from segline.evaluation import Evaluation
+from segline.history import History, TrainingPoint
 from segline.learning_rate import RangeTest
 from segline.report.markup import Html
 from segline.roc import Roc
 from segline.statistics import Estimate
-from segline.training import History, TrainingPoint
 
 # Matplotlib knows no CSS variables: these colours are drawn, then replaced.
 _INK, _MUTED, _LINE, _PAPER = "#010203", "#020304", "#030405", "#040506"

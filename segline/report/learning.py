@@ -1,11 +1,11 @@
 """The training: what was tuned for it, what it took, its curves, and which weights were kept."""
 
+from segline.history import History
 from segline.plan import Plan
 from segline.report import figures
 from segline.report.data import fact_list
 from segline.report.markup import Content, Html, details, drawn, element, heading, number, table
 from segline.report.wording import counted, dash, decimal, duration, times
-from segline.training import History
 from segline.tuning import Candidate, Tuning
 
 

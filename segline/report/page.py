@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 
 from segline.gate import Verdict
+from segline.history import History
 from segline.model import OnnxSidecar
 from segline.plan import Plan
 from segline.report import acceptance, data, ensemble, folds, learning, overview, provenance, quality, speed
 from segline.report.findings import Findings
 from segline.report.markup import Html, element
 from segline.runs import Contents
-from segline.training import History
 from segline.tuning import Tuning
 
 Section = Callable[[Findings], Html | None]

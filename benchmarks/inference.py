@@ -42,7 +42,7 @@ from segline.plan import Plan, Window
 from segline.prediction import Predictor
 from segline.preprocessing import Preprocessor
 from segline.stopwatch import Stopwatch
-from segline.volumes import read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
 
 KEY = "image"
 ROI = (96, 96, 96)

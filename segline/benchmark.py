@@ -23,7 +23,7 @@ from segline.prediction import Predictor
 from segline.processes import in_own_process
 from segline.progress import Progress, silent
 from segline.stopwatch import Stopwatch
-from segline.volumes import write_volume
+from segline.volume_files import write_volume
 
 STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
 

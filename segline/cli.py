@@ -144,7 +144,7 @@ def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
     from segline.plan import Plan
     from segline.prediction import Predictor
-    from segline.volumes import read_channels, write_volume
+    from segline.volume_files import read_channels, write_volume
 
     model = _model(options)
     if options.plan:

@@ -18,7 +18,8 @@ from segline.errors import SeglineError
 from segline.geometry import Grid, Shape
 from segline.progress import Progress, silent
 from segline.task import first_fault
-from segline.volumes import Volume, read_volume
+from segline.volume_files import read_volume
+from segline.volumes import Volume
 
 _INDEX = "dataset.json"
 _MAX_LABEL = 255

@@ -23,7 +23,8 @@ from segline.preprocessing import Placement, Preprocessor
 from segline.progress import Progress, silent
 from segline.roc import ScoreCounts, score_levels
 from segline.statistics import Estimate
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 EVALUATION = "evaluation.json"
 """Its file, beside the masks."""

@@ -13,7 +13,7 @@ from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation
 from segline.metrics import voxel_agreement
 from segline.plan import Agreement, Gate
 from segline.statistics import EQUIVALENCE_CASES, Equivalence, equivalence
-from segline.volumes import read_volume
+from segline.volume_files import read_volume
 
 ABSENT = "absent.json"
 """What lies in a backend's folder in place of an evaluation that could not be made."""

@@ -16,7 +16,8 @@ import numpy as np
 from segline import atomic
 from segline.errors import SeglineError
 from segline.geometry import Grid, Reorientation, as_shape, spacing_mm
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 PHANTOM_VERSION = 1
 """Raise it when this code paints other voxels: generated folders are kept by it."""

@@ -19,7 +19,8 @@ from segline.model import Model
 from segline.networks import build_network
 from segline.plan import Plan
 from segline.prediction import Predictor
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 from .conftest import small_plan
 

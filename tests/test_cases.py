@@ -28,7 +28,8 @@ from segline.planning import make_plan
 from segline.preprocessing import Preprocessor
 from segline.sampling import cut
 from segline.task import Task
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 from .waiting import wait_until
 

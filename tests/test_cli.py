@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from segline.backends import BACKENDS
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 
 def segline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

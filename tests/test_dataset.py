@@ -11,7 +11,8 @@ import pytest
 
 from segline.dataset import Manifest, verify
 from segline.errors import SeglineError
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 SHAPE = (7, 6, 5)
 AFFINE = np.diag([-1.5, 1.5, 2.0, 1.0])

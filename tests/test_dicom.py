@@ -9,7 +9,7 @@ import pytest
 from segline.dicom import read_series
 from segline.errors import SeglineError
 from segline.geometry import Reorientation
-from segline.volumes import read_volume
+from segline.volume_files import read_volume
 
 SimpleITK = pytest.importorskip("SimpleITK", reason="not installed; pip install 'segline[dicom]'")
 

@@ -21,7 +21,7 @@ from segline.prediction import Predictor
 from segline.quantization import INT8_GRAPH, quantize
 from segline.task import Task, merged
 from segline.training import Trainer
-from segline.volumes import write_volume
+from segline.volume_files import write_volume
 
 from .conftest import TinyTraining
 from .test_bundle import agreement

@@ -17,7 +17,8 @@ from segline.metrics import dice
 from segline.model import Model
 from segline.plan import Plan
 from segline.statistics import Estimate
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 from .conftest import small_plan
 

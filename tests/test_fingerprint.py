@@ -11,7 +11,8 @@ from segline.errors import SeglineError
 from segline.fingerprint import take_fingerprint
 from segline.geometry import Grid, Reorientation, as_shape
 from segline.phantom import write_phantom
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 SHAPE = (20, 24, 12)
 SPACING_MM = (1.0, 1.5, 4.0)

@@ -13,7 +13,8 @@ from segline.evaluation import EVALUATION, CaseEvaluation, Evaluation, summarise
 from segline.gate import ABSENT, Absence, Verdict, judge
 from segline.metrics import LabelMetrics, label_metrics
 from segline.plan import Agreement, Gate
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 from .conftest import small_plan
 

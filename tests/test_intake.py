@@ -17,7 +17,8 @@ from segline.plan import Plan
 from segline.planning import make_plan
 from segline.portrait import SAME_LIKENESS, Portrait
 from segline.task import Task
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 NEW = "new_0"
 

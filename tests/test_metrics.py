@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from segline import metrics
 from segline.errors import SeglineError
 from segline.metrics import SurfaceDistances, label_metrics
-from segline.volumes import read_volume
+from segline.volume_files import read_volume
 
 CT_SPACING_MM = (0.8, 0.8, 5.0)
 

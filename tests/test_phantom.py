@@ -7,7 +7,8 @@ import pytest
 from segline.errors import SeglineError
 from segline.geometry import Grid, Reorientation
 from segline.phantom import phantom_case, phantom_on_grid, write_phantom
-from segline.volumes import Volume, read_volume
+from segline.volume_files import read_volume
+from segline.volumes import Volume
 
 CASES = 10
 

@@ -22,7 +22,8 @@ from segline.networks import fold_batch_norm, infer, load_network
 from segline.plan import Plan
 from segline.task import merged
 from segline.training import Trainer
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 from .conftest import small_plan
 

@@ -18,7 +18,8 @@ from segline.phantom import ORIENTATIONS, phantom_on_grid
 from segline.plan import Plan
 from segline.prediction import Predictor, predict_leads
 from segline.stopwatch import Stopwatch
-from segline.volumes import Volume, read_volume
+from segline.volume_files import read_volume
+from segline.volumes import Volume
 
 from .conftest import small_plan
 

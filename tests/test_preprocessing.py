@@ -15,7 +15,8 @@ from segline.geometry import Grid, Reorientation, Shape
 from segline.plan import Preprocessing, Window, ZScore
 from segline.preprocessing import Placement, Preprocessor, restore
 from segline.resampling import resample_linear, resample_nearest
-from segline.volumes import Volume, read_volume
+from segline.volume_files import read_volume
+from segline.volumes import Volume
 
 Spacing = tuple[float, float, float]
 

@@ -45,7 +45,7 @@ from segline.registry.versions import (
 )
 from segline.runs import Run, RunInfo
 from segline.task import Task
-from segline.volumes import write_volume
+from segline.volume_files import write_volume
 
 from .mlflow_server import SILENT
 from .s3_server import free_port
@@ -497,7 +497,7 @@ def not_required() -> list[str]:
 
 
 def masked_by_us(runs: Runs, image: Path, mask: Path) -> int:
-    from segline.volumes import read_channels
+    from segline.volume_files import read_channels
 
     volume = Predictor(runs.model.plan, open_backend("onnxruntime", runs.model, "cpu"))(
         read_channels([image])

@@ -51,7 +51,8 @@ from segline.runs import Run, RunInfo
 from segline.statistics import equivalence
 from segline.task import Task
 from segline.tuning import Candidate, Tuning
-from segline.volumes import Volume, write_volume
+from segline.volume_files import write_volume
+from segline.volumes import Volume
 
 SHAPE = (24, 20, 12)
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from segline.errors import SeglineError
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 AFFINE = np.array([[-0.8, 0, 0, 120], [0, 0, 1.5, -60], [0, -2.5, 0, 33], [0, 0, 0, 1]], dtype=np.float64)
 

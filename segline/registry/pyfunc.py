@@ -15,7 +15,7 @@ from segline.backends import Backend, open_backend
 from segline.errors import SeglineError
 from segline.model import Model
 from segline.prediction import Predictor
-from segline.volumes import read_channels, write_volume
+from segline.volume_files import read_channels, write_volume
 
 if TYPE_CHECKING:
     import pandas

@@ -15,7 +15,8 @@ from segline.metrics import Spacing
 from segline.plan import Plan, Window
 from segline.report.findings import Findings
 from segline.report.markup import Html, data_uri, element
-from segline.volumes import Volume, read_volume
+from segline.volume_files import read_volume
+from segline.volumes import Volume
 
 PANEL_PIXELS = 360
 LABEL_COLORS = ("#3fc6a0", "#f2c14e", "#c792ea", "#ff8f6b", "#7cc4ff", "#d7e36b")

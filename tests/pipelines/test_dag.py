@@ -14,7 +14,8 @@ import pytest
 
 from segline.backends import BACKENDS
 from segline.runs import Run
-from segline.volumes import Volume, read_volume, write_volume
+from segline.volume_files import read_volume, write_volume
+from segline.volumes import Volume
 
 from ..tiny_task import ROOT, run_command, run_task
 from ..waiting import wait_until

@@ -16,40 +16,14 @@ from segline import atomic
 from segline.backends.open_vino import import_openvino, no_telemetry, plain_version
 from segline.cases import Case
 from segline.digests import sha256_of_file
-from segline.documents import Document
-from segline.errors import SeglineError, UnavailableError
+from segline.errors import UnavailableError
 from segline.export import compare_on_patches
+from segline.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model import Model
 from segline.plan import Network
 from segline.sampling import PatchSampler
 
-INT8_GRAPH = "model.int8.xml"
-INT8_WEIGHTS = "model.int8.bin"
-INT8_SIDECAR = "model.int8.json"
 CHECKED_PATCHES = 8
-
-
-class Int8Sidecar(Document):
-    """What must match before an int8 graph may run, and how near it is to the graph it was made from."""
-
-    kind = "an int8 sidecar"
-    stage = "quantize"
-
-    plan_digest: str
-    onnx_sha256: str
-    """Of the float32 graph."""
-    graph_sha256: str
-    weights_sha256: str
-    """Of the int8 graph's own weights."""
-    openvino_version: str
-    nncf_version: str
-    calibration_patches: int
-    checked_patches: int
-    """Patches, drawn after those of the calibration, that were run through both graphs."""
-    max_abs_difference: float
-    """Of the class scores."""
-    label_agreement: float
-    """Share of voxels with the same class."""
 
 
 def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
@@ -80,29 +54,6 @@ def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
                 shutil.copyfile(trial.folder / name, scratch)
     sidecar.write(model.folder / INT8_SIDECAR)
     return sidecar
-
-
-def int8_graph(model: Model) -> Path:
-    """The package's int8 graph, after checking that it, its weights and the exported graph belong together.
-
-    Raises:
-        UnavailableError: the package has none.
-        SeglineError: a part is missing, was changed, or is of another plan or exported graph.
-    """
-    graph = model.folder / INT8_GRAPH
-    if not (model.folder / INT8_SIDECAR).is_file():
-        raise UnavailableError(
-            "the package has no int8 graph; set export.int8_patches in the task and run quantize"
-        )
-    sidecar = Int8Sidecar.read(model.folder / INT8_SIDECAR)
-    exported = model.sidecar()
-    for name, written in ((INT8_GRAPH, sidecar.graph_sha256), (INT8_WEIGHTS, sidecar.weights_sha256)):
-        part = model.folder / name
-        if not part.is_file() or sha256_of_file(part) != written:
-            raise SeglineError(f"{part}: missing, or changed after quantize; run quantize again")
-    if (sidecar.plan_digest, sidecar.onnx_sha256) != (exported.plan_digest, exported.onnx_sha256):
-        raise SeglineError(f"{graph}: made from another plan or exported graph; run quantize again")
-    return graph
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from segline.dataset import Manifest
 from segline.ensemble import MEMBERS, Membership, assemble
 from segline.errors import SeglineError
 from segline.export import export_onnx
+from segline.int8 import INT8_GRAPH
 from segline.model import Model
 from segline.networks import fold_batch_norm, load_network
 from segline.plan import Plan
 from segline.planning import fold_tasks, resplit
 from segline.prediction import Predictor
-from segline.quantization import INT8_GRAPH, quantize
+from segline.quantization import quantize
 from segline.task import Task, merged
 from segline.training import Trainer
 from segline.volume_files import write_volume

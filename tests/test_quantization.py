@@ -12,17 +12,11 @@ from segline.cases import Case, CaseIndex
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError, UnavailableError
 from segline.export import compare_on_patches, export_onnx
+from segline.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model import Model
 from segline.networks import build_network
 from segline.plan import Plan
-from segline.quantization import (
-    CHECKED_PATCHES,
-    INT8_GRAPH,
-    INT8_SIDECAR,
-    INT8_WEIGHTS,
-    Int8Sidecar,
-    quantize,
-)
+from segline.quantization import CHECKED_PATCHES, quantize
 
 from .conftest import TinyTraining, small_plan
 

@@ -28,6 +28,7 @@ from segline.model import Model
 from segline.plan import Gate
 from segline.prediction import Predictor
 from segline.registry.connection import Registry, local_uri, quiet_mlflow
+from segline.registry.logged_models import log_model
 from segline.registry.package import PACKING_LIST, require_whole
 from segline.registry.pyfunc import requirements
 from segline.registry.tracking import track
@@ -225,17 +226,18 @@ def test_tracking_again_adds_what_was_written_since_to_the_same_run(runs: Runs, 
     assert len(either.client.get_metric_history(first.run_id, "test/pytorch/dice")) == 1
 
 
-def test_a_tracking_that_was_killed_is_finished_by_the_next(
+def test_a_registration_that_was_killed_is_finished_by_the_next(
     runs: Runs, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = runs.make("killed")
     with monkeypatch.context() as patch:
-        patch.setattr("segline.registry.tracking.save_pyfunc", lambda *_: 1 / 0)
+        patch.setattr("segline.registry.logged_models.save_pyfunc", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            track(run, registry)
+            register(run, registry)
     tracked = track(run, registry)
-    assert tracked.model_id
-    assert registry.client.get_logged_model(tracked.model_id).status == "READY"
+    logged = log_model(run, registry, tracked)
+    assert logged
+    assert registry.client.get_logged_model(logged.model_id).status == "READY"
     same = registry.client.search_runs([tracked.experiment_id], "attributes.run_name = 'killed'")
     assert [(each.info.run_id, each.info.status) for each in same] == [(tracked.run_id, "FINISHED")]
 
@@ -258,7 +260,7 @@ def test_a_run_without_a_model_is_tracked(runs: Runs, registry: Registry) -> Non
     run = runs.make("failed")
     shutil.rmtree(run.folder / "model")
     (run.folder / "gate.json").unlink()
-    assert track(run, registry).model_id is None
+    assert log_model(run, registry, track(run, registry)) is None
 
 
 def test_a_new_version_is_the_challenger_and_knows_what_it_came_from(runs: Runs, either: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Tracking: a run's plan, curves, figures, documents and model, as one run of MLflow.
+"""Tracking: a run's plan, curves, figures and documents, as one run of MLflow.
 
 No patient is named: cases go by the short digest of their content, of which the private map stays in the
 run's folder.
@@ -21,12 +21,9 @@ from segline.digests import sha256_of_json
 from segline.ensemble import COMPARISON
 from segline.evaluation import EVALUATION, METRICS, Evaluation
 from segline.history import History
-from segline.model import Model
 from segline.plan import Plan
 from segline.registry.connection import Registry
-from segline.registry.package import pack
 from segline.registry.pseudonyms import Pseudonyms
-from segline.registry.pyfunc import save_pyfunc
 from segline.runs import Contents, Run
 from segline.statistics import Estimate
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 CONTENT_TAG = "segline.content"
-PACKAGE_TAG = "segline.package"
 _METRICS_A_BATCH = 1000
 _PARAMS_A_BATCH = 100
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
@@ -64,10 +60,6 @@ class Tracked:
     experiment_id: str
     run_id: str
     """MLflow's."""
-    model_id: str | None
-    """Of its model, as MLflow logged it; ``None`` without one that passed or failed the gate."""
-    package_digest: str | None
-    """Of the packing list of that model."""
 
 
 def source_commit(folder: Path) -> str:
@@ -124,9 +116,8 @@ def _track(run: Run, found: Contents, registry: Registry, commit: str, parent: s
         tags = [RunTag(key, value) for key, value in _tags(run, found, commit).items()]
         registry.client.log_batch(run_id, tags=tags)
         _log_documents(registry, run_id, run, names)
-        model_id, package = _log_model(registry, experiment_id, run_id, run, found, names)
         registry.client.set_terminated(run_id, _status(run), _milliseconds(_ended(run)))
-    return Tracked(experiment_id, run_id, model_id, package)
+    return Tracked(experiment_id, run_id)
 
 
 def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Contents, parent: str) -> str:
@@ -300,37 +291,6 @@ def _documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:
 
 def _evaluation_files(run: Run) -> Iterable[Path]:
     return sorted(run.folder.glob("predictions/[!.]*/evaluation.json"))
-
-
-def _log_model(
-    registry: Registry, experiment_id: str, run_id: str, run: Run, found: Contents, names: Pseudonyms
-) -> tuple[str | None, str | None]:
-    """Log the package of a run that was compared, once; MLflow's id of it and its digest."""
-    if found.model is None or found.verdict is None:
-        return None, None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "package")
-        digest = pack(run, found.model, names, folder)
-        if known := _logged_model(registry, experiment_id, run_id, digest):
-            return known, digest
-        created = registry.client.create_logged_model(
-            experiment_id,
-            found.model.plan.task,
-            run_id,
-            tags={PACKAGE_TAG: digest},
-            model_type="segmentation",
-        )
-        save_pyfunc(Model.open(folder), Path(scratch, "saved"), created.model_id, run_id)
-        registry.client.log_model_artifacts(created.model_id, str(Path(scratch, "saved")))
-        registry.client.finalize_logged_model(created.model_id, "READY")
-    return created.model_id, digest
-
-
-def _logged_model(registry: Registry, experiment_id: str, run_id: str, digest: str) -> str | None:
-    same = registry.client.search_logged_models([experiment_id], f"tags.`{PACKAGE_TAG}` = '{digest}'")
-    return next(
-        (model.model_id for model in same if model.source_run_id == run_id and model.status == "READY"), None
-    )
 
 
 def _status(run: Run) -> str:

@@ -16,8 +16,9 @@ from segline.errors import SeglineError
 from segline.gate import Verdict
 from segline.model import Model
 from segline.registry.connection import Registry
+from segline.registry.logged_models import PACKAGE_TAG, LoggedModel, log_model
 from segline.registry.package import PACKING_LIST, require_whole
-from segline.registry.tracking import PACKAGE_TAG, Tracked, track
+from segline.registry.tracking import Tracked, track
 from segline.runs import Run
 from segline.statistics import Estimate
 
@@ -125,17 +126,13 @@ def register(run: Run, registry: Registry, commit: str = "") -> Version:
     """
     verdict = _require_passed(run)
     tracked = track(run, registry, commit)
-    if tracked.model_id is None:
+    logged = log_model(run, registry, tracked)
+    if logged is None:
         raise SeglineError(f"{run.folder}: no model package to register; run train and export_onnx first")
     task = run.info.task.name
-    known = [
-        version for version in versions(registry, task) if version.package_digest == tracked.package_digest
-    ]
-    made = (
-        known[0]
-        if known
-        else _create(registry, task, tracked, tracked.model_id, _version_tags(run, verdict, tracked))
-    )
+    there = versions(registry, task)
+    known = next((each for each in there if each.package_digest == logged.package_digest), None)
+    made = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
     if not made.decision and CHAMPION not in made.aliases:
         with registry.told():
             registry.client.set_registered_model_alias(_PREFIX + task, CHALLENGER, str(made.number))
@@ -273,11 +270,11 @@ def _require_passed(run: Run) -> Verdict:
     return verdict
 
 
-def _version_tags(run: Run, verdict: Verdict, tracked: Tracked) -> dict[str, str]:
+def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, str]:
     found = run.contents
     dice = next((each.overall["dice"] for each in found.evaluations if each.backend == REFERENCE), None)
     return {
-        PACKAGE_TAG: tracked.package_digest or "",
+        PACKAGE_TAG: logged.package_digest,
         "segline.run": run.info.id,
         "segline.version": __version__,
         "segline.dataset": found.plan.dataset_digest if found.plan else "",
@@ -287,7 +284,9 @@ def _version_tags(run: Run, verdict: Verdict, tracked: Tracked) -> dict[str, str
     }
 
 
-def _create(registry: Registry, task: str, tracked: Tracked, model_id: str, tags: dict[str, str]) -> Version:
+def _create(
+    registry: Registry, task: str, tracked: Tracked, logged: LoggedModel, tags: dict[str, str]
+) -> Version:
     from mlflow.exceptions import MlflowException
 
     name = _PREFIX + task
@@ -298,9 +297,9 @@ def _create(registry: Registry, task: str, tracked: Tracked, model_id: str, tags
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         # not models:/<id>, which MLflow would look up at the tracking URI of the whole process
-        logged = registry.client.get_logged_model(model_id)
+        place = registry.client.get_logged_model(logged.model_id).artifact_location
         stored = registry.client.create_model_version(
-            name, logged.artifact_location, tracked.run_id, tags, model_id=model_id
+            name, place, tracked.run_id, tags, model_id=logged.model_id
         )
     return Version.of(stored, ())
 

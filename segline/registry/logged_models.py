@@ -1,0 +1,61 @@
+"""Logged models: a run's package as MLflow keeps it, once, beside the run that made it."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from segline.model import Model
+from segline.registry.connection import Registry
+from segline.registry.package import pack
+from segline.registry.pseudonyms import Pseudonyms
+from segline.registry.pyfunc import save_pyfunc
+from segline.registry.tracking import Tracked
+from segline.runs import Run
+
+PACKAGE_TAG = "segline.package"
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A package in MLflow."""
+
+    model_id: str
+    """MLflow's."""
+    package_digest: str
+    """Of its packing list."""
+
+
+def log_model(run: Run, registry: Registry, tracked: Tracked) -> LoggedModel | None:
+    """Log the package of a tracked run, once; ``None`` where the run has no model.
+
+    Safe to repeat: what an earlier call finished is found again, what it broke off is logged anew.
+
+    Raises:
+        SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
+    """
+    found = run.contents
+    if found.model is None:
+        return None
+    with tempfile.TemporaryDirectory() as scratch, registry.told():
+        folder = Path(scratch, "package")
+        digest = pack(run, found.model, Pseudonyms.of(found.manifest), folder)
+        if known := _ready(registry, tracked, digest):
+            return LoggedModel(known, digest)
+        created = registry.client.create_logged_model(
+            tracked.experiment_id,
+            found.model.plan.task,
+            tracked.run_id,
+            tags={PACKAGE_TAG: digest},
+            model_type="segmentation",
+        )
+        save_pyfunc(Model.open(folder), Path(scratch, "saved"), created.model_id, tracked.run_id)
+        registry.client.log_model_artifacts(created.model_id, str(Path(scratch, "saved")))
+        registry.client.finalize_logged_model(created.model_id, "READY")
+    return LoggedModel(created.model_id, digest)
+
+
+def _ready(registry: Registry, tracked: Tracked, digest: str) -> str | None:
+    """MLflow's id of a package that was logged whole for this run."""
+    same = registry.client.search_logged_models([tracked.experiment_id], f"tags.`{PACKAGE_TAG}` = '{digest}'")
+    ready = (model for model in same if model.source_run_id == tracked.run_id and model.status == "READY")
+    return next((model.model_id for model in ready), None)

@@ -51,7 +51,7 @@ HERE = $(ASKED) --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runne
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run retrain mlflow test lint images compile submit schedule check clean kind kind-down
+.PHONY: run retrain mlflow test lint images compile submit schedule check check-cluster clean kind kind-down
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
@@ -91,6 +91,9 @@ schedule: $(READY)  ## retrain on a schedule: make schedule CRON="0 0 2 * * 0", 
 
 check: $(READY)  ## what this machine can do
 	@$(BIN)/segline check
+
+check-cluster: $(READY)  ## what a Kubernetes cluster lacks before the pipeline can run on it
+	@$(BIN)/python -m pipelines.check $(DEMAND)
 
 kind:  ## a cluster on this machine with Kubeflow Pipelines, MinIO and MLflow; GPU=1 gives it the GPU
 	@GPU="$(GPU)" manifests/kind/up

@@ -17,13 +17,13 @@ from kfp.dsl import pipeline_context
 
 from components.start import start
 from pipelines import resources
+from pipelines.cluster.footprint import Accelerator, Demand
+from pipelines.cluster.names import NAMESPACE
 from pipelines.cross_validation import cross_validation, ensembling
 from pipelines.dag import Breadth, retraining, training
 from pipelines.resources import DIGESTS, Target
-from segline.cluster import NAMESPACE
 from segline.digests import sha256_of_json
 from segline.errors import SeglineError
-from segline.footprint import Accelerator, Demand
 
 PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation, ensembling)}
 FIRST = ("download", "intake", "split_folds")

@@ -26,12 +26,12 @@ from kfp import local
 from kfp.local import docker_task_handler
 from urllib3.exceptions import HTTPError
 
+from pipelines.cluster.footprint import STAGES, Demand, Resources, quantity
+from pipelines.cluster.names import S3_KEYS, S3_PLACE
 from pipelines.images import VERSION_LABEL, content_tag
 from pipelines.resources import USER_ID, Target
-from segline.cluster import S3_KEYS, S3_PLACE
 from segline.depot import Access, is_uri
 from segline.errors import SeglineError
-from segline.footprint import STAGES, Demand, Resources, quantity
 from segline.machine import nvidia_driver_missing
 from segline.runs import Run, StageRecord
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from pipelines.cluster.footprint import Demand, Resources
+from pipelines.cluster.names import CLAIM, GPU, GPU_LABEL, GPU_PRODUCT, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
 from segline import __version__
-from segline.cluster import CLAIM, GPU, GPU_LABEL, GPU_PRODUCT, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
 from segline.errors import SeglineError
-from segline.footprint import Demand, Resources
 
 WORKSPACE = "/segline"
 """Where the volume that all stages share is mounted; runs and store lie in it."""
@@ -56,7 +56,9 @@ def apply(task: dsl.PipelineTask, target: Target) -> None:
     stage = stage_of(task)
     stages = target.demand.stages
     if stage not in stages:
-        raise SeglineError(f"stage {stage}: segline/footprint.py does not say what it gets on a cluster")
+        raise SeglineError(
+            f"stage {stage}: pipelines/cluster/footprint.py does not say what it gets on a cluster"
+        )
     given = stages[stage]
     gpu = given.gpu and _constant(task, "device") != "cpu"
     task.set_container_image(target.image(given.gpu_image if gpu else "base"))

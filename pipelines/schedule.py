@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 
 from pipelines import submit
+from pipelines.cluster.footprint import Demand
 from pipelines.dag import retraining_pipeline
 from pipelines.run import read_task
 from pipelines.service import SCHEDULED, Schedule, Service
 from segline.errors import SeglineError, plain_error
-from segline.footprint import Demand
 
 _FIELDS = 6
 

@@ -12,15 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from pipelines.cluster.api import Kubernetes
+from pipelines.cluster.footprint import Demand
+from pipelines.cluster.names import NAMESPACE
+from pipelines.cluster.readiness import Finding, examine
 from pipelines.compile import add_demand, compile_package
 from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import segline_pipeline
 from pipelines.resources import WORKSPACE, Target
 from pipelines.run import in_folds, read_task
 from pipelines.service import RunState, Service, UnansweredError, Version
-from segline.cluster import NAMESPACE, Finding, Kubernetes, examine
 from segline.errors import SeglineError, plain_error
-from segline.footprint import Demand
 from segline.task import Task
 
 _DRIVEN = ("root", "executor")

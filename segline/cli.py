@@ -38,12 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"segline {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="what this machine can do, with the reason for each no")
-    check.add_argument("--cluster", action="store_true", help="what the Kubernetes cluster lacks instead")
-    check.add_argument("--kubeconfig", type=Path, help="instead of $KUBECONFIG or ~/.kube/config")
-    check.add_argument("--namespace", default="kubeflow", help="of the pipeline's pods (kubeflow)")
-    check.add_argument("--accelerator", default="nvidia", help="nvidia (default) or none")
-    check.add_argument("--profile", default="full", help="full (default) or small: what stages ask for")
-    check.add_argument("--gpu-types", default="", help="GPU products that engines are built for")
     check.set_defaults(run_command=_check)
     predict = commands.add_parser("predict", help="segment one volume")
     predict.add_argument("model", help="model package, folder of a run, or reference: spleen@champion")
@@ -115,29 +109,11 @@ def _add_stages(commands: Any) -> None:
             stage.add_argument("--backend", default="pytorch", help=_BACKEND_HELP)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(_: argparse.Namespace) -> None:
     from segline.machine import abilities
 
-    if options.cluster:
-        _check_cluster(options)
-        return
     for ability in abilities():
         sys.stdout.write(f"{'yes' if ability.available else 'no ':3}  {ability.name:18}  {ability.detail}\n")
-
-
-def _check_cluster(options: argparse.Namespace) -> None:
-    from segline.cluster import Kubernetes, examine
-    from segline.footprint import Demand
-
-    cluster = Kubernetes.connect(options.kubeconfig, options.namespace)
-    demand = Demand.of(options.accelerator, options.profile, options.gpu_types)
-    findings = examine(cluster, demand, os.environ.get("S3_ENDPOINT", ""))
-    for finding in findings:
-        answer = {True: "yes", False: "no ", None: "?  "}[finding.ok]
-        sys.stdout.write(f"{answer}  {finding.name:18}  {finding.detail}\n")
-    missing = [finding.name for finding in findings if finding.ok is False]
-    if missing:
-        raise SeglineError(f"the cluster is not ready: {', '.join(missing)}")
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -187,6 +187,10 @@ class MissingObjectError(SeglineError):
         super().__init__(f"{where}: there is no such {kind}; correct the address")
 
 
+class UnreachableError(SeglineError):
+    """No server answers where the objects should be; from elsewhere one may."""
+
+
 def local_fault(error: OSError, where: str) -> SeglineError:
     """One line about a file of this machine that stands for ``where``, or is on its way from or to it."""
     if isinstance(error, FileNotFoundError) and where.endswith(str(error.filename)):

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import ParseError
 
 from segline.digests import sha256_of_file
 from segline.errors import SeglineError
-from segline.objects import MissingObjectError, StoredObject, local_fault, require_digest
+from segline.objects import MissingObjectError, StoredObject, UnreachableError, local_fault, require_digest
 from segline.patience import Patience
 
 if TYPE_CHECKING:
@@ -376,4 +376,4 @@ def _told_fault(error: Exception, where: str, settings: S3Settings) -> SeglineEr
         return SeglineError(f"{where}: {_HINTS[code]} (at {settings.endpoint})")
     reason = f"it answers {status} {code or ''}".strip() if status else str(error).rpartition(": ")[2]
     tried = f" after {settings.patience_s:g} s of trying" if _is_passing(error) else ""
-    return SeglineError(f"{where}: cannot use {settings.endpoint}{tried} ({reason}); check the address")
+    return UnreachableError(f"{where}: cannot use {settings.endpoint}{tried} ({reason}); check the address")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cluster.footprint import STAGES
 from pipelines.images import IMAGES, ROOT
 from pipelines.resources import USER_ID
-from segline.footprint import STAGES
 
 OWN = ROOT / "images" / "Dockerfile"
 ALL = [OWN, *sorted((ROOT / "manifests/images").glob("*.Dockerfile"))]

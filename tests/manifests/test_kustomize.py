@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.cluster import names
 from pipelines.resources import USER_ID
-from segline import cluster
 
 from .conftest import MANIFESTS, OVERLAYS, Document
 from .network import Address, Pod, allowed
@@ -78,7 +78,7 @@ def test_the_launcher_reads_keys_that_the_secret_has(
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_runs_and_the_launcher_use_one_store(rendered: dict[str, list[Document]], overlay: str) -> None:
     launcher = named(rendered[overlay], "ConfigMap", "kfp-launcher")["data"]
-    settings = named(rendered[overlay], "ConfigMap", cluster.SETTINGS)["data"]
+    settings = named(rendered[overlay], "ConfigMap", names.SETTINGS)["data"]
     provider = yaml.safe_load(launcher["providers"])["s3"]["default"]
     assert settings["S3_ENDPOINT"].endswith(provider["endpoint"].removeprefix("http://"))
     assert settings["AWS_REGION"] == provider["region"]
@@ -90,13 +90,13 @@ def test_stages_find_all_they_ask_for_by_name(rendered: dict[str, list[Document]
     there = {
         (one["kind"], one["metadata"]["name"]): one
         for one in rendered[overlay]
-        if one["metadata"].get("namespace") == cluster.NAMESPACE
+        if one["metadata"].get("namespace") == names.NAMESPACE
     }
-    assert set(cluster.S3_KEYS) == there["Secret", cluster.S3_SECRET]["data"].keys()
-    assert {*cluster.S3_PLACE, cluster.TRACKING} == there["ConfigMap", cluster.SETTINGS]["data"].keys()
-    assert there["ConfigMap", cluster.LAUNCHER]["data"]["defaultPipelineRoot"]
-    modes = there["PersistentVolumeClaim", cluster.CLAIM]["spec"]["accessModes"]
-    owner = there["Job", cluster.CLAIM]["spec"]["template"]["spec"]["securityContext"]
+    assert set(names.S3_KEYS) == there["Secret", names.S3_SECRET]["data"].keys()
+    assert {*names.S3_PLACE, names.TRACKING} == there["ConfigMap", names.SETTINGS]["data"].keys()
+    assert there["ConfigMap", names.LAUNCHER]["data"]["defaultPipelineRoot"]
+    modes = there["PersistentVolumeClaim", names.CLAIM]["spec"]["accessModes"]
+    owner = there["Job", names.CLAIM]["spec"]["template"]["spec"]["securityContext"]
     assert {owner["runAsUser"], owner["runAsGroup"], owner["fsGroup"]} == {USER_ID}
     assert modes == (["ReadWriteOnce"] if overlay == "kind" else ["ReadWriteMany"])
 

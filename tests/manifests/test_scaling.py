@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import fanout
 from benchmarks.fanout import FanOut
+from pipelines.cluster.footprint import STAGES
 from segline.cases import _LOCATIONS_A_LABEL
-from segline.footprint import STAGES
 
 from .conftest import Document
 from .test_kustomize import named

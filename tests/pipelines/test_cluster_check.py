@@ -1,13 +1,14 @@
-"""``segline check --cluster`` over HTTP: what is there, what is missing, and how to make it."""
+"""``python -m pipelines.check`` over HTTP: what is there, what is missing, and how to make it."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segline.cli import main
-from segline.cluster import Finding, Kubernetes, examine
-from segline.footprint import Demand
+from pipelines.check import main
+from pipelines.cluster.api import Kubernetes
+from pipelines.cluster.footprint import Demand
+from pipelines.cluster.readiness import Finding, examine
 
 from ..s3_server import S3Server, free_port
 from .k8s_server import SPACE, KubernetesServer, many, node
@@ -23,7 +24,7 @@ def finding(name: str, kubeconfig: Path, demand: Demand = DEMAND, s3_endpoint: s
 
 
 def test_every_point_is_told(kubeconfig: Path, capsys: Output) -> None:
-    status = main(["check", "--cluster", "--kubeconfig", str(kubeconfig)])
+    status = main(["--kubeconfig", str(kubeconfig)])
     shown = capsys.readouterr().out.splitlines()
     assert [line[5:23].strip() for line in shown] == [
         "cluster",
@@ -103,7 +104,7 @@ def test_a_secret_without_one_of_its_keys_is_told(cluster: KubernetesServer, kub
 
 
 def test_no_secret_is_ever_shown(cluster: KubernetesServer, kubeconfig: Path, capsys: Output) -> None:
-    main(["check", "--cluster", "--kubeconfig", str(kubeconfig)])
+    main(["--kubeconfig", str(kubeconfig)])
     held = cluster.objects[f"{SPACE}/secrets/segline-s3"]["data"]["AWS_SECRET_ACCESS_KEY"]
     assert held not in "".join(capsys.readouterr())
 
@@ -233,7 +234,7 @@ def test_what_this_account_may_not_see_is_unknown_and_blocks_nothing(
 ) -> None:
     cluster.refused["/api/v1/nodes"] = 403
     assert finding("gpu", kubeconfig).ok is None
-    assert main(["check", "--cluster", "--kubeconfig", str(kubeconfig)]) == 0
+    assert main(["--kubeconfig", str(kubeconfig)]) == 0
     assert "this account may not look at it" in capsys.readouterr().out
 
 
@@ -247,7 +248,7 @@ def test_a_token_that_has_expired_is_one_line(
     cluster: KubernetesServer, tmp_path: Path, capsys: Output
 ) -> None:
     kubeconfig = cluster.write_kubeconfig(tmp_path / "old", token="expired")
-    assert main(["check", "--cluster", "--kubeconfig", str(kubeconfig)]) == 2
+    assert main(["--kubeconfig", str(kubeconfig)]) == 2
     assert "not authorised; log in to the cluster again" in capsys.readouterr().out
 
 
@@ -261,5 +262,5 @@ def test_a_cluster_that_is_away_is_one_line(cluster: KubernetesServer, tmp_path:
 @pytest.mark.parametrize("text", ["", "{", "kind: Config\n"])
 def test_a_kubeconfig_that_cannot_be_used_is_one_line(text: str, tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "config").write_text(text)
-    assert main(["check", "--cluster", "--kubeconfig", str(tmp_path / "config")]) == 2
+    assert main(["--kubeconfig", str(tmp_path / "config")]) == 2
     assert "no usable kubeconfig" in capsys.readouterr().err

@@ -6,10 +6,10 @@ from typing import get_args
 import pytest
 
 from pipelines import compile
+from pipelines.cluster.footprint import Accelerator, Demand
 from pipelines.compile import COMPILED, compile_package, read_documents, specifications
 from pipelines.dag import segline_pipeline
 from pipelines.resources import Target
-from segline.footprint import Accelerator, Demand
 
 KINDS = [f"{kind}{cpu}" for kind in ("", "-retrain", "-folds", "-ensemble") for cpu in ("", "-cpu")]
 FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]

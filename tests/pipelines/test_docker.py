@@ -15,11 +15,11 @@ from kfp import dsl
 from kfp.local import docker_task_handler
 
 from pipelines import run as command
+from pipelines.cluster.footprint import STAGES, Demand
 from pipelines.docker import Containers, Engine, Stage, User, View
 from pipelines.resources import USER_ID, Target
 from pipelines.run import run_pipeline
 from segline.errors import SeglineError
-from segline.footprint import STAGES, Demand
 from segline.runs import Run, StageRecord
 from segline.stages import start_run
 from segline.task import Task

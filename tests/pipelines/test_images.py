@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import images
+from pipelines.cluster.footprint import Demand
 from pipelines.images import ROOT, content_tag, write_references
 from pipelines.resources import Target
-from segline.footprint import Demand
 
 
 @pytest.fixture()

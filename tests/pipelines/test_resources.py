@@ -10,12 +10,12 @@ from kubernetes.utils.quantity import parse_quantity
 
 import components
 import components.start
+from pipelines.cluster.footprint import STAGES, Demand
 from pipelines.compile import PIPELINES, compile_package, specifications
 from pipelines.cross_validation import folds_pipeline
 from pipelines.resources import USER_ID, Target
 from segline.backends import CPU_BACKENDS, GPU_BACKENDS
 from segline.errors import SeglineError
-from segline.footprint import STAGES, Demand
 
 BY_NAME = {"base": "segline-base:0.1.0", "gpu": "segline-gpu:0.1.0", "tensorrt": "segline-tensorrt:0.1.0"}
 GPU_STAGES = {
@@ -148,8 +148,8 @@ def test_everything_but_the_report_waits_for_the_runs_folder(gpu: Compiled) -> N
 
 
 def test_a_stage_that_is_not_in_the_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("segline.footprint.STAGES", {})
-    with pytest.raises(SeglineError, match=r"stage start: segline/footprint.py does not say"):
+    monkeypatch.setattr("pipelines.cluster.footprint.STAGES", {})
+    with pytest.raises(SeglineError, match=r"stage start: pipelines/cluster/footprint.py does not say"):
         compile_package("segline", Target(Demand("none"), {}), tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import submit
-from segline.cluster import Kubernetes
+from pipelines.cluster.api import Kubernetes
 
 from ..s3_server import free_port
 from .k8s_server import SPACE, KubernetesServer, many, node, waiting_pod

@@ -1,8 +1,8 @@
 import pytest
 from kubernetes.utils.quantity import parse_quantity
 
+from pipelines.cluster.footprint import STAGES, Demand, Profile, quantity
 from segline.errors import SeglineError
-from segline.footprint import STAGES, Demand, Profile, quantity
 
 
 def test_what_is_not_said_is_a_whole_cluster_with_gpus() -> None:

@@ -2,38 +2,27 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.cluster.api import ForbiddenError, Kubernetes
+from pipelines.cluster.footprint import Demand, Resources, quantity
+from pipelines.cluster.names import (
+    CLAIM,
+    GPU,
+    GPU_LABEL,
+    GPU_PRODUCT,
+    LAUNCHER,
+    S3_KEYS,
+    S3_PLACE,
+    S3_SECRET,
+    SETTINGS,
+    TRACKING,
+)
 from segline.errors import SeglineError
-from segline.footprint import Demand, Resources, quantity
+from segline.objects import UnreachableError
 from segline.s3 import S3Objects, S3Settings
-
-NAMESPACE = "kubeflow"
-"""Where Kubeflow Pipelines runs its pods, unless it serves many users."""
-CLAIM = "segline-workspace"
-"""The volume that all stages share: runs and store."""
-S3_SECRET = "segline-s3"
-"""The keys of the object store, under the names of the variables that :class:`S3Settings` reads."""
-SETTINGS = "segline-settings"
-"""A ConfigMap: where the object store and MLflow are."""
-LAUNCHER = "kfp-launcher"
-"""The ConfigMap that tells Kubeflow Pipelines where artifacts go."""
-GPU = "nvidia.com/gpu"
-GPU_LABEL = "nvidia.com/gpu.present"
-"""The label that NVIDIA's feature discovery gives to nodes with a GPU."""
-GPU_PRODUCT = "nvidia.com/gpu.product"
-"""And the one that names the GPU, such as ``NVIDIA-L4``."""
-
-S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-S3_PLACE = ("S3_ENDPOINT", "AWS_REGION")
-TRACKING = "MLFLOW_TRACKING_URI"
-
-_TIMEOUT_S = (5, 20)
-_STUCK = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 
 @dataclass(frozen=True)
@@ -45,97 +34,6 @@ class Finding:
     """None: it could not be looked at from here."""
     detail: str
     """What is there; or what is missing and how to make it."""
-
-
-@dataclass(frozen=True)
-class Kubernetes:
-    """A connection to a cluster's API, within one namespace."""
-
-    api: Any
-    """The ``kubernetes`` package's client."""
-    namespace: str = NAMESPACE
-
-    @classmethod
-    def connect(cls, kubeconfig: Path | None = None, namespace: str = NAMESPACE) -> "Kubernetes":
-        """Through a kubeconfig (``$KUBECONFIG`` or ``~/.kube/config``), or a pod's own service account.
-
-        Raises:
-            SeglineError: there is neither, or the kubeconfig is damaged.
-        """
-        try:
-            from kubernetes import client, config
-        except ImportError as error:
-            raise SeglineError("kubernetes is missing; pip install 'segline[pipelines]'") from error
-        settings = client.Configuration()
-        try:
-            if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file():
-                config.load_incluster_config(client_configuration=settings)
-            else:
-                found = str(kubeconfig) if kubeconfig else None
-                config.load_kube_config(config_file=found, client_configuration=settings)
-        except Exception as error:  # the package raises several kinds, YAML's among them
-            where = kubeconfig or "$KUBECONFIG or ~/.kube/config"
-            raise SeglineError(f"{where}: no usable kubeconfig ({error}); set KUBECONFIG") from error
-        settings.retries = False
-        return cls(client.ApiClient(settings), namespace)
-
-    def read(self, kind: str, name: str) -> Any:
-        """An object of the namespace, such as a ``config_map``; None where there is none."""
-        return self._asked(lambda: getattr(self._core, f"read_namespaced_{kind}")(name, self.namespace, **_T))
-
-    def listed(self, kind: str, **selection: Any) -> list[Any]:
-        """Objects of the namespace, such as ``pod``."""
-        ask = getattr(self._core, f"list_namespaced_{kind}")
-        found = self._asked(lambda: ask(self.namespace, **selection, **_T))
-        return list(found.items) if found else []
-
-    @property
-    def version(self) -> str:
-        """The cluster's own version."""
-        from kubernetes import client
-
-        found = self._asked(lambda: client.VersionApi(self.api).get_code(**_T))
-        return str(found.git_version) if found else "unknown"
-
-    @property
-    def nodes(self) -> list[Any]:
-        """All nodes."""
-        found = self._asked(lambda: self._core.list_node(**_T))
-        return list(found.items) if found else []
-
-    @property
-    def has_namespace(self) -> bool:
-        """Whether the namespace exists."""
-        return self._asked(lambda: self._core.read_namespace(self.namespace, **_T)) is not None
-
-    def served(self, service: str, namespace: str, path: str) -> Any:
-        """What a service in the cluster answers, through the API server; None where there is no such."""
-        ask = self._core.connect_get_namespaced_service_proxy_with_path
-        return self._asked(lambda: ask(service, namespace, path, **_T))
-
-    def stuck_pods(self, run_id: str) -> list[str]:
-        """One line for each pod of a pipeline's run that waits for what will not come by itself."""
-        pods = self.listed("pod", label_selector=f"pipeline/runid={run_id}")
-        return [line for pod in pods for line in _why_stuck(pod)]
-
-    @property
-    def _core(self) -> Any:
-        from kubernetes import client
-
-        return client.CoreV1Api(self.api)
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        with _told(self.api.configuration.host):
-            try:
-                return ask()
-            except Exception as error:
-                if getattr(error, "status", None) == 404:
-                    return None
-                raise
-
-
-class ForbiddenError(SeglineError):
-    """The account may not look at this; whether it is there is unknown."""
 
 
 def examine(kubernetes: Kubernetes, demand: Demand, s3_endpoint: str = "") -> list[Finding]:
@@ -304,8 +202,8 @@ def _bucket(kubernetes: Kubernetes, s3_endpoint: str) -> Finding:
         return Finding("bucket", None, "not looked at: the launcher's or the secret's part is missing")
     try:
         S3Objects(bucket, settings).listed("segline-check/")
-    except SeglineError as error:
-        if "check the address" not in str(error) or s3_endpoint:
+    except UnreachableError:
+        if s3_endpoint:
             raise
         return Finding(
             "bucket", None, f"{bucket}: not reached from here; forward a port, and set S3_ENDPOINT"
@@ -388,37 +286,3 @@ def _lacking(quota: Any, largest: Mapping[str, tuple[str, str]]) -> Iterator[str
         stage, ask = largest[name]
         if quantity(ask) > _amount(hard) - _amount(used[name]):
             yield f"{quota.metadata.name} {name}: {stage} asks for {ask}, {used[name]} of {hard} are used"
-
-
-def _why_stuck(pod: Any) -> Iterator[str]:
-    statuses = (*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or []))
-    for status in statuses:
-        waiting = status.state.waiting if status.state else None
-        if waiting and waiting.reason == "CreateContainerConfigError":
-            yield f"{pod.metadata.name}: {waiting.message}; segline check --cluster says how to make it"
-        elif waiting and waiting.reason in _STUCK:
-            yield (
-                f"{pod.metadata.name}: image {status.image} cannot be pulled ({waiting.message}); "
-                "push it, or give the cluster the registry's credentials"
-            )
-
-
-@contextmanager
-def _told(host: str) -> Iterator[None]:
-    from kubernetes.client import ApiException
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except ApiException as error:
-        if error.status == 401:
-            raise SeglineError(f"{host}: not authorised; log in to the cluster again") from error
-        if error.status == 403:
-            raise ForbiddenError(f"{host}: this account may not look at it") from error
-        raise SeglineError(f"{host}: the cluster answers {error.status} {error.reason}") from error
-    except (HTTPError, OSError) as error:
-        reason = str(error).rpartition(": ")[2]
-        raise SeglineError(f"{host}: the cluster cannot be reached ({reason}); check KUBECONFIG") from error
-
-
-_T: Mapping[str, Any] = {"_request_timeout": _TIMEOUT_S}

@@ -1,0 +1,140 @@
+"""A connection to a cluster's API, and its errors in one line."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.cluster.names import NAMESPACE
+from segline.errors import SeglineError
+
+_TIMEOUT_S = (5, 20)
+
+
+_STUCK = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """A connection to a cluster's API, within one namespace."""
+
+    api: Any
+    """The ``kubernetes`` package's client."""
+    namespace: str = NAMESPACE
+
+    @classmethod
+    def connect(cls, kubeconfig: Path | None = None, namespace: str = NAMESPACE) -> "Kubernetes":
+        """Through a kubeconfig (``$KUBECONFIG`` or ``~/.kube/config``), or a pod's own service account.
+
+        Raises:
+            SeglineError: there is neither, or the kubeconfig is damaged.
+        """
+        try:
+            from kubernetes import client, config
+        except ImportError as error:
+            raise SeglineError("kubernetes is missing; pip install 'segline[pipelines]'") from error
+        settings = client.Configuration()
+        try:
+            if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file():
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                found = str(kubeconfig) if kubeconfig else None
+                config.load_kube_config(config_file=found, client_configuration=settings)
+        except Exception as error:  # the package raises several kinds, YAML's among them
+            where = kubeconfig or "$KUBECONFIG or ~/.kube/config"
+            raise SeglineError(f"{where}: no usable kubeconfig ({error}); set KUBECONFIG") from error
+        settings.retries = False
+        return cls(client.ApiClient(settings), namespace)
+
+    def read(self, kind: str, name: str) -> Any:
+        """An object of the namespace, such as a ``config_map``; None where there is none."""
+        return self._asked(lambda: getattr(self._core, f"read_namespaced_{kind}")(name, self.namespace, **_T))
+
+    def listed(self, kind: str, **selection: Any) -> list[Any]:
+        """Objects of the namespace, such as ``pod``."""
+        ask = getattr(self._core, f"list_namespaced_{kind}")
+        found = self._asked(lambda: ask(self.namespace, **selection, **_T))
+        return list(found.items) if found else []
+
+    @property
+    def version(self) -> str:
+        """The cluster's own version."""
+        from kubernetes import client
+
+        found = self._asked(lambda: client.VersionApi(self.api).get_code(**_T))
+        return str(found.git_version) if found else "unknown"
+
+    @property
+    def nodes(self) -> list[Any]:
+        """All nodes."""
+        found = self._asked(lambda: self._core.list_node(**_T))
+        return list(found.items) if found else []
+
+    @property
+    def has_namespace(self) -> bool:
+        """Whether the namespace exists."""
+        return self._asked(lambda: self._core.read_namespace(self.namespace, **_T)) is not None
+
+    def served(self, service: str, namespace: str, path: str) -> Any:
+        """What a service in the cluster answers, through the API server; None where there is no such."""
+        ask = self._core.connect_get_namespaced_service_proxy_with_path
+        return self._asked(lambda: ask(service, namespace, path, **_T))
+
+    def stuck_pods(self, run_id: str) -> list[str]:
+        """One line for each pod of a pipeline's run that waits for what will not come by itself."""
+        pods = self.listed("pod", label_selector=f"pipeline/runid={run_id}")
+        return [line for pod in pods for line in _why_stuck(pod)]
+
+    @property
+    def _core(self) -> Any:
+        from kubernetes import client
+
+        return client.CoreV1Api(self.api)
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        with _told(self.api.configuration.host):
+            try:
+                return ask()
+            except Exception as error:
+                if getattr(error, "status", None) == 404:
+                    return None
+                raise
+
+
+class ForbiddenError(SeglineError):
+    """The account may not look at this; whether it is there is unknown."""
+
+
+def _why_stuck(pod: Any) -> Iterator[str]:
+    statuses = (*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or []))
+    for status in statuses:
+        waiting = status.state.waiting if status.state else None
+        if waiting and waiting.reason == "CreateContainerConfigError":
+            yield f"{pod.metadata.name}: {waiting.message}; python -m pipelines.check says how to make it"
+        elif waiting and waiting.reason in _STUCK:
+            yield (
+                f"{pod.metadata.name}: image {status.image} cannot be pulled ({waiting.message}); "
+                "push it, or give the cluster the registry's credentials"
+            )
+
+
+@contextmanager
+def _told(host: str) -> Iterator[None]:
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 401:
+            raise SeglineError(f"{host}: not authorised; log in to the cluster again") from error
+        if error.status == 403:
+            raise ForbiddenError(f"{host}: this account may not look at it") from error
+        raise SeglineError(f"{host}: the cluster answers {error.status} {error.reason}") from error
+    except (HTTPError, OSError) as error:
+        reason = str(error).rpartition(": ")[2]
+        raise SeglineError(f"{host}: the cluster cannot be reached ({reason}); check KUBECONFIG") from error
+
+
+_T: Mapping[str, Any] = {"_request_timeout": _TIMEOUT_S}

@@ -1,0 +1,40 @@
+"""What things are called on a cluster: in manifests, in compiled pipelines, and where they are looked for."""
+
+NAMESPACE = "kubeflow"
+"""Where Kubeflow Pipelines runs its pods, unless it serves many users."""
+
+
+CLAIM = "segline-workspace"
+"""The volume that all stages share: runs and store."""
+
+
+S3_SECRET = "segline-s3"
+"""The keys of the object store, under the names of the variables that :class:`S3Settings` reads."""
+
+
+SETTINGS = "segline-settings"
+"""A ConfigMap: where the object store and MLflow are."""
+
+
+LAUNCHER = "kfp-launcher"
+"""The ConfigMap that tells Kubeflow Pipelines where artifacts go."""
+
+
+GPU = "nvidia.com/gpu"
+
+
+GPU_LABEL = "nvidia.com/gpu.present"
+"""The label that NVIDIA's feature discovery gives to nodes with a GPU."""
+
+
+GPU_PRODUCT = "nvidia.com/gpu.product"
+"""And the one that names the GPU, such as ``NVIDIA-L4``."""
+
+
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+S3_PLACE = ("S3_ENDPOINT", "AWS_REGION")
+
+
+TRACKING = "MLFLOW_TRACKING_URI"

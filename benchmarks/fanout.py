@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segline.dataset import CaseEntry, FileEntry
+from segline.data.manifest import CaseEntry, FileEntry
 
 SCALING = Path(__file__).parents[1] / "manifests" / "SCALING.md"
 BEGIN, END = "<!-- printed by benchmarks.fanout -->\n", "<!-- end -->\n"

@@ -35,14 +35,14 @@ from monai.transforms import (
 )
 
 from segline.backends import Backend, open_backend
-from segline.machine import processor_name
-from segline.model import Model
-from segline.networks import load_network
-from segline.plan import Plan, Window
-from segline.prediction import Predictor
-from segline.preprocessing import Preprocessor
-from segline.stopwatch import Stopwatch
-from segline.volume_files import read_volume, write_volume
+from segline.imaging.files import read_volume, write_volume
+from segline.imaging.preprocessing import Preprocessor
+from segline.inference.predictor import Predictor
+from segline.inference.stopwatch import Stopwatch
+from segline.machine.devices import processor_name
+from segline.model.package import Model
+from segline.networks.catalogue import load_network
+from segline.plan.plan import Plan, Window
 
 KEY = "image"
 ROI = (96, 96, 96)

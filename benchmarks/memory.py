@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segline.cases import CaseIndex
-from segline.plan import Plan
-from segline.preprocessing import Placement
-from segline.processes import in_own_process
-from segline.training import Trainer
+from segline.common.processes import in_own_process
+from segline.data.cases.index import CaseIndex
+from segline.imaging.preprocessing import Placement
+from segline.plan.plan import Plan
+from segline.training.trainer import Trainer
 
 SHAPE = (48, 48, 40)
 PATCH = (32, 32, 32)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segline import atomic
-from segline.geometry import Grid
-from segline.phantom import phantom_case, phantom_on_grid
-from segline.volume_files import read_volume, write_volume
-from segline.volumes import Volume
+from segline.common import atomic
+from segline.data.phantom.anatomy import phantom_case, phantom_on_grid
+from segline.imaging.files import read_volume, write_volume
+from segline.imaging.geometry import Grid
+from segline.imaging.volume import Volume
 
 SPLEEN_HU, FAT_HU, NOISE_HU = 115.0, -95.0, 15.0
 """The phantom's own spleen, which only its place tells from the liver; ``--spleen-hu`` makes it easier."""

@@ -19,8 +19,8 @@ import numpy as np
 import yaml
 
 from segline.backends import REFERENCE
-from segline.evaluation import EVALUATION, Evaluation
-from segline.statistics import paired_difference
+from segline.evaluation.estimates import paired_difference
+from segline.evaluation.scoring import EVALUATION, Evaluation
 
 WORST = 10
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from segline.errors import SeglineError
-from segline.s3 import S3Objects, S3Settings
-from segline.store import Store, open_store
+from segline.common.errors import SeglineError
+from segline.storage.s3 import S3Objects, S3Settings
+from segline.storage.store import Store, open_store
 
 if TYPE_CHECKING:
     from minio import Minio

@@ -44,15 +44,15 @@ from monai.transforms import (
 )
 from torch import nn
 
-from segline.cases import CaseIndex
-from segline.dataset import Manifest
-from segline.machine import default_device, processor_name
-from segline.networks import build_network
-from segline.plan import Plan, Window
-from segline.processes import in_own_process
-from segline.stopwatch import Stopwatch
-from segline.task import merged
-from segline.training import Trainer
+from segline.common.processes import in_own_process
+from segline.data.cases.index import CaseIndex
+from segline.data.manifest import Manifest
+from segline.inference.stopwatch import Stopwatch
+from segline.machine.devices import default_device, processor_name
+from segline.networks.catalogue import build_network
+from segline.plan.plan import Plan, Window
+from segline.plan.task import merged
+from segline.training.trainer import Trainer
 
 WARM_UP = 40
 """Steps: an epoch of the hippocampus, after which every case is open; the tutorial caches beforehand."""

@@ -10,7 +10,7 @@ from pipelines.cluster.api import Kubernetes
 from pipelines.cluster.footprint import Demand
 from pipelines.cluster.names import NAMESPACE
 from pipelines.cluster.readiness import Finding, examine
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 _ANSWERS = {True: "yes", False: "no ", None: "?  "}
 

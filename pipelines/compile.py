@@ -22,8 +22,8 @@ from pipelines.cluster.names import NAMESPACE
 from pipelines.cross_validation import cross_validation, ensembling
 from pipelines.dag import Breadth, retraining, training
 from pipelines.resources import DIGESTS, Target
-from segline.digests import sha256_of_json
-from segline.errors import SeglineError
+from segline.common.digests import sha256_of_json
+from segline.common.errors import SeglineError
 
 PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation, ensembling)}
 FIRST = ("download", "intake", "split_folds")

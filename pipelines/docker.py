@@ -30,10 +30,10 @@ from pipelines.cluster.footprint import STAGES, Demand, Resources, quantity
 from pipelines.cluster.names import S3_KEYS, S3_PLACE
 from pipelines.images import VERSION_LABEL, content_tag
 from pipelines.resources import USER_ID, Target
-from segline.depot import Access, is_uri
-from segline.errors import SeglineError
-from segline.machine import nvidia_driver_missing
-from segline.runs import Run, StageRecord
+from segline.common.errors import SeglineError
+from segline.machine.devices import nvidia_driver_missing
+from segline.runs.run import Run, StageRecord
+from segline.storage.depot import Access, is_uri
 
 Volumes = dict[str, dict[str, str]]
 

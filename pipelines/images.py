@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.resources import DIGESTS
-from segline import __version__, atomic
-from segline.digests import sha256_of_file, sha256_of_json
-from segline.errors import SeglineError, UnavailableError
-from segline.registry.tracking import source_commit
+from segline import __version__
+from segline.common import atomic
+from segline.common.digests import sha256_of_file, sha256_of_json
+from segline.common.errors import SeglineError, UnavailableError
+from segline.tracking.mlflow import source_commit
 
 ROOT = Path(__file__).parents[1]
 IMAGES: Mapping[str, tuple[str, ...]] = {

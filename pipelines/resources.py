@@ -13,7 +13,7 @@ from kfp import dsl, kubernetes
 from pipelines.cluster.footprint import Demand, Resources
 from pipelines.cluster.names import CLAIM, GPU, GPU_LABEL, GPU_PRODUCT, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
 from segline import __version__
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 WORKSPACE = "/segline"
 """Where the volume that all stages share is mounted; runs and store lie in it."""

@@ -18,12 +18,12 @@ from pipelines.console import StageLines
 from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
-from segline.depot import is_uri
-from segline.errors import SeglineError, plain_error
-from segline.registry.connection import tracking_uri
-from segline.runs import Run
-from segline.summary import Summary
-from segline.task import Task
+from segline.common.errors import SeglineError, plain_error
+from segline.plan.task import Task
+from segline.runs.run import Run
+from segline.runs.summary import Summary
+from segline.storage.depot import is_uri
+from segline.tracking.mlflow_connection import tracking_uri
 
 TASKS = Path(__file__).parent / "tasks"
 OpenRunner = Callable[[Path], contextlib.AbstractContextManager[local.SubprocessRunner | local.DockerRunner]]

@@ -9,7 +9,7 @@ from pipelines.cluster.footprint import Demand
 from pipelines.dag import retraining_pipeline
 from pipelines.run import read_task
 from pipelines.service import SCHEDULED, Schedule, Service
-from segline.errors import SeglineError, plain_error
+from segline.common.errors import SeglineError, plain_error
 
 _FIELDS = 6
 

@@ -12,7 +12,7 @@ from typing import Any
 import kfp_server_api as api
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 SCHEDULED = "segline-"
 """How the names of this pipeline's recurring runs begin."""

@@ -22,8 +22,8 @@ from pipelines.dag import segline_pipeline
 from pipelines.resources import WORKSPACE, Target
 from pipelines.run import in_folds, read_task
 from pipelines.service import RunState, Service, UnansweredError, Version
-from segline.errors import SeglineError, plain_error
-from segline.task import Task
+from segline.common.errors import SeglineError, plain_error
+from segline.plan.task import Task
 
 _DRIVEN = ("root", "executor")
 """Tasks that Kubeflow Pipelines adds to those of the DAG, as it does one ``-driver`` for each."""

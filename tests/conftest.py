@@ -10,19 +10,19 @@ import pytest
 import torch
 import yaml
 
-from segline.cases import CaseIndex, preprocess
-from segline.dataset import Manifest, verify
-from segline.depot import Depot
-from segline.export import export_onnx
-from segline.fingerprint import take_fingerprint
-from segline.history import History
-from segline.model import Model
-from segline.phantom import write_phantom
-from segline.plan import Plan
-from segline.planning import make_plan
-from segline.quantization import quantize
-from segline.task import Task, merged
-from segline.training import Trainer
+from segline.data.cases.index import CaseIndex, preprocess
+from segline.data.fingerprint import take_fingerprint
+from segline.data.manifest import Manifest, verify
+from segline.data.phantom.anatomy import write_phantom
+from segline.export.int8 import quantize
+from segline.export.onnx import export_onnx
+from segline.model.history import History
+from segline.model.package import Model
+from segline.plan.plan import Plan
+from segline.plan.task import Task, merged
+from segline.planning.plans import make_plan
+from segline.storage.depot import Depot
+from segline.training.trainer import Trainer
 
 from .mlflow_server import mlflow_server as serve_mlflow
 from .s3_server import S3Server

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from segline import stages
-from segline.cases import CaseIndex
-from segline.plan import Plan
-from segline.task import Task
+from segline.data.cases.index import CaseIndex
+from segline.plan.plan import Plan
+from segline.plan.task import Task
 
 TRAIN = """
 import sys

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cluster.names import NAMESPACE
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 _TIMEOUT_S = (5, 20)
 

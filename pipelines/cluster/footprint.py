@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 Accelerator = Literal["nvidia", "none"]
 Profile = Literal["full", "small"]

@@ -20,9 +20,9 @@ from pipelines.cluster.names import (
     SETTINGS,
     TRACKING,
 )
-from segline.errors import SeglineError
-from segline.objects import UnreachableError
-from segline.s3 import S3Objects, S3Settings
+from segline.common.errors import SeglineError
+from segline.storage.objects import UnreachableError
+from segline.storage.s3 import S3Objects, S3Settings
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from segline.errors import SeglineError
-from segline.model import Model
+from segline.common.errors import SeglineError
+from segline.model.package import Model
 
 REFERENCE = "pytorch"
 """Every other backend is compared with this one."""
@@ -33,7 +33,7 @@ BACKENDS: Mapping[str, Listed] = {
     "onnxruntime": Listed("segline.backends.onnx_runtime", uses_gpu=True),
     "openvino": Listed("segline.backends.open_vino", uses_gpu=False),
     "openvino_int8": Listed("segline.backends.open_vino_int8", uses_gpu=False),
-    "tensorrt": Listed("segline.backends.tensor_rt", uses_gpu=True),
+    "tensorrt": Listed("segline.backends.tensorrt.backend", uses_gpu=True),
 }
 GPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if listed.uses_gpu)
 CPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if not listed.uses_gpu)

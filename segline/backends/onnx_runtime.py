@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from segline.backends import Precision
-from segline.errors import SeglineError
-from segline.machine import as_device, nvidia_driver_missing
-from segline.model import Model
+from segline.common.errors import SeglineError
+from segline.machine.devices import as_device, nvidia_driver_missing
+from segline.model.package import Model
 
 INPUT, OUTPUT = "windows", "scores"
 

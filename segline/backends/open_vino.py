@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from segline.backends import Precision, onnx_runtime
-from segline.errors import SeglineError, UnavailableError
-from segline.machine import as_device
-from segline.model import Model
+from segline.common.errors import SeglineError, UnavailableError
+from segline.machine.devices import as_device
+from segline.model.package import Model
 
 
 class OpenVinoBackend:

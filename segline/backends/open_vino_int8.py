@@ -1,8 +1,8 @@
 """OpenVINO on the quantised graph: int8 arithmetic, for CPUs."""
 
 from segline.backends.open_vino import OpenVinoBackend
-from segline.int8 import int8_graph
-from segline.model import Model
+from segline.model.int8 import int8_graph
+from segline.model.package import Model
 
 
 def open_backend(model: Model, device: str) -> OpenVinoBackend:

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from segline.backends import Precision
-from segline.machine import usable_device
-from segline.model import Model
-from segline.networks import channels_last, fold_batch_norm, infer, load_network
+from segline.machine.devices import usable_device
+from segline.model.package import Model
+from segline.networks.catalogue import channels_last, fold_batch_norm, infer, load_network
 
 
 class PyTorchBackend:

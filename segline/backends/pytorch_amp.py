@@ -1,9 +1,9 @@
 """PyTorch with automatic mixed precision: float16 on a CUDA device."""
 
 from segline.backends.pytorch import PyTorchBackend
-from segline.errors import UnavailableError
-from segline.machine import usable_device
-from segline.model import Model
+from segline.common.errors import UnavailableError
+from segline.machine.devices import usable_device
+from segline.model.package import Model
 
 
 def open_backend(model: Model, device: str) -> PyTorchBackend:

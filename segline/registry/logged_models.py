@@ -4,13 +4,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from segline.model import Model
-from segline.registry.connection import Registry
-from segline.registry.package import pack
-from segline.registry.pseudonyms import Pseudonyms
+from segline.data.pseudonyms import Pseudonyms
+from segline.model.package import Model
+from segline.registry.packing import pack
 from segline.registry.pyfunc import save_pyfunc
-from segline.registry.tracking import Tracked
-from segline.runs import Run
+from segline.runs.run import Run
+from segline.tracking.mlflow import Tracked
+from segline.tracking.mlflow_connection import Registry
 
 PACKAGE_TAG = "segline.package"
 

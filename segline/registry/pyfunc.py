@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segline.backends import Backend, open_backend
-from segline.errors import SeglineError
-from segline.model import Model
-from segline.prediction import Predictor
-from segline.volume_files import read_channels, write_volume
+from segline.common.errors import SeglineError
+from segline.imaging.files import read_channels, write_volume
+from segline.inference.predictor import Predictor
+from segline.model.package import Model
 
 if TYPE_CHECKING:
     import pandas

@@ -9,18 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from segline import __version__, atomic
+from segline import __version__
+from segline.acceptance.gate import Verdict
 from segline.backends import REFERENCE
-from segline.columns import in_columns
-from segline.errors import SeglineError
-from segline.gate import Verdict
-from segline.model import Model
-from segline.registry.connection import Registry
+from segline.common import atomic
+from segline.common.errors import SeglineError
+from segline.common.tables import in_columns
+from segline.evaluation.estimates import Estimate
+from segline.model.package import Model
 from segline.registry.logged_models import PACKAGE_TAG, LoggedModel, log_model
-from segline.registry.package import PACKING_LIST, require_whole
-from segline.registry.tracking import Tracked, track
-from segline.runs import Run
-from segline.statistics import Estimate
+from segline.registry.packing import PACKING_LIST, require_whole
+from segline.runs.run import Run
+from segline.tracking.mlflow import Tracked, track
+from segline.tracking.mlflow_connection import Registry
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

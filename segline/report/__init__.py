@@ -1,11 +1,11 @@
 """The report of a run: ``report.html`` for people, ``summary.md`` in short, ``summary.json`` for machines."""
 
-from segline import atomic
+from segline.common import atomic
 from segline.report.brief import brief
 from segline.report.findings import Findings
 from segline.report.page import gate_page, page, training_page
-from segline.runs import Run
-from segline.summary import SUMMARY, Summary
+from segline.runs.run import Run
+from segline.runs.summary import SUMMARY, Summary
 
 __all__ = ["gate_page", "training_page", "write_report"]
 

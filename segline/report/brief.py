@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
+from segline.evaluation.estimates import Estimate
 from segline.report.findings import Findings
-from segline.report.wording import counted, decimal, duration
-from segline.statistics import Estimate
+from segline.report.html.wording import counted, decimal, duration
 
 
 def brief(findings: Findings) -> str:

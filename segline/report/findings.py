@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from segline.backends import REFERENCE
-from segline.errors import SeglineError
-from segline.evaluation import CaseEvaluation, Evaluation
-from segline.model import OnnxSidecar
-from segline.runs import Contents, Run, RunInfo, StageRecord
-from segline.summary import Summary, summarise_run
+from segline.common.errors import SeglineError
+from segline.evaluation.scoring import CaseEvaluation, Evaluation
+from segline.model.package import OnnxSidecar
+from segline.runs.run import Contents, Run, RunInfo, StageRecord
+from segline.runs.summary import Summary, summarise_run
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,25 @@ import hashlib
 from collections.abc import Callable, Sequence
 from importlib import resources
 
-from segline.gate import Verdict
-from segline.history import History
-from segline.model import OnnxSidecar
-from segline.plan import Plan
-from segline.report import acceptance, data, ensemble, folds, learning, overview, provenance, quality, speed
+from segline.acceptance.gate import Verdict
+from segline.model.history import History
+from segline.model.package import OnnxSidecar
+from segline.plan.plan import Plan
 from segline.report.findings import Findings
-from segline.report.markup import Html, element
-from segline.runs import Contents
-from segline.tuning import Tuning
+from segline.report.html.markup import Html, element
+from segline.report.sections import (
+    acceptance,
+    data,
+    ensemble,
+    folds,
+    learning,
+    overview,
+    provenance,
+    quality,
+    speed,
+)
+from segline.runs.run import Contents
+from segline.training.tuning.probe import Tuning
 
 Section = Callable[[Findings], Html | None]
 

@@ -11,15 +11,15 @@ from kfp import dsl, local
 
 import components
 from segline import stages
-from segline.benchmark import Benchmark
-from segline.cases import CaseIndex
-from segline.dataset import Manifest
-from segline.evaluation import EVALUATION, Evaluation
-from segline.gate import ABSENT, Absence, Verdict
-from segline.model import Model
-from segline.plan import Plan
-from segline.runs import Run
-from segline.task import Task
+from segline.acceptance.benchmark import Benchmark
+from segline.acceptance.gate import ABSENT, Absence, Verdict
+from segline.data.cases.index import CaseIndex
+from segline.data.manifest import Manifest
+from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.model.package import Model
+from segline.plan.plan import Plan
+from segline.plan.task import Task
+from segline.runs.run import Run
 
 NAMES = components.__all__
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from segline.backends import BACKENDS
-from segline.runs import Run
-from segline.volume_files import read_volume, write_volume
-from segline.volumes import Volume
+from segline.imaging.files import read_volume, write_volume
+from segline.imaging.volume import Volume
+from segline.runs.run import Run
 
 from ..tiny_task import ROOT, run_command, run_task
 from ..waiting import wait_until

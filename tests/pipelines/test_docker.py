@@ -19,10 +19,10 @@ from pipelines.cluster.footprint import STAGES, Demand
 from pipelines.docker import Containers, Engine, Stage, User, View
 from pipelines.resources import USER_ID, Target
 from pipelines.run import run_pipeline
-from segline.errors import SeglineError
-from segline.runs import Run, StageRecord
+from segline.common.errors import SeglineError
+from segline.plan.task import Task
+from segline.runs.run import Run, StageRecord
 from segline.stages import start_run
-from segline.task import Task
 
 from ..tiny_task import run_task
 from .docker_server import DockerServer, Script

@@ -9,15 +9,15 @@ import pytest
 
 from segline import stages
 from segline.backends import REFERENCE
-from segline.cross_validation import POOLED
-from segline.evaluation import EVALUATION, Evaluation
-from segline.model import Model
-from segline.networks import load_network
-from segline.plan import Plan
-from segline.planning import resplit
-from segline.registry.connection import Registry, local_uri
-from segline.registry.tracking import track
-from segline.runs import Run
+from segline.evaluation.folds import POOLED
+from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.model.package import Model
+from segline.networks.catalogue import load_network
+from segline.plan.plan import Plan
+from segline.planning.plans import resplit
+from segline.runs.run import Run
+from segline.tracking.mlflow import track
+from segline.tracking.mlflow_connection import Registry, local_uri
 
 from ..tiny_task import run_task
 

@@ -2,7 +2,7 @@ import pytest
 from kubernetes.utils.quantity import parse_quantity
 
 from pipelines.cluster.footprint import STAGES, Demand, Profile, quantity
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 
 def test_what_is_not_said_is_a_whole_cluster_with_gpus() -> None:

@@ -15,14 +15,14 @@ from pipelines.resources import Target
 @pytest.fixture()
 def checkout(tmp_path: Path) -> Path:
     """A checkout of a few files."""
-    for name in ("images/Dockerfile", "segline/plan.py", "requirements.txt", "README.md"):
+    for name in ("images/Dockerfile", "segline/plan/plan.py", "requirements.txt", "README.md"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["images/Dockerfile", "segline/plan.py", "requirements.txt"])
+@pytest.mark.parametrize("name", ["images/Dockerfile", "segline/plan/plan.py", "requirements.txt"])
 def test_the_tag_changes_with_what_is_built_in(name: str, checkout: Path) -> None:
     before = content_tag(checkout)
     (checkout / name).write_text("another")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from segline.case_cache import damaged
-from segline.depot import Access
-from segline.digests import sha256_of_file
-from segline.store import FOLDER_MARKER
+from segline.common.digests import sha256_of_file
+from segline.data.cases.upkeep import damaged
+from segline.storage.depot import Access
+from segline.storage.store import FOLDER_MARKER
 
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk
 from ..waiting import wait_until
@@ -114,8 +114,8 @@ def test_a_run_ends_right_although_the_store_and_a_pod_die(
     pods: Pods, bucket: Path, server: S3Server, tmp_path: Path
 ) -> None:
     at = pods.artifacts
-    begin = "import json, sys; from segline import stages, task; "
-    begin += "stages.start_run(sys.argv[1], task.Task.parse(json.loads(sys.argv[2]), 'task'))"
+    begin = "import json, sys; from segline import stages; from segline.plan.task import Task; "
+    begin += "stages.start_run(sys.argv[1], Task.parse(json.loads(sys.argv[2]), 'task'))"
     keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
     reach = {**os.environ, **keys, "S3_ENDPOINT": f"http://{server.settings.endpoint}"}
     subprocess.run([sys.executable, "-c", begin, RUN, json.dumps(TASK)], env=reach, check=True)

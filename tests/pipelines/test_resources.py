@@ -15,7 +15,7 @@ from pipelines.compile import PIPELINES, compile_package, specifications
 from pipelines.cross_validation import folds_pipeline
 from pipelines.resources import USER_ID, Target
 from segline.backends import CPU_BACKENDS, GPU_BACKENDS
-from segline.errors import SeglineError
+from segline.common.errors import SeglineError
 
 BY_NAME = {"base": "segline-base:0.1.0", "gpu": "segline-gpu:0.1.0", "tensorrt": "segline-tensorrt:0.1.0"}
 GPU_STAGES = {

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from segline.registry.connection import Registry
 from segline.registry.versions import versions
+from segline.tracking.mlflow_connection import Registry
 
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from ..tiny_task import ROOT, run_command

@@ -1,0 +1,327 @@
+"""The benchmark: where the time goes from a file on disk to a mask on disk, for every backend."""
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from segline.backends import REFERENCE, Backend, Precision, open_backend
+from segline.common.documents import Document
+from segline.common.errors import UnavailableError
+from segline.common.processes import in_own_process
+from segline.common.progress import Progress, silent
+from segline.data.manifest import Manifest
+from segline.imaging.files import write_volume
+from segline.inference.predictor import Predictor
+from segline.inference.stopwatch import Stopwatch
+from segline.machine.devices import as_device, peak_memory_bytes, processor_name
+from segline.machine.gpu_meter import GpuMeter
+from segline.model.package import Model
+
+STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
+
+_PAIRED = (
+    "a window that is alone in its batch goes through the network as one of two: on a CPU, torch convolves "
+    "a batch of one slower than a batch of two"
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Percentiles(_Part):
+    """Of some runs, nearest rank: p95 of fewer than 20, and p99 of fewer than 100, is the largest."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Percentiles":
+        """The percentiles of one value or more.
+
+        >>> Percentiles.of([4.0, 1.0, 3.0, 2.0])
+        Percentiles(p50=2.0, p95=4.0, p99=4.0)
+        """
+        ranked = sorted(values)
+        p50, p95, p99 = (ranked[-(-percent * len(ranked) // 100) - 1] for percent in (50, 95, 99))
+        return cls(p50=p50, p95=p95, p99=p99)
+
+
+class NetworkAlone(_Part):
+    """The network stage by itself: what a backend changes, and not what a user waits for."""
+
+    windows: int
+    """In all timed runs; two volumes may be cut into windows of two sizes."""
+    window_ms: Percentiles
+    """Over runs, of a run's mean."""
+    windows_per_second: float
+
+
+class EndToEnd(_Part):
+    """From the file on disk to the mask on disk, one volume after another."""
+
+    volume_ms: Percentiles
+    volumes_per_minute: float
+
+
+class DeviceUse(_Part):
+    """What a backend took of the GPU."""
+
+    peak_bytes: int
+    """PyTorch: the peak of its allocator. Others: by NVML after the runs; runtimes keep what they took."""
+    joules_per_volume: float | None
+    """Of the whole board, its idle part included; ``None`` where it is not counted."""
+
+
+class BackendTimes(_Part):
+    """One backend, over repeated predictions of whole cases."""
+
+    backend: str
+    version: str
+    precision: Precision
+    runs: int
+    """Timed predictions."""
+    stages_ms: dict[str, Percentiles]
+    network: NetworkAlone | None
+    """``None`` where no windows were counted."""
+    end_to_end: EndToEnd
+    peak_host_bytes: int
+    """Of this backend's own process, interpreter and libraries included."""
+    device: DeviceUse | None
+    """``None`` on the CPU."""
+    note: str | None
+    """How the figures are to be read."""
+
+
+class Unavailable(_Part):
+    """A backend that cannot run here."""
+
+    backend: str
+    reason: str
+
+
+class Machine(_Part):
+    """What the figures were measured on."""
+
+    processor: str
+    cpus: int
+    """That a process may use."""
+    threads: int
+    """Of the network's arithmetic on the CPU."""
+    memory_bytes: int
+    system: str
+    gpu: str
+    """Name, memory and driver; or why none was read."""
+
+    @classmethod
+    def here(cls, meter: GpuMeter | str) -> "Machine":
+        """Describe this machine; a string says why there is no meter."""
+        return cls(
+            processor=processor_name(),
+            cpus=len(os.sched_getaffinity(0)),
+            threads=torch.get_num_threads(),
+            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            system=f"{platform.system()} {platform.machine()}",
+            gpu=meter if isinstance(meter, str) else meter.description,
+        )
+
+
+class Benchmark(Document):
+    """All backends on the same cases and machine, each in a process of its own, one after another."""
+
+    kind = "a benchmark"
+    stage = "benchmark"
+
+    machine: Machine
+    cases: tuple[str, ...]
+    warm_up_runs: int
+    """Of each backend before the timed ones: each case once."""
+    backends: tuple[BackendTimes, ...]
+    unavailable: tuple[Unavailable, ...]
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """The main figures by name, for whatever compares runs."""
+        found: dict[str, float] = {}
+        for times in self.backends:
+            found[f"{times.backend}_volume_ms_p50"] = times.end_to_end.volume_ms.p50
+            found[f"{times.backend}_volume_ms_p95"] = times.end_to_end.volume_ms.p95
+            found[f"{times.backend}_volumes_per_minute"] = times.end_to_end.volumes_per_minute
+            if times.network:
+                found[f"{times.backend}_network_windows_per_second"] = times.network.windows_per_second
+            found[f"{times.backend}_peak_host_mib"] = times.peak_host_bytes / 2**20
+        return found
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one process is to time."""
+
+    backend: str
+    model: Model
+    manifest: Manifest
+    cases: tuple[str, ...]
+    device: str
+    repeats: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One prediction, from file to file."""
+
+    stages_seconds: dict[str, float]
+    seconds: float
+    windows: int
+
+
+def benchmark(
+    model: Model,
+    backends: Sequence[str],
+    manifest: Manifest,
+    cases: Sequence[str],
+    device: str = "auto",
+    repeats: int = 3,
+    progress: Progress = silent,
+) -> Benchmark:
+    """Time ``repeats`` predictions of each case with each backend, after one of each that is not counted.
+
+    A backend that is not available here is listed with its reason.
+
+    Raises:
+        SeglineError: a backend cannot run on ``device`` or crashed, or a case cannot be read.
+    """
+    for case in cases:
+        manifest.case(case)
+    times, unavailable = [], []
+    for number, name in enumerate(backends):
+        progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
+        job = _Job(name, model, manifest, tuple(cases), device, repeats, torch.get_num_threads())
+        try:
+            times.append(in_own_process(f"benchmark of {name}", _time_backend, job))
+        except UnavailableError as error:
+            unavailable.append(Unavailable(backend=name, reason=str(error)))
+    progress(1.0, f"{len(times)} backends timed")
+    return Benchmark(
+        machine=Machine.here(_meter_of(device)),
+        cases=tuple(cases),
+        warm_up_runs=len(cases),
+        backends=tuple(times),
+        unavailable=tuple(unavailable),
+    )
+
+
+def _meter_of(device: str) -> GpuMeter | str:
+    """The meter of the GPU that ``device`` stands for, or why there is none."""
+    if device == "cpu":
+        return "no GPU was asked for"
+    try:
+        return GpuMeter.open(0 if device == "auto" else as_device(device).index or 0)
+    except UnavailableError as error:
+        return str(error)
+
+
+def _time_backend(job: _Job) -> BackendTimes:
+    """Open and time one backend; this process's peak memory is taken to be its."""
+    torch.set_num_threads(job.threads)
+    gauge = _Gauge(_meter_of(job.device))
+    backend = open_backend(job.backend, job.model, job.device)
+    with tempfile.TemporaryDirectory() as scratch:
+        timed = _timer(backend, job, Path(scratch) / "mask.nii.gz")
+        for case in job.cases:
+            timed(case)
+        with gauge.reading():
+            runs = [timed(case) for _ in range(job.repeats) for case in job.cases]
+    return BackendTimes(
+        backend=backend.name,
+        version=backend.version,
+        precision=backend.precision,
+        runs=len(runs),
+        stages_ms={
+            stage: Percentiles.of([1000 * run.stages_seconds[stage] for run in runs]) for stage in STAGES
+        },
+        network=_network_alone(runs),
+        end_to_end=_end_to_end(runs),
+        peak_host_bytes=peak_memory_bytes(),
+        device=gauge.use(backend.name, len(runs)),
+        note=_PAIRED if backend.name == REFERENCE and not torch.cuda.is_initialized() else None,
+    )
+
+
+def _network_alone(runs: Sequence[_Run]) -> NetworkAlone | None:
+    windows = sum(run.windows for run in runs)
+    if not windows:
+        return None
+    return NetworkAlone(
+        windows=windows,
+        window_ms=Percentiles.of([1000 * run.stages_seconds["network"] / run.windows for run in runs]),
+        windows_per_second=windows / sum(run.stages_seconds["network"] for run in runs),
+    )
+
+
+def _end_to_end(runs: Sequence[_Run]) -> EndToEnd:
+    return EndToEnd(
+        volume_ms=Percentiles.of([1000 * run.seconds for run in runs]),
+        volumes_per_minute=60 * len(runs) / sum(run.seconds for run in runs),
+    )
+
+
+def _timer(backend: Backend, job: _Job, mask: Path) -> Callable[[str], _Run]:
+    """A function that predicts one case by its name and tells how long everything took."""
+
+    def timed(case: str) -> _Run:
+        watch, start = _SettledStopwatch(), time.perf_counter()
+        with watch.lap("load"):
+            volume = job.manifest.image(job.manifest.case(case))
+        found = Predictor(job.model.plan, backend, watch)(volume)
+        with watch.lap("save"):
+            write_volume(mask, found)
+        return _Run(dict(watch.seconds), time.perf_counter() - start, watch.counts["windows"])
+
+    return timed
+
+
+class _SettledStopwatch(Stopwatch):
+    """Waits for the GPU before a lap ends: calls return once work is queued, which the next lap would pay."""
+
+    @contextmanager
+    def lap(self, name: str) -> Iterator[None]:
+        with super().lap(name):
+            yield
+            if torch.cuda.is_initialized():
+                torch.cuda.synchronize()
+
+
+class _Gauge:
+    """What is used of the GPU, as far as its meter and PyTorch tell."""
+
+    def __init__(self, meter: GpuMeter | str) -> None:
+        self._meter = None if isinstance(meter, str) else meter
+        self._bytes = 0
+        self._joules: float | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count the energy of what is done inside; look at the memory after it."""
+        before = self._meter.energy_joules() if self._meter else None
+        yield
+        if self._meter:
+            after = self._meter.energy_joules()
+            self._joules = after - before if after is not None and before is not None else None
+            self._bytes = self._meter.memory_bytes()
+
+    def use(self, backend: str, runs: int) -> DeviceUse | None:
+        """What ``backend`` took over so many runs; ``None`` if it was not on the GPU."""
+        on_torch = backend == REFERENCE and torch.cuda.is_initialized()
+        peak = torch.cuda.max_memory_allocated() if on_torch else self._bytes
+        each = None if self._joules is None else self._joules / runs
+        return DeviceUse(peak_bytes=peak, joules_per_volume=each) if peak else None

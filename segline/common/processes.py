@@ -1,0 +1,80 @@
+"""Work in a process of its own: its memory is measured alone, and a crash ends no other."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import ParamSpec, TypeVar
+
+from segline.common.errors import SeglineError
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+_SECONDS_TO_END = 10
+"""Some runtimes never return from their clean-up."""
+
+
+def in_own_process(
+    name: str, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs
+) -> Result:
+    """What ``work`` returns in a fresh process, which is ended with this one; all of it must pickle.
+
+    Raises:
+        SeglineError: ``work``'s own; or the process, called ``name``, crashed, was killed, or met a defect,
+            whose traceback it printed.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, work, given, named))
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join(_SECONDS_TO_END)
+        raise SeglineError(f"{name}: {_ending(process.exitcode)}") from None
+    finally:
+        process.join(_SECONDS_TO_END)
+        process.kill()
+        receiver.close()
+    if isinstance(answer, SeglineError):
+        raise answer
+    result: Result = answer
+    return result
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is killed, which can then end nothing itself."""
+    threading.Thread(target=_await_parent, daemon=True).start()
+
+
+def _await_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _answer(sender: Connection, work: Callable[..., object], given: tuple, named: dict) -> None:
+    end_with_parent()
+    try:
+        sender.send(work(*given, **named))
+    except SeglineError as error:
+        sender.send(error)
+
+
+def _ending(exit_code: int | None) -> str:
+    """Why there is no answer, and what to do.
+
+    >>> _ending(-11)
+    'its process was ended by SIGSEGV: a crash; its messages above may say why'
+    """
+    if exit_code == -signal.SIGKILL:
+        return "its process was killed, perhaps for lack of memory; allow more memory"
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        return f"its process was ended by {name}: a crash; its messages above may say why"
+    return f"its process ended with status {exit_code} and no answer; its messages above say why"

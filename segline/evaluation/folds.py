@@ -1,0 +1,127 @@
+"""Cross-validation: the folds' test cases together, each tested once by a model that never saw it."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from segline.common.documents import Document
+from segline.common.errors import SeglineError
+from segline.evaluation.confusion import Confusion
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.roc import ScoreCounts
+from segline.evaluation.scoring import EVALUATION, Evaluation, figures_over
+from segline.plan.plan import Plan
+
+FOLDS = "folds"
+"""Folder of the folds' runs, in the run of the whole."""
+POOLED = f"{FOLDS}/pooled"
+"""Folder of their evaluations in one, where the run has a model of its own to evaluate."""
+CROSS_VALIDATION = "folds.json"
+
+Found = TypeVar("Found")
+Tested = tuple[str, frozenset[str]]
+"""The digest of a data set, and cases of it: a fold is known by them, whatever was made of its plan."""
+
+
+class Fold(BaseModel):
+    """What one fold's model is worth, on its own test cases."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cases: int
+    plan_digest: str
+    overall: dict[str, Estimate]
+
+
+class CrossValidation(Document):
+    """The folds side by side; their cases together are an :class:`~segline.evaluation.scoring.Evaluation`."""
+
+    kind = "a cross-validation"
+    stage = "pool"
+
+    folds: tuple[Fold, ...]
+    cases: int
+    overall: dict[str, Estimate]
+    """Over the cases of all folds."""
+
+    @property
+    def scalars(self) -> Mapping[str, float]:
+        """Each figure's mean over all cases, and the mean Dice of each fold."""
+        means = {f"mean_{name}": of.mean for name, of in self.overall.items()}
+        means |= {
+            f"fold_{number}_mean_dice": fold.overall["dice"].mean for number, fold in enumerate(self.folds)
+        }
+        return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def pool(
+    folders: Sequence[Path], whole: Plan, folds: Sequence[Plan], folder: Path
+) -> tuple[Evaluation, CrossValidation]:
+    """Bring the folds' evaluations together: figures over all cases, and the masks in ``folder``.
+
+    Args:
+        folders: each with ``evaluation.json`` and masks, in any order.
+        whole: the plan of the data set.
+        folds: the plan of each fold, by whose test cases its evaluation is known.
+        folder: where the masks go, and the pooled evaluation is written.
+
+    Raises:
+        SeglineError: a fold has no evaluation, or there is one of no fold or of another data set.
+    """
+    found = {_tested(evaluation): (place, evaluation) for place, evaluation in map(_read, folders)}
+    ordered = in_order_of_folds(found, folds, "pool")
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, evaluation in ordered:
+        for case in evaluation.cases:
+            shutil.copyfile(place / case.mask, folder / case.mask)
+    evaluations = [evaluation for _, evaluation in ordered]
+    pooled = _pooled(evaluations, whole)
+    pooled.write(folder / EVALUATION)
+    every = tuple(
+        Fold(cases=len(one.cases), plan_digest=one.plan_digest, overall=one.overall) for one in evaluations
+    )
+    return pooled, CrossValidation(folds=every, cases=len(pooled.cases), overall=pooled.overall)
+
+
+def tested_by(plan: Plan) -> Tested:
+    """What a fold of this plan is known by."""
+    return plan.dataset_digest, frozenset(plan.split.test)
+
+
+def in_order_of_folds(found: Mapping[Tested, Found], folds: Sequence[Plan], stage: str) -> list[Found]:
+    """What each of the folds has come to; ``stage`` is who asks.
+
+    Raises:
+        SeglineError: nothing came of a fold, or something of none of them.
+    """
+    wanted = {tested_by(plan): number for number, plan in enumerate(folds)}
+    missing = [number for tested, number in wanted.items() if tested not in found]
+    if missing or found.keys() - wanted.keys():
+        told = f"fold {missing[0]} of {len(folds)} is missing" if missing else "one is of no fold"
+        raise SeglineError(f"{stage}: {len(found)} folds, and {told}; run the cross-validation again")
+    return [found[tested] for tested in wanted]
+
+
+def _tested(evaluation: Evaluation) -> Tested:
+    return evaluation.dataset_digest, frozenset(case.case for case in evaluation.cases)
+
+
+def _read(folder: Path) -> tuple[Path, Evaluation]:
+    return folder, Evaluation.read(folder / EVALUATION)
+
+
+def _pooled(evaluations: Sequence[Evaluation], whole: Plan) -> Evaluation:
+    cases = sorted((case for one in evaluations for case in one.cases), key=lambda case: case.case)
+    confusions = [one.confusion for one in evaluations if one.confusion]
+    scores = [one.scores for one in evaluations if one.scores]
+    return evaluations[0].model_copy(
+        update={
+            "plan_digest": whole.digest,
+            **figures_over(cases, list(whole.foreground.values())),
+            "confusion": Confusion.total(confusions) if confusions else None,
+            "scores": ScoreCounts.total(scores) if scores else None,
+        }
+    )

@@ -1,0 +1,199 @@
+"""Evaluation: test cases, scored on the untouched label files' own grids."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from segline.backends import Backend, Precision
+from segline.common.documents import Document
+from segline.common.errors import SeglineError
+from segline.common.progress import Progress, silent
+from segline.data.manifest import Manifest
+from segline.evaluation.confusion import Confusion
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.roc import ScoreCounts, score_levels
+from segline.evaluation.surfaces import LabelMetrics, label_metrics
+from segline.imaging.files import write_volume
+from segline.imaging.preprocessing import Placement, Preprocessor
+from segline.imaging.volume import Volume
+from segline.inference.predictor import Predictor
+from segline.model.package import Model
+from segline.plan.plan import Plan
+
+EVALUATION = "evaluation.json"
+"""Its file, beside the masks."""
+
+METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
+WORST_CASES = 5
+
+
+class CaseEvaluation(BaseModel):
+    """One test case."""
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    labels: dict[str, LabelMetrics]
+    mask: str
+    """File name of the predicted mask, beside the evaluation."""
+
+    @property
+    def mean_dice(self) -> float:
+        """Over labels; an undefined Dice, which no metric gives, counts as 0."""
+        return float(np.mean([metrics.dice or 0.0 for metrics in self.labels.values()]))
+
+
+class Evaluation(Document):
+    """What a backend's predictions are worth, with the digests it rests on."""
+
+    kind = "an evaluation"
+    stage = "evaluate"
+
+    backend: str
+    backend_version: str
+    precision: Precision
+    plan_digest: str
+    dataset_digest: str
+    nsd_tolerance_mm: float
+    cases: tuple[CaseEvaluation, ...]
+    overall: dict[str, Estimate]
+    """Each metric's mean over labels, estimated over cases.
+
+    An HD95 that one label lacks is missing for the case; a label without any truth takes no part in the rest.
+    """
+    by_label: dict[str, dict[str, Estimate]]
+    worst: tuple[str, ...]
+    """Cases of the lowest mean Dice, the worst first."""
+    confusion: Confusion | None = None
+    """Over all voxels of the label files."""
+    scores: ScoreCounts | None = None
+    """Over the voxels of the plan's grid, which the network gave scores for."""
+
+
+def evaluate(
+    model: Model,
+    backend: Backend,
+    manifest: Manifest,
+    folder: Path,
+    progress: Progress = silent,
+    cases: Sequence[str] | None = None,
+) -> Evaluation:
+    """Predict and score the plan's test cases, or ``cases``; masks are saved as ``folder/<case>.nii.gz``.
+
+    The metrics of one case are computed while the next ones are predicted, a few at most: each waits with
+    its mask in memory.
+
+    Raises:
+        SeglineError: a case is not in the data set or its files cannot be read.
+    """
+    plan = model.plan
+    predictor = Predictor(plan, backend)
+    names = plan.split.test if cases is None else tuple(cases)
+    workers = max(1, (os.cpu_count() or 2) // 2)
+    with ThreadPoolExecutor(workers) as pool:
+        futures: list[Future[_Scored]] = []
+        for number, name in enumerate(names):
+            if number > workers:
+                futures[number - workers - 1].result()
+            progress(number / len(names), f"{backend.name}: case {number + 1} of {len(names)}")
+            predicted = _predicted(predictor, manifest, name, backend.name)
+            futures.append(pool.submit(_score, plan, manifest, name, predicted, folder))
+        scored = [future.result() for future in futures]
+    progress(1.0, f"{backend.name}: {len(names)} cases")
+    counted = {
+        "confusion": Confusion.total(one.confusion for one in scored),
+        "scores": ScoreCounts.total(one.scores for one in scored),
+    }
+    return summarise(backend, plan, [one.evaluation for one in scored]).model_copy(update=counted)
+
+
+def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> Evaluation:
+    """Estimates over cases, of each label and of the mean over labels."""
+    return Evaluation(
+        backend=backend.name,
+        backend_version=backend.version,
+        precision=backend.precision,
+        plan_digest=plan.digest,
+        dataset_digest=plan.dataset_digest,
+        nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,
+        **figures_over(cases, list(plan.foreground.values())),
+    )
+
+
+def figures_over(cases: Sequence[CaseEvaluation], labels: Sequence[str]) -> dict[str, Any]:
+    """The parts of an :class:`Evaluation` that follow from its cases."""
+    by_label = {
+        label: {
+            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
+        }
+        for label in labels
+    }
+    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
+    ranked = sorted(cases, key=lambda case: case.mean_dice)
+    return {
+        "cases": tuple(cases),
+        "overall": overall,
+        "by_label": by_label,
+        "worst": tuple(case.case for case in ranked[:WORST_CASES]),
+    }
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What is kept of a prediction until it is scored."""
+
+    mask: Volume
+    levels: np.ndarray
+    """``placement.shape`` uint8, of the scores."""
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One case, and its share of what is counted over all cases."""
+
+    evaluation: CaseEvaluation
+    confusion: Confusion
+    scores: ScoreCounts
+
+
+def _predicted(predictor: Predictor, manifest: Manifest, name: str, backend: str) -> _Predicted:
+    try:
+        leads = predictor.leads(manifest.image(manifest.case(name)))
+        levels = score_levels(leads.values)
+        return _Predicted(predictor.mask(leads), levels, leads.placement)
+    except SeglineError as error:
+        raise SeglineError(f"{backend}, {name}: {error}") from error
+
+
+def _score(plan: Plan, manifest: Manifest, name: str, predicted: _Predicted, folder: Path) -> _Scored:
+    mask = f"{name}.nii.gz"
+    write_volume(folder / mask, predicted.mask)
+    truth = manifest.label(manifest.case(name))
+    found, values = predicted.mask.array[0], plan.label_values
+    tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
+    labels = {
+        label: label_metrics(truth.array[0] == values[k], found == values[k], spacing, tolerance)
+        for k, label in plan.foreground.items()
+    }
+    resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values)
+    return _Scored(
+        CaseEvaluation(case=name, labels=labels, mask=mask),
+        Confusion.of(truth.array[0], found, plan.labels),
+        ScoreCounts.of(predicted.levels, resampled.numpy()),
+    )
+
+
+def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:
+    values = [getattr(metrics, metric) for metrics in case.labels.values()]
+    defined = [value for value in values if value is not None]
+    # a missing HD95 is the worst there is: the mean of the other labels would hide it
+    if metric == "hd95_mm" and len(defined) < len(values):
+        return None
+    return float(np.mean(defined)) if defined else None

@@ -1,0 +1,213 @@
+"""ONNX export: the folded network as a graph with free batch and spatial axes, checked by running it."""
+
+import copy
+import importlib
+import io
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from segline.backends import REFERENCE, onnx_runtime, open_backend
+from segline.common import atomic
+from segline.common.digests import sha256_of_file
+from segline.common.errors import SeglineError
+from segline.data.cases.index import Case
+from segline.model.package import Float16Graph, Model, OnnxSidecar
+from segline.networks.catalogue import fold_batch_norm, load_network
+from segline.plan.plan import Gate, Plan
+from segline.training.batches.patches import PatchSampler
+
+OPSET = 20
+LARGEST_DIFFERENCE = 1e-3
+"""Of class scores, float32; a UNet's rounding stays some 50 times below."""
+
+
+def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSidecar:
+    """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
+
+    Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
+    fewer than ``gate.reduced.voxel_agreement`` of PyTorch's; the sidecar then says so. ONNX Runtime computes
+    float16 on the CPU too, rounding what every layer gives, so that both are seen here.
+
+    Args:
+        model: a package with weights.
+        cases: real cases whose patches are run through PyTorch and ONNX Runtime.
+        patches: how many of them.
+
+    Raises:
+        SeglineError: a package is not installed, the weights cannot be used, or the graph does not give
+            PyTorch's answer; the model package is then left as it was.
+    """
+    _require_packages()
+    network = fold_batch_norm(load_network(model.weights, model.plan))
+    graph = _graph_bytes(network, model.plan)
+    sidecar = _tried(model, graph, cases, patches)
+    if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
+        raise SeglineError(
+            f"export_onnx: scores differ from PyTorch's by {sidecar.max_abs_difference:.2g} "
+            f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
+        )
+    reduced = _graph_bytes(_Half(network), model.plan)
+    sidecar = _with_float16(sidecar, _tried(model, reduced, cases, patches), model.plan.gate)
+    _keep(graph, model.onnx)
+    if sidecar.float16:
+        _keep(reduced, model.onnx_float16)
+    else:
+        model.onnx_float16.unlink(missing_ok=True)
+    model.write_sidecar(sidecar)
+    return sidecar
+
+
+class _Half(nn.Module):
+    """A copy of a network that computes in float16 between float32 windows and float32 scores.
+
+    The types are part of the graph: what TensorRT calls strongly typed.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        scores: Tensor = self.network(windows.half())
+        return scores.float()
+
+
+def _tried(model: Model, graph: bytes, cases: Sequence[Case], patches: int) -> OnnxSidecar:
+    """The sidecar of ``graph`` as the model's, after running it in ONNX Runtime beside PyTorch."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        trial = model.copied_to(Path(folder, "trial"))
+        trial.onnx.write_bytes(graph)
+        onnx.checker.check_model(str(trial.onnx), full_check=True)
+        unchecked = _unchecked_sidecar(trial)
+        trial.write_sidecar(unchecked)
+        difference, agreement = compare_on_patches(trial, cases, patches)
+    measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
+    return unchecked.model_copy(update=measured)
+
+
+def _with_float16(sidecar: OnnxSidecar, tried: OnnxSidecar, gate: Gate) -> OnnxSidecar:
+    """The float32 graph's sidecar with that of the float16 graph, or with why there is none."""
+    difference, agreement = tried.max_abs_difference, tried.label_agreement
+    least = gate.reduced.voxel_agreement
+    if not math.isfinite(difference):
+        return sidecar.model_copy(update={"no_float16": "scores overflow in float16"})
+    if agreement < least:
+        why = f"{agreement:.6f} of labels equal PyTorch's, fewer than {least:g}"
+        return sidecar.model_copy(update={"no_float16": why})
+    graph = Float16Graph(
+        onnx_sha256=tried.onnx_sha256, max_abs_difference=difference, label_agreement=agreement
+    )
+    return sidecar.model_copy(update={"float16": graph})
+
+
+def _keep(graph: bytes, path: Path) -> None:
+    with atomic.new_file(path) as scratch:
+        scratch.write_bytes(graph)
+
+
+def compare_on_patches(
+    model: Model,
+    cases: Sequence[Case],
+    patches: int,
+    backends: tuple[str, str] = (REFERENCE, "onnxruntime"),
+    first: int = 0,
+) -> tuple[float, float]:
+    """Largest absolute score difference and share of equal classes of two backends.
+
+    The difference is NaN where a score is. ``first`` is the sampler's step to start from.
+
+    Raises:
+        SeglineError: the package's graph or weights cannot be opened.
+    """
+    reference, exported = (open_backend(name, model) for name in backends)
+    sampler = PatchSampler(cases, model.plan.training.patch_size, 2, 3.0, model.plan.seed)
+    largest, same, voxels = torch.zeros(()), 0, 0
+    for step in range(first, first - (-patches // 2)):
+        image, _ = sampler.batch(step)
+        wanted, got = reference(image), exported(image)
+        largest = torch.maximum(largest, (wanted - got).abs().max())
+        equal: Tensor = wanted.max(dim=1).indices == got.max(dim=1).indices
+        same, voxels = same + int(equal.sum()), voxels + equal.numel()
+    return float(largest), same / voxels
+
+
+def _unchecked_sidecar(model: Model) -> OnnxSidecar:
+    import onnxruntime
+
+    return OnnxSidecar(
+        plan_digest=model.plan.digest,
+        weights_sha256=sha256_of_file(model.weights),
+        onnx_sha256=sha256_of_file(model.onnx),
+        opset=OPSET,
+        torch_version=torch.__version__,
+        onnxruntime_version=onnxruntime.__version__,
+        checked_patches=0,
+        max_abs_difference=0.0,
+        label_agreement=0.0,
+    )
+
+
+def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
+    x, y, z = (4 * stride for stride in plan.network.total_stride)
+    example = torch.zeros(2, len(plan.channels), x, y, z)
+    sizes = [
+        stride * torch.export.Dim(f"blocks_{axis}")
+        for axis, stride in zip("xyz", plan.network.total_stride, strict=True)
+    ]
+    batch = torch.export.Dim("batch")
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[onnx_runtime.INPUT],
+            output_names=[onnx_runtime.OUTPUT],
+            dynamic_shapes=({0: batch, 2: sizes[0], 3: sizes[1], 4: sizes[2]},),
+            external_data=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    # the exporter notes source files and object order here: neither belongs into an artifact
+    for noted in (proto.graph, *proto.graph.node, *proto.graph.value_info):
+        noted.ClearField("metadata_props")
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "segline.plan_digest", plan.digest
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's steps, warnings and regrets over torchvision's absence off the console."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.addFilter(_not_about_torchvision)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registration.removeFilter(_not_about_torchvision)
+
+
+def _not_about_torchvision(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("torchvision is not installed")
+
+
+def _require_packages() -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise SeglineError(
+                f"export_onnx: {name} cannot be imported ({error}); pip install 'segline[onnx]'"
+            ) from error

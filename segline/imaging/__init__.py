@@ -1,0 +1,4 @@
+"""Voxels in the patient: volumes and their files, to the plan's grid and exactly back.
+
+Knows nothing of networks, and of a data set only single files.
+"""

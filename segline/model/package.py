@@ -1,0 +1,196 @@
+"""The model package: a folder with everything inference needs, whose parts name the plan they belong to."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from segline.common import atomic
+from segline.common.digests import sha256_of_file
+from segline.common.documents import Document
+from segline.common.errors import SeglineError, UnavailableError
+from segline.model.history import History
+from segline.networks.catalogue import save_weights
+from segline.plan.plan import Plan
+
+PLAN = "plan.json"
+WEIGHTS = "weights.pt"
+HISTORY = "history.json"
+ONNX = "model.onnx"
+ONNX_FLOAT16 = "model.fp16.onnx"
+ONNX_SIDECAR = "model.onnx.json"
+
+
+class Float16Graph(BaseModel):
+    """The exported graph that computes in float16; its windows and scores are float32."""
+
+    model_config = ConfigDict(frozen=True)
+
+    onnx_sha256: str
+    max_abs_difference: float
+    """Of the class scores, from PyTorch's in float32, on the patches of the float32 graph."""
+    label_agreement: float
+
+
+class OnnxSidecar(Document):
+    """What must match before an exported graph may run, and how it was checked."""
+
+    kind = "a segline sidecar"
+    stage = "export_onnx"
+
+    plan_digest: str
+    weights_sha256: str
+    onnx_sha256: str
+    opset: int
+    torch_version: str
+    onnxruntime_version: str
+    checked_patches: int
+    """Real validation patches that were run through PyTorch and ONNX Runtime."""
+    max_abs_difference: float
+    """Of the class scores."""
+    label_agreement: float
+    """Share of voxels with the same class."""
+    float16: Float16Graph | None = None
+    no_float16: str | None = None
+    """Why there is no such graph."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model package.
+
+    Attributes:
+        folder: holds ``plan.json``, ``weights.pt`` and, once exported, ``model.onnx`` with its sidecar and,
+            where the network can compute in float16, ``model.fp16.onnx``.
+    """
+
+    folder: Path
+    plan: Plan
+
+    @classmethod
+    def open(cls, folder: Path) -> "Model":
+        """Read a package.
+
+        Raises:
+            SeglineError: a part is missing or the plan was edited.
+        """
+        for part in (PLAN, WEIGHTS):
+            if not (folder / part).is_file():
+                raise SeglineError(f"{folder}: not a model package, {part} is missing")
+        return cls(folder, Plan.read(folder / PLAN))
+
+    @classmethod
+    def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History | None) -> "Model":
+        """Write a new package, replacing what lies at ``folder``; it appears whole or not at all.
+
+        ``history`` is of the training; ``None`` where there was more than one.
+        """
+        with _replaced(folder) as scratch:
+            plan.write(scratch / PLAN)
+            save_weights(scratch / WEIGHTS, weights, plan)
+            if history:
+                history.write(scratch / HISTORY)
+        return cls(folder, plan)
+
+    def require_plan(self, plan: Plan, name: Path) -> None:
+        """Refuse a plan that is not the package's own.
+
+        Raises:
+            SeglineError: the digests differ; ``name`` says where ``plan`` was read.
+        """
+        if plan.digest != self.plan.digest:
+            raise SeglineError(
+                f"{name}: plan {plan.digest[:12]} is not the one {self.folder} was trained under "
+                f"({self.plan.digest[:12]}); leave --plan out to use the package's own"
+            )
+
+    def copied_to(self, folder: Path) -> "Model":
+        """A copy of the package, to add to, in place of what lies there; itself if that is where it lies."""
+        if folder.resolve() == self.folder.resolve():
+            return self
+        with _replaced(folder) as scratch:
+            shutil.copytree(self.folder, scratch, dirs_exist_ok=True)
+        return Model(folder, self.plan)
+
+    @property
+    def weights(self) -> Path:
+        """State dict with the digest of its plan."""
+        return self.folder / WEIGHTS
+
+    @property
+    def history(self) -> Path:
+        """What the training did."""
+        return self.folder / HISTORY
+
+    @property
+    def onnx(self) -> Path:
+        """The exported graph; :meth:`sidecar` checks it."""
+        return self.folder / ONNX
+
+    def sidecar(self) -> OnnxSidecar:
+        """The exported graph's sidecar, after checking that graph, sidecar, weights and plan belong together.
+
+        Raises:
+            SeglineError: nothing was exported, or a part is of another model.
+        """
+        path = self.folder / ONNX_SIDECAR
+        if not self.onnx.is_file() or not path.is_file():
+            raise SeglineError(f"{self.folder}: no {ONNX} with {ONNX_SIDECAR}; run export_onnx first")
+        sidecar = OnnxSidecar.read(path)
+        if sidecar.plan_digest != self.plan.digest:
+            raise SeglineError(
+                f"{self.onnx}: exported under plan {sidecar.plan_digest[:12]}, but the package's plan is "
+                f"{self.plan.digest[:12]}; run export_onnx again"
+            )
+        if sidecar.onnx_sha256 != sha256_of_file(self.onnx):
+            raise SeglineError(f"{self.onnx}: changed after export; run export_onnx again")
+        if sidecar.weights_sha256 != sha256_of_file(self.weights):
+            raise SeglineError(
+                f"{self.onnx}: exported from other weights than {WEIGHTS}; run export_onnx again"
+            )
+        return sidecar
+
+    @property
+    def onnx_float16(self) -> Path:
+        """The exported graph that computes in float16; :meth:`float16` checks it."""
+        return self.folder / ONNX_FLOAT16
+
+    def float16(self) -> Float16Graph:
+        """What is known of the float16 graph, after checking that it belongs to the package.
+
+        Raises:
+            UnavailableError: the network has none, with the reason.
+            SeglineError: nothing was exported, or a part is of another model.
+        """
+        sidecar = self.sidecar()
+        if sidecar.float16 is None:
+            why = sidecar.no_float16 or "run export_onnx again"
+            raise UnavailableError(f"{self.folder}: no {ONNX_FLOAT16}: {why}")
+        if not self.onnx_float16.is_file():
+            raise SeglineError(f"{self.onnx_float16}: missing; run export_onnx again")
+        if sidecar.float16.onnx_sha256 != sha256_of_file(self.onnx_float16):
+            raise SeglineError(f"{self.onnx_float16}: changed after export; run export_onnx again")
+        return sidecar.float16
+
+    def write_sidecar(self, sidecar: OnnxSidecar) -> None:
+        """Write the sidecar beside the graph, atomically."""
+        sidecar.write(self.folder / ONNX_SIDECAR)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file of the package, and the digests of the plan and its data set."""
+        parts = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        files = {path.relative_to(self.folder).as_posix(): sha256_of_file(path) for path in parts}
+        return {"plan": self.plan.digest, "dataset": self.plan.dataset_digest, **files}
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A scratch folder that takes the place of ``folder`` once it is whole."""
+    with atomic.new_folder(folder) as scratch:
+        yield scratch
+        if folder.is_dir():
+            shutil.rmtree(folder)

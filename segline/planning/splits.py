@@ -1,0 +1,104 @@
+"""Splits: which cases train, which choose the weights, and which are only tested."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from segline.common.errors import SeglineError
+from segline.plan.plan import Share, Split
+
+SPLIT_PARTS = ("train", "val", "test")
+
+
+class SplitRule(BaseModel):
+    """How cases are split; a task may say any of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    test_share: Share = 0.2
+    val_share: Share = 0.1
+    folds: int = Field(default=0, ge=0)
+    """Where not 0, each case is tested in exactly one of so many folds, or as ``fold_cases`` says."""
+    fold: int = Field(default=0, ge=0)
+    """Which of them this is."""
+    seed: int = 0
+    fold_cases: tuple[tuple[str, ...], ...] = ()
+    """Published folds: the test cases of each, by which ``folds`` goes; cases in none are never tested."""
+
+    @property
+    def next(self) -> "SplitRule":
+        """Of the fold after this one; the first comes after the last."""
+        return self.model_copy(update={"fold": (self.fold + 1) % self.folds}) if self.folds else self
+
+
+def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
+    """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
+
+    A fold validates on cases that the next one tests, so that no case validates in two, unless there are too
+    few: what is peculiar to a few cases is not in the choices of all folds.
+
+    Raises:
+        SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
+            the listed folds fit neither the cases nor their number.
+    """
+    if len(names) < 3:
+        raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
+    if rule.folds and not (2 <= rule.folds <= len(names) and rule.fold < rule.folds):
+        raise SeglineError(f"split: fold {rule.fold} of {rule.folds} over {len(names)} cases does not exist")
+    if rule.fold_cases:
+        _require_listed_folds(rule, names)
+    shuffled = sorted(names)
+    random.Random(rule.seed).shuffle(shuffled)
+    test, tested_next = (frozenset(_test_cases(fold, shuffled)) for fold in (rule, rule.next))
+    rest = [name for name in shuffled if name not in test]
+    if len(rest) < 2:
+        raise SeglineError(
+            f"split: {len(test)} of {len(names)} cases for test leave none to train or validate"
+        )
+    rest.sort(key=lambda name: name not in tested_next)
+    val_count = min(max(1, round(rule.val_share * len(names))), len(rest) - 1)
+    return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+
+
+def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
+    """Every case where it was; of new cases, a fifth to test and a tenth to validation, the rest to train.
+
+    Raises:
+        SeglineError: a part of ``previous`` has no case left among ``names``.
+    """
+    there = set(names)
+    parts = {part: [name for name in getattr(previous, part) if name in there] for part in SPLIT_PARTS}
+    for part, kept in parts.items():
+        if not kept:
+            raise SeglineError(f"split: none of the champion's {part} cases is left in the data set")
+    new = sorted(there - {name for kept in parts.values() for name in kept})
+    random.Random(seed).shuffle(new)
+    test, val = round(0.2 * len(new)), round(0.1 * len(new))
+    added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
+    return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
+
+
+def _test_cases(rule: SplitRule, shuffled: Sequence[str]) -> Sequence[str]:
+    if not rule.folds:
+        return shuffled[: max(1, round(rule.test_share * len(shuffled)))]
+    return rule.fold_cases[rule.fold] if rule.fold_cases else shuffled[rule.fold :: rule.folds]
+
+
+def _require_listed_folds(rule: SplitRule, names: Sequence[str]) -> None:
+    listed = [name for cases in rule.fold_cases for name in cases]
+    twice = sorted(name for name, times in Counter(listed).items() if times > 1)
+    if unknown := set(listed) - set(names):
+        raise SeglineError(
+            f"split.fold_cases: the data set has no case {min(unknown)}; its first is {min(names)}"
+        )
+    if twice:
+        raise SeglineError(f"split.fold_cases: case {twice[0]} is listed more than once")
+    for fold, cases in enumerate(rule.fold_cases):
+        if not cases:
+            raise SeglineError(f"split.fold_cases: fold {fold} has no case to test")
+    if rule.folds not in (0, len(rule.fold_cases)):
+        raise SeglineError(
+            f"split.fold_cases: {len(rule.fold_cases)} folds are listed, {rule.folds} are asked for"
+        )

@@ -1,0 +1,97 @@
+"""Succession: a run's model is held against the champion on the same cases, and takes its place or not."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from segline.acceptance.benchmark import Benchmark, benchmark
+from segline.acceptance.promotion import Contender, Decision, decide
+from segline.backends import REFERENCE, open_backend
+from segline.common.errors import SeglineError
+from segline.common.progress import Progress, silent
+from segline.data.manifest import Manifest
+from segline.evaluation.scoring import evaluate
+from segline.model.package import Model
+from segline.plan.plan import Plan
+from segline.registry.versions import (
+    Version,
+    champion_of,
+    promote,
+    pull,
+    register,
+    reject,
+    versions,
+)
+from segline.runs.run import Run
+from segline.tracking.mlflow_connection import Registry
+
+DECISION = "promotion.json"
+"""Its file in the run's folder."""
+
+
+def contend(
+    run: Run, registry: Registry, commit: str = "", device: str = "auto", progress: Progress = silent
+) -> Version:
+    """Register a run's model and let it contend with its task's champion.
+
+    The champion is evaluated anew, on the test cases of the run: both are judged on the same cases, with the
+    same code. The decision is written into the run's folder, and its reasons are tags of the version.
+
+    Args:
+        run: finished but for the report.
+        registry: where the champion is.
+        commit: of the code that made the model.
+        device: where the champion is evaluated.
+        progress: told of that.
+
+    Raises:
+        SeglineError: the gate did not pass the model, or MLflow cannot be reached or refuses.
+    """
+    version = register(run, registry, commit)
+    if version.decision:
+        return version
+    decision = _decision(run, registry, device, progress)
+    decision.write(run.folder / DECISION)
+    settle = promote if decision.promoted else reject
+    return settle(registry, version.reference, decision.reasons)
+
+
+def champion_plan(registry: Registry, task: str) -> Plan | None:
+    """The plan of a task's champion, if it has one; without the names of its cases."""
+    version = champion_of(registry, task)
+    if version is None:
+        return None
+    with TemporaryDirectory() as folder:
+        return pull(registry, version.reference, Path(folder, "model")).plan
+
+
+def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
+    """The version that learned from a data set and was promoted or rejected; empty if there is none."""
+    judged = (version for version in versions(registry, task) if version.decision)
+    return next((version.name for version in judged if version.dataset_digest == dataset_digest), "")
+
+
+def _decision(run: Run, registry: Registry, device: str, progress: Progress) -> Decision:
+    found = run.contents
+    plan, manifest, verdict = found.plan, found.manifest, found.verdict
+    evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+    if plan is None or manifest is None or verdict is None or evaluation is None:
+        raise SeglineError(f"{run.folder}: the run lacks a part to be judged by; finish it first")
+    challenger = Contender.of(evaluation, plan, manifest, found.benchmark)
+    incumbent = champion_of(registry, run.info.task.name)
+    rule = run.info.task.promotion
+    if incumbent is None:
+        return decide(None, challenger, verdict, rule)
+    with TemporaryDirectory() as folder:
+        package = pull(registry, incumbent.reference, Path(folder, "model"))
+        reference, masks = open_backend(REFERENCE, package, device), Path(folder, "masks")
+        again = evaluate(package, reference, manifest, masks, progress, plan.split.test)
+        timed = None
+        if rule.rule == "not_worse_and_faster" and found.benchmark:
+            timed = _timed(package, found.benchmark, manifest, device, progress)
+        return decide(Contender.of(again, package.plan, manifest, timed), challenger, verdict, rule)
+
+
+def _timed(package: Model, ours: Benchmark, manifest: Manifest, device: str, progress: Progress) -> Benchmark:
+    """The champion, timed on the cases and backends that the run's model was timed on."""
+    backends = [times.backend for times in ours.backends]
+    return benchmark(package, backends, manifest, ours.cases, device, progress=progress)

@@ -1,0 +1,1 @@
+"""HTML that is safe by construction, and how figures are worded in it."""

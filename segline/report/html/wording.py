@@ -1,0 +1,167 @@
+"""How the report words figures: digits, units, and what stands where there is no figure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from segline.evaluation.estimates import Estimate
+from segline.report.html.markup import Html, element, join
+
+UNDEFINED = "undefined: the true or the predicted mask is empty"
+
+
+def dash(why: str) -> Html:
+    """What stands where there is no figure; ``why`` shows on hovering."""
+    return element("span", "–", class_="none", title=why)
+
+
+def decimal(value: float, digits: int, signed: bool = False) -> str:
+    """A figure with a true minus sign.
+
+    >>> decimal(-0.126, 2)
+    '−0.13'
+    """
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def percent(share: float, digits: int = 1, signed: bool = False) -> str:
+    """A share in per cent.
+
+    >>> percent(0.125)
+    '12.5 %'
+    """
+    return decimal(100 * share, digits, signed) + " %"
+
+
+def small_share(share: float) -> str:
+    """A share that may be tiny, to two significant digits or more.
+
+    >>> small_share(0.00123), small_share(0.986)
+    ('0.12 %', '98.6 %')
+    """
+    return f"{100 * share:.2g} %" if share < 0.1 else percent(share)
+
+
+def scientific(value: float) -> str:
+    """A very small figure, readable.
+
+    >>> scientific(4.77e-06), scientific(0.0)
+    ('4.8 × 10⁻⁶', '0')
+    """
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{raised}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> [duration(s) for s in (0.004, 5.79, 181.9, 7322)]
+    ['4 ms', '5.8 s', '3 min 2 s', '2 h 2 min']
+    """
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(time: datetime) -> str:
+    """A date and time, UTC."""
+    return time.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def times(values: Iterable[float]) -> str:
+    """Sizes along axes.
+
+    >>> times((96, 80, 2.5))
+    '96 × 80 × 2.5'
+    """
+    return " × ".join(f"{value:g}" for value in values)
+
+
+def span(values: Sequence[float], digits: int = 0) -> str:
+    """The range of some values.
+
+    >>> span([3, 1]), span([2, 2])
+    ('1–3', '2')
+    """
+    low, high = decimal(min(values), digits), decimal(max(values), digits)
+    return low if low == high else f"{low}–{high}"
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "case"), counted(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
+def bytes_in_words(size: int) -> str:
+    """A size in memory."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def short_digest(digest: str) -> Html:
+    """The first twelve digits; all of them on hovering."""
+    return element("code", digest[:12], title=digest)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is named and written."""
+
+    key: str
+    name: str
+    meaning: str
+    digits: int
+    change: bool = False
+    """A relative change, written in per cent with its sign."""
+
+    def text(self, value: float) -> str:
+        """The figure without its unit."""
+        return percent(value, self.digits, signed=True) if self.change else decimal(value, self.digits)
+
+    def show(self, value: float | None, why: str = UNDEFINED) -> Html:
+        """The figure, or a dash that tells why there is none."""
+        return dash(why) if value is None else join([self.text(value)])
+
+
+def interval(estimate: Estimate, metric: Metric) -> Html:
+    """The 95 % confidence interval of a metric's mean."""
+    if estimate.ci95 is None:
+        return dash("an interval needs two or more cases in which the figure is defined")
+    low, high = estimate.ci95
+    return join([f"{metric.text(low).removesuffix(' %')} to {metric.text(high)}"])
+
+
+METRICS = (
+    Metric("dice", "Dice", "overlap of prediction and truth, 0 to 1; higher is better", 3),
+    Metric("nsd", "NSD", "share of the surfaces that lie within the tolerance, 0 to 1; higher is better", 3),
+    Metric("hd95_mm", "HD95 (mm)", "95th percentile of the distances between surfaces; lower is better", 1),
+    Metric("sensitivity", "Sensitivity", "share of the true voxels that were found; higher is better", 3),
+    Metric(
+        "relative_volume_error",
+        "Volume error",
+        "predicted minus true volume, relative to the true one; nearer 0 is better",
+        1,
+        change=True,
+    ),
+    Metric(
+        "lesion_detection_rate",
+        "Lesions found",
+        "share of the truth's connected parts of which one voxel or more was predicted; higher is better",
+        3,
+    ),
+)
+DICE, NSD, HD95 = METRICS[:3]

@@ -1,0 +1,249 @@
+"""The model card: what a model is for, what it was made of and what it is worth, written from its run.
+
+Every figure is read from the run's artifacts; what they do not tell is said to be unknown. Cases go by their
+pseudonyms, so that the card may leave the place where patients are known.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from segline.backends import REFERENCE
+from segline.common import atomic
+from segline.common.errors import SeglineError
+from segline.data.manifest import Manifest
+from segline.data.pseudonyms import Pseudonyms
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.scoring import METRICS, CaseEvaluation, Evaluation
+from segline.plan.plan import Plan, Window
+from segline.runs.run import Contents, Run, RunInfo
+
+MODEL_CARD = "model_card.md"
+"""Its file, in the run's folder."""
+
+_TITLES = {
+    "dice": "Dice",
+    "nsd": "NSD",
+    "hd95_mm": "HD95, mm",
+    "sensitivity": "Sensitivity",
+    "relative_volume_error": "Relative volume error",
+    "lesion_detection_rate": "Lesion detection rate",
+}
+_UNKNOWN = "unknown"
+_NOTHING = "–"
+
+
+def write_model_card(run: Run) -> None:
+    """Write the card of a run's model into the run's folder.
+
+    Raises:
+        SeglineError: the run has no plan, no data set or no evaluation to write it from.
+    """
+    atomic.write_text(run.folder / MODEL_CARD, model_card(run))
+
+
+def model_card(run: Run) -> str:
+    """The card of a run's model, Markdown.
+
+    Raises:
+        SeglineError: the run has no plan, no data set or no evaluation to write it from.
+    """
+    found = run.contents
+    evaluation = _reference(found.evaluations)
+    if found.plan is None or found.manifest is None or evaluation is None:
+        raise SeglineError(
+            f"{run.folder}: a model card needs the run's data set, plan and evaluation; finish the run first"
+        )
+    names = Pseudonyms.of(found.manifest)
+    sections = (
+        _intended_use(run.info, found.plan),
+        _data(found.manifest, found.plan),
+        _method(run.info, found, found.plan),
+        _results(found.evaluations, evaluation),
+        _cases(evaluation, names),
+        _failures(evaluation, names),
+        _gate(found, names),
+        _limits(found, evaluation),
+        _licences(found.manifest),
+    )
+    return f"# Model card: {found.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
+
+
+def _reference(evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    return next((found for found in evaluations if found.backend == REFERENCE), None)
+
+
+def _intended_use(info: RunInfo, plan: Plan) -> Iterator[str]:
+    yield "## Intended use\n"
+    yield f"{info.task.description or 'The task has no description.'}\n"
+    yield f"- Input: {', '.join(plan.channels)}; a volume with its affine."
+    yield f"- Output: a mask of {_labels(plan)} on the volume's own grid."
+    yield "- For research. It is not a medical device; no clinical validation is part of this run."
+    yield "- Not for other modalities, body regions or labels than those above."
+
+
+def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
+    split = plan.split
+    yield "## Data\n"
+    yield f"- Data set: {manifest.name}, {len(manifest.cases)} labelled cases, digest `{manifest.digest}`."
+    yield (
+        f"- Split: {len(split.train)} to train, {len(split.val)} to choose the weights, {len(split.test)} to "
+        "test, which were seen by neither."
+    )
+    for what, values in (
+        ("Voxel spacing, mm", [case.spacing_mm for case in manifest.cases]),
+        ("Size, voxels", [case.shape for case in manifest.cases]),
+    ):
+        yield f"- {what}, smallest to largest along each of the files' axes: {_ranges(values)}."
+    yield "- Orientations: " + ", ".join(sorted({case.orientation for case in manifest.cases})) + "."
+    yield (
+        f"- {_UNKNOWN.capitalize()}, since the data set does not tell: scanners, sites, protocols, age, sex "
+        "and disease of the patients, and who drew the labels."
+    )
+
+
+def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
+    settings, history = plan.preprocessing, found.history
+    rules = [
+        f"{name} clipped to {rule.window[0]:g} to {rule.window[1]:g}"
+        if isinstance(rule, Window)
+        else f"{name} as z-score"
+        for name, rule in zip(plan.channels, settings.intensity, strict=True)
+    ]
+    yield "## Method\n"
+    yield f"- Plan `{plan.digest}`, seed {plan.seed}."
+    yield f"- Preprocessing: {_times(settings.spacing_mm)} mm, {settings.orientation}; {', '.join(rules)}."
+    yield (
+        f"- Network: {plan.network.name} with {', '.join(map(str, plan.network.channels))} channels, "
+        f"{plan.network.norm} normalisation; patches of {_times(plan.training.patch_size)} voxels."
+    )
+    seeds = plan.network.seeds
+    of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""
+    if plan.network.members > 1:
+        yield (
+            f"- Training: {plan.network.members} networks, each on a fold of the training and validation "
+            "cases; the answer is the mean of their class scores."
+        )
+    elif history is None:
+        yield f"- Training: {_UNKNOWN}, its history is missing from the run."
+    else:
+        yield (
+            f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on {history.device}; "
+            f"the weights of {history.kept} were kept, of validation Dice {history.best_val_dice:.4f}."
+        )
+    yield "- Versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items()) + "."
+
+
+def _results(evaluations: Sequence[Evaluation], reference: Evaluation) -> Iterator[str]:
+    yield "## Results\n"
+    yield (
+        f"{len(reference.cases)} test cases, scored on the label files' own grids; NSD at "
+        f"{reference.nsd_tolerance_mm:g} mm. Intervals are of the mean over cases, bootstrapped.\n"
+    )
+    estimates = [("mean over labels", reference.overall), *reference.by_label.items()]
+    yield from _table(
+        ("Label", "Figure", "Mean", "95 % interval", "Median", "Cases", "Undefined"),
+        (
+            (label, _TITLES[metric], *_estimate(figures[metric]))
+            for label, figures in (estimates if len(reference.by_label) > 1 else estimates[1:])
+            for metric in METRICS
+        ),
+    )
+    yield ""
+    yield from _table(
+        ("Backend", "Version", "Precision", "Mean Dice", "95 % interval"),
+        ((e.backend, e.backend_version, e.precision, *_estimate(e.overall["dice"])[:2]) for e in evaluations),
+    )
+
+
+def _cases(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
+    yield "## Test cases\n"
+    yield f"By {evaluation.backend}, the lowest mean Dice first. Cases go by a digest of their content.\n"
+    yield from _table(
+        ("Case", "Label", *_TITLES.values()),
+        (
+            (names[case.case], label, *(_figure(getattr(metrics, metric)) for metric in METRICS))
+            for case in _ranked(evaluation)
+            for label, metrics in case.labels.items()
+        ),
+    )
+
+
+def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
+    yield "## Failure cases\n"
+    missed = [
+        f"{names[case.case]} ({label})"
+        for case in _ranked(evaluation)
+        for label, metrics in case.labels.items()
+        if metrics.dice == 0
+    ]
+    worst = _ranked(evaluation)[0]
+    yield f"- Worst case: {names[worst.case]}, mean Dice {worst.mean_dice:.4f}."
+    yield f"- Labels missed altogether (Dice 0): {', '.join(missed) or 'none'}."
+    yield f"- Why they fail is {_UNKNOWN}: nobody has looked at them for this card."
+
+
+def _gate(found: Contents, names: Pseudonyms) -> Iterator[str]:
+    yield "## Release gate\n"
+    if found.verdict is None:
+        yield f"{_UNKNOWN.capitalize()}: the run has no verdict."
+    elif found.verdict.passed:
+        yield "Passed: every required backend gives PyTorch's answer within the plan's margins."
+    else:
+        yield "Blocked:\n"
+        yield from (f"- {names.hide(reason)}" for reason in found.verdict.reasons)
+
+
+def _limits(found: Contents, evaluation: Evaluation) -> Iterator[str]:
+    yield "## Limits\n"
+    count = len(evaluation.cases)
+    yield f"- {count} test case{'s' if count != 1 else ''} of the same source as the training data."
+    if count < 10:
+        yield "- With so few, the bootstrapped intervals are too narrow: read them as a lower bound."
+    yield f"- Behaviour on other sources, scanners and diseases is {_UNKNOWN}: it was not measured."
+    yield "- Volumes of other units than the training data's are not noticed by the model itself."
+    if found.benchmark is None:
+        yield f"- Speed and memory are {_UNKNOWN}: the run has no benchmark."
+    if found.problems:
+        yield f"- {len(found.problems)} parts of the run are damaged; what they would tell is {_UNKNOWN}."
+
+
+def _licences(manifest: Manifest) -> Iterator[str]:
+    yield "## Licences\n"
+    yield f"- Data set: {manifest.licence}."
+    yield f"- Weights: {_UNKNOWN}; what they may be used for follows from the licence of the data set."
+    yield "- Software that made them: segline, Apache-2.0."
+
+
+def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
+    return sorted(evaluation.cases, key=lambda case: case.mean_dice)
+
+
+def _labels(plan: Plan) -> str:
+    return ", ".join(f"{plan.labels[value]} ({value})" for value in plan.label_values)
+
+
+def _times(values: Iterable[float]) -> str:
+    return "x".join(f"{value:g}" for value in values)
+
+
+def _ranges(values: Sequence[Sequence[float]]) -> str:
+    return ", ".join(f"{min(along):.4g} to {max(along):.4g}" for along in zip(*values, strict=True))
+
+
+def _estimate(estimate: Estimate) -> tuple[str, str, str, str, str]:
+    interval = _NOTHING if estimate.ci95 is None else f"{estimate.ci95[0]:.4f} to {estimate.ci95[1]:.4f}"
+    return (
+        _figure(estimate.mean),
+        interval,
+        _figure(estimate.median),
+        str(estimate.count),
+        str(estimate.missing),
+    )
+
+
+def _figure(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.4f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    for cells in (head, ["---"] * len(head), *rows):
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

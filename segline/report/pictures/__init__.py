@@ -1,0 +1,1 @@
+"""Charts, slices and the turning view of a report."""

@@ -1,0 +1,258 @@
+"""The charts, as SVG whose colours follow the page's scheme."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from segline.acceptance.benchmark import STAGES, Benchmark
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.roc import Roc
+from segline.evaluation.scoring import Evaluation
+from segline.model.history import History, TrainingPoint
+from segline.report.html.markup import Html
+from segline.training.tuning.rate_test import RangeTest
+
+# Matplotlib knows no CSS variables: these colours are drawn, then replaced.
+_INK, _MUTED, _LINE, _PAPER = "#010203", "#020304", "#030405", "#040506"
+_SERIES = tuple(f"#0a0b{0x10 + i:02x}" for i in range(6))
+_VARIABLES = {
+    _INK: "var(--ink)",
+    _MUTED: "var(--muted)",
+    _LINE: "var(--line)",
+    _PAPER: "var(--card)",
+    **{color: f"var(--series-{i + 1})" for i, color in enumerate(_SERIES)},
+}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "segline",
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "text.color": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.labelcolor": _MUTED,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "none",
+}
+_WIDTH_INCHES = 10.0
+_ALWAYS_SHOWN = "\u200b"
+"""Without it Matplotlib leaves labels that begin with an underscore out of the legend."""
+
+
+def curves(history: History) -> Html:
+    """Loss, validation Dice and learning rate over the steps; the best step is marked."""
+    each = [[point for point in points if point.val_dice is not None] for points in history.networks]
+    validated = [points for points in each if points]
+    heights = [3, 3, 1.4] if validated else [3, 1.4]
+    with _figure(sum(heights) * 0.68, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
+        _loss(rows[0], history)
+        if validated:
+            _validation(rows[1], history, validated)
+        _learning_rate(rows[-1], history)
+        for axes in rows:
+            _mark_steps(axes, history)
+        figure.align_ylabels()
+        return _svg(figure, "Training curves")
+
+
+def range_test(test: RangeTest, chosen: float) -> Html:
+    """Loss over learning rate, whose axis is logarithmic; the chosen rate is marked."""
+    with _figure(2.2, 1) as (figure, (axes,)):
+        axes.plot(test.rates, test.losses, color=_LINE, linewidth=1)
+        axes.plot(test.rates, test.smoothed, color=_SERIES[0])
+        axes.axvline(chosen, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss")
+        return _svg(figure, "Loss over learning rate")
+
+
+def roc(curve: Roc) -> Html:
+    """True positives over false positives, whose axis is logarithmic; the usual threshold is marked."""
+    alarms, found = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
+    seen = alarms > 0
+    with _figure(2.6, 1) as (figure, (axes,)):
+        axes.plot(alarms[seen], found[seen], color=_SERIES[0], drawstyle="steps-post")
+        half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
+        if seen[half]:
+            axes.plot([alarms[half]], [found[half]], "o", color=_INK, markersize=5)
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.05)
+        axes.set_xlabel("share of the background taken for foreground")
+        axes.set_ylabel("share of the foreground found")
+        return _svg(figure, "ROC of foreground against background")
+
+
+def dice_by_case(evaluation: Evaluation) -> Html:
+    """A dot a test case, a row a label, with the mean and its 95 % confidence interval."""
+    rows = list(evaluation.by_label)
+    with _figure(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
+        for place, label in enumerate(reversed(rows)):
+            color = _SERIES[(len(rows) - 1 - place) % len(_SERIES)]
+            values = [(case.case, case.labels[label].dice) for case in evaluation.cases]
+            _dots(axes, place, [(name, dice) for name, dice in values if dice is not None], color)
+            _mean(axes, place, evaluation.by_label[label]["dice"])
+        axes.set_yticks(range(len(rows)), rows[::-1], color=_INK)
+        axes.set_ylim(-0.55, len(rows) - 0.45)
+        axes.set_xlabel("Dice of a test case")
+        axes.grid(visible=False, axis="y")
+        return _svg(figure, "Dice of every test case")
+
+
+def stage_times(benchmark: Benchmark) -> Html:
+    """A bar a backend, made of its stages' medians."""
+    backends = benchmark.backends
+    with _figure(0.95 + 0.42 * len(backends), 1) as (figure, (axes,)):
+        _stacks(axes, benchmark)
+        axes.set_yticks(range(len(backends)), [times.backend for times in backends][::-1], color=_INK)
+        axes.set_ylim(-0.55, len(backends) - 0.45)
+        axes.set_xlabel("median milliseconds a volume, from file to file")
+        axes.grid(visible=False, axis="y")
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=len(STAGES), frameon=False, handlelength=0.9
+        )
+        return _svg(figure, "Time of every stage and backend")
+
+
+def _loss(axes: Any, history: History) -> None:
+    for points in history.networks:
+        axes.plot([p.step for p in points], [p.loss for p in points], color=_SERIES[0])
+    axes.set_ylabel("loss")
+    axes.set_ylim(bottom=0)
+
+
+def _validation(axes: Any, history: History, networks: Sequence[Sequence[TrainingPoint]]) -> None:
+    labels = list(networks[0][0].val_dice or {})
+    for network, points in enumerate(networks):
+        steps = [point.step for point in points]
+        for number, label in enumerate(labels):
+            values = [(point.val_dice or {})[label] for point in points]
+            name = _ALWAYS_SHOWN + label if network == 0 else None
+            color = _SERIES[(number + 1) % len(_SERIES)]
+            axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
+        if len(labels) > 1:
+            means = [point.mean_val_dice for point in points]
+            axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if network == 0 else None)
+    axes.set_ylabel("validation Dice")
+    axes.set_ylim(0, 1.15)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    last = history.kept_steps[-1]
+    axes.plot([last], [history.best_val_dice], "o", color=_INK, markersize=6)
+    late = last > 0.7 * steps[-1]
+    axes.annotate(
+        f"kept: {history.best_val_dice:.3f}, {history.kept}",
+        (last, history.best_val_dice),
+        xytext=(-8 if late else 8, 7),
+        textcoords="offset points",
+        ha="right" if late else "left",
+    )
+    axes.legend(loc="lower right", frameon=False, ncols=len(labels) + 1)
+
+
+def _learning_rate(axes: Any, history: History) -> None:
+    for points in history.networks:
+        axes.plot([p.step for p in points], [p.learning_rate for p in points], color=_MUTED)
+    axes.set_ylabel("learning rate")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("step")
+
+
+def _mark_steps(axes: Any, history: History) -> None:
+    if history.best_val_dice >= 0:
+        for step in history.kept_steps:
+            axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    if history.resumed_from_step is not None:
+        axes.axvline(history.resumed_from_step, color=_SERIES[4], linewidth=0.9, linestyle=(0, (1, 2)))
+
+
+def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str) -> None:
+    found = np.array([dice for _, dice in values])
+    axes.scatter(found, place + _spread(found), s=22, color=color, alpha=0.75, linewidths=0)
+    if len(values) > 1:
+        worst = int(found.argmin())
+        axes.annotate(
+            f"worst: {values[worst][0]}",
+            (found[worst], place),
+            xytext=(0, -17),
+            textcoords="offset points",
+            ha="left",
+            color=_MUTED,
+        )
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Small vertical offsets ``(N,)`` that part dots of nearly equal values."""
+    order = values.argsort(kind="stable")
+    offsets = np.zeros(len(values))
+    offsets[order] = np.resize([0, 0.11, -0.11, 0.05, -0.05], len(values))
+    return offsets
+
+
+def _mean(axes: Any, place: int, estimate: Estimate) -> None:
+    if estimate.mean is None:
+        return
+    if estimate.ci95 is not None:
+        axes.plot(estimate.ci95, (place, place), color=_INK, linewidth=2.2, solid_capstyle="butt")
+    axes.plot([estimate.mean], [place], "D", color=_PAPER, markeredgecolor=_INK, markersize=6)
+    axes.annotate(
+        f"mean {estimate.mean:.3f}",
+        (estimate.mean, place),
+        xytext=(0, 9),
+        textcoords="offset points",
+        ha="center",
+    )
+
+
+def _stacks(axes: Any, benchmark: Benchmark) -> None:
+    places = np.arange(len(benchmark.backends))[::-1]
+    lefts = np.zeros(len(places))
+    for number, stage in enumerate(STAGES):
+        widths = np.array([times.stages_ms[stage].p50 for times in benchmark.backends])
+        color = _SERIES[number % len(_SERIES)]
+        axes.barh(places, widths, left=lefts, height=0.52, color=color, label=stage)
+        lefts += widths
+    for place, end, times in zip(places, lefts, benchmark.backends, strict=True):
+        total = f"{times.end_to_end.volume_ms.p50:.0f}"
+        axes.annotate(total, (end, place), xytext=(4, 0), textcoords="offset points", va="center")
+
+
+@contextmanager
+def _figure(height_inches: float, rows: int, **layout: Any) -> Iterator[tuple[Any, Any]]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    share_x = layout.pop("sharex", False)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
+        yield figure, figure.subplots(rows, 1, sharex=share_x, squeeze=False, gridspec_kw=layout)[:, 0]
+
+
+def _svg(figure: Any, title: str) -> Html:
+    """The figure as one element that takes the page's fonts, colours and width."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    drawn = stream.getvalue()
+    drawn = drawn[drawn.index("<svg") :].rstrip()
+    drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
+    drawn = re.sub(
+        r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 role="img" aria-label="{title}"', drawn
+    )
+    return Html(re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], drawn))

@@ -1,0 +1,181 @@
+"""Whether the model may be used: the gate's verdict, and the check of the exported graph."""
+
+from collections.abc import Sequence
+
+from segline.acceptance.gate import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
+from segline.evaluation.estimates import EQUIVALENCE_CASES
+from segline.export.onnx import LARGEST_DIFFERENCE
+from segline.model.package import OnnxSidecar
+from segline.plan.plan import Agreement, Gate
+from segline.report.html.markup import Content, Html, cell, details, element, heading, number, table
+from segline.report.html.wording import counted, dash, decimal, scientific, short_digest
+from segline.report.sections.data import fact_list
+from segline.report.sections.overview import reason_list
+
+
+def gate(verdict: Verdict) -> Html:
+    """The verdict, what was required and what was found."""
+    word = "passed" if verdict.passed else "blocked"
+    pill = "succeeded" if verdict.passed else "blocked"
+    return element(
+        "section",
+        element("h2", "Gate ", element("span", word, class_=f"pill {pill}")),
+        reason_list(verdict.reasons) if verdict.reasons else None,
+        _weak_floor(verdict.requirements),
+        _backends(verdict),
+        element("h3", "Requirements"),
+        _requirements(verdict),
+        _by_case(verdict.comparisons),
+        id="gate",
+    )
+
+
+def export(sidecar: OnnxSidecar) -> Html:
+    """How the ONNX graph was checked against PyTorch."""
+    facts: list[tuple[str, Content]] = [
+        (
+            "Largest score difference",
+            f"{scientific(sidecar.max_abs_difference)} (allowed {LARGEST_DIFFERENCE:g})",
+        ),
+        ("Voxels with the same label", decimal(sidecar.label_agreement, 6)),
+        ("Real patches compared", str(sidecar.checked_patches)),
+        ("Opset", str(sidecar.opset)),
+        ("PyTorch", sidecar.torch_version),
+        ("ONNX Runtime", sidecar.onnxruntime_version),
+        ("Graph", short_digest(sidecar.onnx_sha256)),
+        ("Of weights", short_digest(sidecar.weights_sha256)),
+    ]
+    return element("section", element("h2", "ONNX export"), fact_list(facts), id="onnx-export")
+
+
+def _weak_floor(requirements: Gate) -> Html | None:
+    if requirements.dice_floor > 0:
+        return None
+    told = (
+        "The floor of the mean test Dice is 0, which every model passes: set gate.dice_floor in the task "
+        "to what the model has to reach."
+    )
+    return element("p", told, class_="note")
+
+
+def _backends(verdict: Verdict) -> Html:
+    """A row a backend: its Dice and how it stands to PyTorch's, or why it is absent."""
+    rows = [_backend_row(judged) for judged in verdict.backends]
+    rows += [_absent_row(absence, verdict.requirements) for absence in verdict.absent]
+    figures = ("Mean test Dice", "Difference", "90 % interval", "Margin", "TOST p")
+    head = ("Backend", "Computes in", *(heading(name, numeric=True) for name in figures), "Equivalent")
+    return table(head, rows)
+
+
+def _backend_row(judged: JudgedBackend) -> list[Content]:
+    dice = (
+        dash("no test case has a defined Dice") if judged.mean_dice is None else decimal(judged.mean_dice, 4)
+    )
+    return [element("strong", judged.backend), judged.precision, number(dice), *_equivalence_cells(judged)]
+
+
+def _equivalence_cells(judged: JudgedBackend) -> list[Content]:
+    found = judged.equivalence
+    if found is None:
+        return [*(number(dash("the others are compared with this one")) for _ in range(4)), "reference"]
+    difference = number(decimal(found.mean_difference, 5, signed=True))
+    margin = number(f"± {found.margin:g}")
+    if found.ci90 is None or found.p is None:
+        why = dash(f"{EQUIVALENCE_CASES} or more cases are needed, there are {found.count}")
+        return [difference, number(why), margin, number(why), "not tested: too few cases"]
+    interval = " to ".join(decimal(end, 5, signed=True) for end in found.ci90)
+    p = "< 0.0001" if found.p < 1e-4 else decimal(found.p, 4)
+    return [difference, number(interval), margin, number(p), _mark(bool(found.shown), "shown", "not shown")]
+
+
+def _absent_row(absence: Absence, requirements: Gate) -> list[Content]:
+    word = "required, absent" if absence.backend in requirements.required else "absent"
+    pill = element("span", word, class_=f"pill {'failed' if word != 'absent' else 'skipped'}")
+    return [element("strong", absence.backend), cell(pill, " ", absence.reason, class_="words", colspan=7)]
+
+
+def _requirements(verdict: Verdict) -> Html:
+    rows = [_floor_row(judged, verdict) for judged in verdict.backends]
+    for judged in verdict.backends:
+        if ours := verdict.comparisons_of(judged.backend):
+            required = required_agreement(judged.precision, verdict.requirements)
+            rows.extend(_difference_rows(judged.backend, ours, required))
+    if not verdict.comparisons:
+        lonely = "no other backend was evaluated, so there is nothing to compare"
+        rows.append(["Agreement of backends", "", number(dash(lonely)), cell(lonely), ""])
+    head = ("Requirement", heading("Required", numeric=True), heading("Found", numeric=True), "Where", "")
+    return table(head, rows)
+
+
+def _floor_row(judged: JudgedBackend, verdict: Verdict) -> list[Content]:
+    dice, floor = judged.mean_dice, verdict.requirements.dice_floor
+    found = dash("no test case has a defined Dice") if dice is None else decimal(dice, 4)
+    return [
+        f"Mean test Dice, {judged.backend}",
+        number(f"≥ {floor:g}"),
+        number(found),
+        counted(verdict.cases, "case"),
+        _mark(dice is not None and dice >= floor),
+    ]
+
+
+def _difference_rows(
+    backend: str, ours: Sequence[CaseComparison], required: Agreement
+) -> list[list[Content]]:
+    dice = max(ours, key=lambda comparison: comparison.dice_difference)
+    nsd = max(ours, key=lambda comparison: comparison.nsd_difference)
+    least = min(ours, key=lambda comparison: comparison.voxel_agreement)
+    return [
+        [
+            f"Dice difference, {backend}",
+            number(f"≤ {required.dice_difference:g}"),
+            number(decimal(dice.dice_difference, 6)),
+            _where(dice, dice.dice_difference == 0),
+            _mark(dice.dice_difference <= required.dice_difference),
+        ],
+        [
+            f"NSD difference, {backend}",
+            number(f"≤ {required.nsd_difference:g}"),
+            number(decimal(nsd.nsd_difference, 6)),
+            _where(nsd, nsd.nsd_difference == 0),
+            _mark(nsd.nsd_difference <= required.nsd_difference),
+        ],
+        [
+            f"Equal voxels, {backend}",
+            number(f"≥ {required.voxel_agreement:g}"),
+            number(decimal(least.voxel_agreement, 6)),
+            _where(least, least.voxel_agreement == 1),
+            _mark(least.voxel_agreement >= required.voxel_agreement),
+        ],
+    ]
+
+
+def _where(extreme: CaseComparison, none_differs: bool) -> str:
+    return "no case differs" if none_differs else f"most in {extreme.case}"
+
+
+def _mark(met: bool, yes: str = "met", no: str = "not met") -> Html:
+    return element("span", yes if met else no, class_=f"pill {'succeeded' if met else 'failed'}")
+
+
+def _by_case(comparisons: Sequence[CaseComparison]) -> Html | None:
+    if not comparisons:
+        return None
+    rows = [
+        (
+            comparison.backend,
+            comparison.case,
+            *(
+                number(decimal(value, 6), sort=value)
+                for value in (
+                    comparison.dice_difference,
+                    comparison.nsd_difference,
+                    comparison.voxel_agreement,
+                )
+            ),
+        )
+        for comparison in comparisons
+    ]
+    columns = [heading(name, numeric=True) for name in ("Dice difference", "NSD difference", "Equal voxels")]
+    body = table(("Backend", "Case", *columns), rows, "sortable")
+    return details("Every case against PyTorch", element("div", body, class_="tall"))

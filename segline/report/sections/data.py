@@ -1,0 +1,207 @@
+"""The data set, its split, and the plan made for it."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from segline.data.manifest import CaseEntry, Manifest
+from segline.imaging.geometry import Reorientation
+from segline.plan.plan import Augmentation, Plan, Split, Window
+from segline.report.html.markup import (
+    Content,
+    Html,
+    cell,
+    details,
+    element,
+    heading,
+    number,
+    preformatted,
+    table,
+)
+from segline.report.html.wording import counted, dash, decimal, percent, short_digest, small_share, times
+
+_AXES = ("right–left", "posterior–anterior", "inferior–superior")
+
+
+def dataset(manifest: Manifest) -> Html:
+    """Which data: what it is, what is labelled in it, and its geometry."""
+    orientations = Counter(case.orientation for case in manifest.cases)
+    facts: list[tuple[str, Content]] = [
+        ("Name", manifest.name),
+        ("Labelled cases", str(len(manifest.cases))),
+        ("Channels", ", ".join(manifest.modalities)),
+        ("Licence", manifest.licence),
+        ("Orientations", ", ".join(f"{code} {count}" for code, count in orientations.most_common())),
+        ("Digest", short_digest(manifest.digest)),
+    ]
+    return element(
+        "section",
+        element("h2", "Data set"),
+        fact_list(facts),
+        element("h3", "Labels"),
+        _labels(manifest),
+        element("h3", "Geometry"),
+        _geometry(manifest.cases),
+        id="data-set",
+    )
+
+
+def split(parts: Split) -> Html:
+    """Which case serves for what."""
+    sets = {"train": parts.train, "val": parts.val, "test": parts.test}
+    total = sum(map(len, sets.values()))
+    bar = [
+        element("span", f"{name} {len(names)}", class_=name, style=f"flex-grow:{len(names) / total:.4f}")
+        for name, names in sets.items()
+    ]
+    listed = [
+        (element("strong", name), cell(", ".join(names), class_="words")) for name, names in sets.items()
+    ]
+    return element(
+        "section",
+        element("h2", "Split"),
+        element(
+            "p",
+            "Training cases find the weights, validation cases choose among them, and test cases, which "
+            "neither has seen, give the figures of this report.",
+        ),
+        element("div", *bar, class_="split-bar"),
+        details("Names of the cases", table(("Set", "Cases"), listed)),
+        id="split",
+    )
+
+
+def plan(made: Plan, asked: dict[str, Any]) -> Html:
+    """The parts that decide most, in words; the whole plan folded away. ``asked`` is the task's share."""
+    rows = [(element("strong", name), cell(value, class_="words")) for name, value in _plan_in_words(made)]
+    overrides = preformatted(json.dumps(asked, indent=2, ensure_ascii=False))
+    whole = preformatted(json.dumps({"digest": made.digest, **made.model_dump(mode="json")}, indent=2))
+    return element(
+        "section",
+        element("h2", "Plan"),
+        element(
+            "p",
+            "The contract between training and every later prediction; digest ",
+            short_digest(made.digest),
+        ),
+        table((), rows, "facts-table"),
+        details("What the task set; the rest was proposed from the data", overrides) if asked else None,
+        details("The whole plan", whole),
+        id="plan",
+    )
+
+
+def fact_list(facts: Sequence[tuple[str, Content]]) -> Html:
+    """Names with their values, in columns."""
+    pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
+    return element("dl", *pairs, class_="fact-list")
+
+
+def _labels(manifest: Manifest) -> Html:
+    total = sum(sum(case.label_voxels.values()) for case in manifest.cases)
+    rows = [_label_row(manifest, value, name, total) for value, name in manifest.labels.items()]
+    columns = ("Share of all voxels", "In cases", "Median volume (ml)", "Range (ml)")
+    head = (heading("Value", numeric=True), "Label", *(heading(c, numeric=True) for c in columns))
+    return table(head, rows)
+
+
+def _label_row(manifest: Manifest, value: int, name: str, total: int) -> tuple[Content, ...]:
+    found = [case for case in manifest.cases if case.label_voxels.get(value, 0)]
+    voxels = sum(case.label_voxels[value] for case in found)
+    volumes = [case.label_voxels[value] * float(np.prod(case.spacing_mm)) / 1000 for case in found]
+    if volumes:
+        middle, extent = decimal(float(np.median(volumes)), 1), f"{min(volumes):.1f}–{max(volumes):.1f}"
+    else:
+        middle = extent = dash("no case has this label")
+    figures = (small_share(voxels / total), f"{len(found)} of {len(manifest.cases)}", middle, extent)
+    return (number(str(value)), element("strong", name), *(number(figure) for figure in figures))
+
+
+def _geometry(cases: Sequence[CaseEntry]) -> Html:
+    """Voxels, spacing and extent along the patient's axes, whatever the files' own order."""
+    orders = [list(Reorientation.between(case.orientation, "RAS").axes) for case in cases]
+    voxels = np.array([np.array(case.shape)[order] for case, order in zip(cases, orders, strict=True)])
+    spacing = np.array([np.array(case.spacing_mm)[order] for case, order in zip(cases, orders, strict=True)])
+    rows = [
+        (
+            element("strong", axis),
+            *_range(voxels[:, i], 0),
+            *_range(spacing[:, i], 2),
+            *_range(voxels[:, i] * spacing[:, i], 0),
+        )
+        for i, axis in enumerate(_AXES)
+    ]
+    head = [
+        heading(f"{name}", numeric=True)
+        for what in ("Voxels", "Spacing (mm)", "Extent (mm)")
+        for name in (f"{what}, median", "range")
+    ]
+    return table(("Axis of the patient", *head), rows)
+
+
+def _range(values: np.ndarray, digits: int) -> tuple[Html, Html]:
+    low, middle, high = (decimal(float(v), digits) for v in (values.min(), np.median(values), values.max()))
+    return number(middle), number(low if low == high else f"{low}–{high}")
+
+
+def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
+    training, network, inference = made.training, made.network, made.inference
+    rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
+    budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
+    several = f"; the mean of {network.count}" if network.count > 1 else ""
+    strides = ", ".join(times(stride) for stride in network.strides)
+    return [
+        ("Labels", ", ".join(f"{value} {name}" for value, name in made.labels.items())),
+        ("Grid", f"{made.preprocessing.orientation}, {times(made.preprocessing.spacing_mm)} mm"),
+        ("Intensity", _intensity(made)),
+        ("Crop", _crop(made)),
+        (
+            "Network",
+            f"{network.name}, {'–'.join(map(str, network.channels))} channels, strides {strides}, "
+            f"{network.residual_units} residual units, {network.norm} norm{several}",
+        ),
+        ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
+        ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),
+        ("Weights", f"average over steps, decay {training.ema_decay:g} (0 would be none)"),
+        ("Augmentation", _augmentation(training.augmentation)),
+        (
+            "Inference",
+            f"windows of {times(inference.smallest_window)} to {times(inference.largest_window)} voxels, "
+            f"overlap {times(inference.overlap)} voxels, {inference.blending} blending",
+        ),
+        ("Post-processing", made.postprocessing or "none"),
+        ("Seed", str(made.seed)),
+    ]
+
+
+def _intensity(made: Plan) -> str:
+    rules = [
+        f"window {rule.window[0]:g} to {rule.window[1]:g}".replace("-", "−")
+        if isinstance(rule, Window)
+        else f"z-score of the foreground, clipped at {rule.clip_sd:g} SD"
+        for rule in made.preprocessing.intensity
+    ]
+    return "; ".join(f"{channel}: {rule}" for channel, rule in zip(made.channels, rules, strict=True))
+
+
+def _crop(made: Plan) -> str:
+    above, margin = made.preprocessing.foreground_above, made.preprocessing.margin_mm
+    if above is None:
+        return "none"
+    return f"to the box of voxels above {decimal(above, 0)}, plus {margin:g} mm"
+
+
+def _augmentation(changes: Augmentation) -> str:
+    probabilities = {
+        "flips": changes.flip,
+        f"rotation to {changes.rotation_degrees:g}° and zoom": changes.affine,
+        "noise": changes.noise,
+        "blur": changes.blur,
+        "brightness and contrast": changes.intensity,
+        "gamma": changes.gamma,
+    }
+    used = [f"{name} {percent(p, 0)}" for name, p in probabilities.items() if p]
+    return ", ".join(used) if used else "none"

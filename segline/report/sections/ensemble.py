@@ -1,0 +1,72 @@
+"""The ensemble beside its members: what averaging gains, and what it costs."""
+
+from segline.acceptance.benchmark import Benchmark
+from segline.evaluation.estimates import Estimate
+from segline.report.html.markup import Content, Html, element, heading, join, number, table
+from segline.report.html.wording import DICE, HD95, NSD, Metric, counted, dash, decimal, interval
+from segline.training.assembly import Comparison, Standing
+
+_METRICS = (DICE, NSD, HD95)
+_REFERENCE = "the others are compared with this one"
+
+
+def ensemble(found: Comparison, timed: Benchmark | None) -> Html:
+    """A row a model, and a row a backend with the time of each; ``timed`` is the ensemble's benchmark."""
+    told = (
+        f"The model is the mean of {counted(len(found.members), 'network')}, one a fold. Each row is over "
+        f"the same {counted(found.cases, 'test case')}, which no fold has seen; below a figure is its 95 % "
+        "bootstrap interval. The gain is the ensemble's Dice less the member's, case by case."
+    )
+    return element(
+        "section",
+        element("h2", "Ensemble"),
+        element("p", told),
+        _worth(found),
+        element("h3", "What it costs"),
+        _cost(found, timed) if timed else element("p", "The ensemble was not timed.", class_="absent"),
+        id="ensemble",
+    )
+
+
+def _worth(found: Comparison) -> Html:
+    head = ["Model", *(heading(metric.name, numeric=True, title=metric.meaning) for metric in _METRICS)]
+    head += [heading(name, numeric=True) for name in ("Gain in Dice", "Weights")]
+    rows = [_row("ensemble", found.ensemble, dash(_REFERENCE))]
+    for index, (member, gain) in enumerate(zip(found.members, found.gains, strict=True)):
+        rows.append(_row(f"fold {index}", member, _gain(gain)))
+    return table(head, rows, "compared")
+
+
+def _row(name: str, standing: Standing, gain: Html) -> list[Content]:
+    figures = [_figure(metric, standing.overall[metric.key]) for metric in _METRICS]
+    weights = f"{decimal(standing.weights_bytes / 2**20, 1)} MiB"
+    return [element("strong", name), *figures, number(gain), number(weights)]
+
+
+def _figure(metric: Metric, estimate: Estimate) -> Html:
+    below = element("small", interval(estimate, metric), class_="below")
+    return number(element("div", metric.show(estimate.mean)), below)
+
+
+def _gain(gain: Estimate) -> Html:
+    if gain.mean is None:
+        return dash("no case has a defined Dice")
+    below = " to ".join(decimal(end, 4, signed=True) for end in gain.ci95) if gain.ci95 else None
+    return join([element("div", decimal(gain.mean, 4, signed=True)), element("small", below, class_="below")])
+
+
+def _cost(found: Comparison, timed: Benchmark) -> Html:
+    """Time of a case, end to end, of one network and of all of them."""
+    slower, ours = found.slowdowns(timed), {times.backend: times for times in timed.backends}
+    rows = [
+        [
+            element("strong", member.backend),
+            number(decimal(member.end_to_end.volume_ms.p50, 0)),
+            number(decimal(ours[member.backend].end_to_end.volume_ms.p50, 0)),
+            number(f"{decimal(slower[member.backend], 1)} times"),
+        ]
+        for member in found.member_times
+        if member.backend in ours
+    ]
+    names = ("One member (ms/volume)", "Ensemble (ms/volume)", "Longer by")
+    return table(["Backend", *(heading(name, numeric=True) for name in names)], rows)

@@ -1,0 +1,36 @@
+"""The folds of a cross-validation side by side, and their cases together."""
+
+from collections.abc import Mapping
+
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.folds import CrossValidation
+from segline.report.html.markup import Content, Html, element, heading, join, number, table
+from segline.report.html.wording import METRICS, Metric, interval
+
+
+def folds(found: CrossValidation) -> Html:
+    """A row a fold; the last is over all cases."""
+    head = [heading(text, numeric=True) for text in ("Fold", "Cases")]
+    head += [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
+    rows = [_row(str(number), fold.cases, fold.overall) for number, fold in enumerate(found.folds)]
+    rows.append(_row("all", found.cases, found.overall))
+    told = (
+        f"{len(found.folds)} models, each trained without the cases it is tested on, and every case tested "
+        "once. Each figure is the mean over cases; below it its 95 % bootstrap interval."
+    )
+    return element(
+        "section",
+        element("h2", "Cross-validation"),
+        element("p", told),
+        table(head, rows, "compared"),
+        id="cross-validation",
+    )
+
+
+def _row(name: str, cases: int, overall: Mapping[str, Estimate]) -> list[Content]:
+    return [number(name), number(str(cases)), *(_figure(metric, overall[metric.key]) for metric in METRICS)]
+
+
+def _figure(metric: Metric, estimate: Estimate) -> Html:
+    below = element("small", join([interval(estimate, metric)]), class_="below")
+    return number(element("div", metric.show(estimate.mean)), below)

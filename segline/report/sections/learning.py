@@ -1,0 +1,113 @@
+"""The training: what was tuned for it, what it took, its curves, and which weights were kept."""
+
+from segline.model.history import History
+from segline.plan.plan import Plan
+from segline.report.html.markup import Content, Html, details, drawn, element, heading, number, table
+from segline.report.html.wording import counted, dash, decimal, duration, times
+from segline.report.pictures import charts
+from segline.report.sections.data import fact_list
+from segline.training.tuning.probe import Candidate, Tuning
+
+
+def training(history: History, plan: Plan | None, tuning: Tuning | None = None) -> Html:
+    """Facts and curves of the training, and what a probe chose for it."""
+    return element(
+        "section",
+        element("h2", "Training"),
+        fact_list(_facts(history, plan)),
+        _curves(history),
+        _tuning(tuning) if tuning else None,
+        id="training",
+    )
+
+
+def _facts(history: History, plan: Plan | None) -> list[tuple[str, Content]]:
+    epochs = " and ".join(f"{points[-1].epoch:.0f}" for points in history.networks if points) or "0"
+    resumed = history.resumed_from_step
+    validated = history.best_val_dice >= 0
+    best = decimal(history.best_val_dice, 4) if validated else dash("no validation took place")
+    validations = sum(point.val_dice is not None for point in history.points)
+    each = f", each on {counted(len(plan.split.val), 'case')}" if plan else ""
+    return [
+        ("Steps", f"{history.steps} ({epochs} epochs)"),
+        ("Time", duration(60 * history.minutes)),
+        ("Device", history.device),
+        ("Validation Dice of the kept weights", best),
+        (
+            "The kept weights are of",
+            history.kept if validated else dash("no validation took place"),
+        ),
+        ("Validations", f"{validations}{each}"),
+        ("Resumed", "no interruption" if resumed is None else f"continued from step {resumed}"),
+        ("Seed", str(history.seed)),
+    ]
+
+
+def _curves(history: History) -> Html:
+    if not history.points:
+        why = "No curves: the training ended before its loss was written down for the first time."
+        return element("p", why, class_="absent")
+    caption = (
+        "Loss (Dice and cross-entropy, mean of 20 steps), mean Dice over the validation cases and learning "
+        "rate. Dashed: the step whose weights were kept."
+    )
+    if history.resumed_from_step is not None:
+        caption += " Dotted: where an interruption was taken up again."
+    return element(
+        "figure",
+        drawn(lambda: charts.curves(history)),
+        element("figcaption", caption),
+        class_="chart",
+        id="training-curves",
+    )
+
+
+def _tuning(found: Tuning) -> Html:
+    """What was tried, and what the training was made of it."""
+    chosen = found.training
+    head = [heading("Patch (voxels)")]
+    columns = ("Batch", "Seconds a step", "Patches a second", "Steps in the budget", "Patches of each case")
+    head += [heading(text, numeric=True) for text in columns]
+    told = (
+        f"For a budget of {found.budget_minutes:g} min a probe of {duration(60 * found.probe_minutes)} on "
+        f"{found.device} chose a patch of {times(chosen.patch_size)} voxels, a batch of {chosen.batch_size}, "
+        f"a learning rate of {chosen.learning_rate:g} and {counted(chosen.validations, 'validation')} of "
+        f"{duration(found.validation_seconds)}; {found.steps} steps were expected in what it left."
+    )
+    return details(
+        "How it was tuned to this machine",
+        element("p", told),
+        table(head, [_candidate(tried) for tried in found.candidates]),
+        _range_test(found),
+    )
+
+
+def _candidate(tried: Candidate) -> list[Content]:
+    if tried.seconds_a_step is None:
+        figures: list[Content] = [dash("it does not fit into memory")] * 4
+    else:
+        figures = [
+            decimal(tried.seconds_a_step, 3),
+            decimal(tried.samples_per_second, 1),
+            str(tried.steps),
+            decimal(tried.passes, 0),
+        ]
+    return [times(tried.patch_size), number(str(tried.batch_size)), *(number(figure) for figure in figures)]
+
+
+def _range_test(found: Tuning) -> Html:
+    test = found.range_test
+    if test is None:
+        why = "No test of the learning rate: the budget had no time for one, and the plan's was taken."
+        return element("p", why, class_="absent")
+    caption = (
+        f"Loss while the learning rate rises with each of {len(test.rates)} steps, smoothed over a tenth of "
+        "them. Dashed: the rate that was chosen, where the loss falls fastest, within bounds of the plan's."
+    )
+    return element(
+        "figure",
+        drawn(lambda: charts.range_test(test, found.training.learning_rate)),
+        element("figcaption", caption),
+        class_="chart",
+        id="range-test",
+    )

@@ -1,0 +1,206 @@
+"""How good the predictions are: backends side by side, every test case, and what the errors look like."""
+
+from collections.abc import Sequence
+
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.scoring import WORST_CASES, CaseEvaluation, Evaluation
+from segline.evaluation.surfaces import LabelMetrics
+from segline.plan.plan import Plan
+from segline.report.findings import Findings
+from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
+from segline.report.html.wording import METRICS, Metric, counted, decimal, interval
+from segline.report.pictures import charts
+from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
+from segline.report.pictures.spin import spin
+from segline.report.sections.voxels import voxels
+from segline.runs.run import StageRecord
+
+_VOLUME = "volume in millilitres on the label file's own grid"
+
+
+def evaluation(findings: Findings) -> Html | None:
+    """Figures of every backend, label and metric, and the spread over cases."""
+    evaluations, first = findings.contents.evaluations, findings.reference
+    if first is None:
+        return None
+    lead = (
+        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids; "
+        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Each figure is the mean over cases; below "
+        "it the 95 % bootstrap interval of that mean, and the median."
+    )
+    return element(
+        "section",
+        element("h2", "Evaluation"),
+        element("p", lead),
+        _not_evaluated(findings.summary.stages),
+        _side_by_side(sorted(evaluations, key=lambda other: other is not first)),
+        _distribution(findings),
+        voxels(first),
+        id="evaluation",
+    )
+
+
+def cases(findings: Findings) -> Html | None:
+    """Every test case of the reference, the worst first."""
+    reference = findings.reference
+    if reference is None:
+        return None
+    ranked = findings.ranked
+    named = ", ".join(f"{case.case} ({decimal(case.mean_dice, 3)})" for case in ranked[:WORST_CASES])
+    badges = {
+        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
+    }
+    several = len(reference.by_label) > 1
+    metrics = [heading(m.name, numeric=True, title=m.meaning) for m in METRICS]
+    volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("True ml", "Found ml")]
+    head = ("Case", *(("Label",) if several else ()), *metrics, *volumes)
+    rows = [
+        _case_row(case, label, values, several, badges.get(case.case))
+        for case in ranked
+        for label, values in case.labels.items()
+    ]
+    return element(
+        "section",
+        element("h2", "Test cases"),
+        element(
+            "p",
+            f"Predicted with {reference.backend}. The worst by mean Dice: ",
+            element("strong", named),
+            ". A heading sorts by its column.",
+        ),
+        element("div", table(head, rows, "sortable"), class_="tall"),
+        id="test-cases",
+    )
+
+
+def pictures(findings: Findings) -> Html | None:
+    """The worst, median and best test case, on slices and in the round."""
+    plan, reference = findings.contents.plan, findings.reference
+    if plan is None or reference is None or not reference.cases:
+        return None
+    return element(
+        "section",
+        element("h2", "Where it is right and wrong"),
+        element(
+            "p",
+            "Slices as a radiologist sees them: the patient's right (R) is on the left. Each is the slice on "
+            "which truth and error together are largest.",
+        ),
+        legend(plan),
+        *(_pictured(findings, plan, title, case) for title, case in _chosen(findings.ranked)),
+        id="pictures",
+    )
+
+
+def _chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]]:
+    """The worst, the median and the best, no case twice."""
+    if len(ranked) < 3:
+        return list(zip(("Worst test case", "Best test case"), ranked, strict=False))
+    return [
+        ("Worst test case", ranked[0]),
+        ("Median test case", _middle(ranked)),
+        ("Best test case", ranked[-1]),
+    ]
+
+
+def _pictured(findings: Findings, plan: Plan, title: str, case: CaseEvaluation) -> Html:
+    head = element("h3", f"{title}: {case.case}, Dice {decimal(case.mean_dice, 3)}")
+    return element("div", head, drawn(lambda: _pictures_of(findings, plan, case)), class_="case")
+
+
+def _pictures_of(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:
+    """A case's slices; the median case in the round too."""
+    volumes = read_case(findings, case)
+    slices = overlay(volumes, plan, case.case)
+    if case != _middle(findings.ranked):
+        return slices
+    return join([slices, drawn(lambda: _in_the_round(volumes, plan.gate.nsd_tolerance_mm, case))])
+
+
+def _in_the_round(volumes: CaseVolumes, tolerance_mm: float, case: CaseEvaluation) -> Html:
+    picture = spin(volumes, tolerance_mm, case.case)
+    caption = (
+        f"{case.case} in the round, smoothed for display. Left: the prediction. Right: truth and prediction "
+        f"together, where they lie more than {tolerance_mm:g} mm apart in the colours of the errors."
+    )
+    return element("figure", picture, element("figcaption", caption), class_="spin")
+
+
+def _middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
+    lines = [
+        element(
+            "li", element("code", record.name.removeprefix("evaluate_")), f" {record.status}: {record.reason}"
+        )
+        for record in stages
+        if record.name.startswith("evaluate_") and record.status in ("skipped", "failed")
+    ]
+    return element("div", "Not evaluated:", element("ul", *lines), class_="note skipped") if lines else None
+
+
+def _side_by_side(evaluations: Sequence[Evaluation]) -> Html:
+    """A row a backend under each label, a column a metric."""
+    labels = list(evaluations[0].by_label)
+    groups = [(label, [e.by_label[label] for e in evaluations]) for label in labels]
+    if len(labels) > 1:
+        groups.insert(0, ("mean over labels", [e.overall for e in evaluations]))
+    metrics = [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
+    rows = [row for label, estimates in groups for row in _label_rows(label, evaluations, estimates)]
+    return table(("Label", "Backend", *metrics), rows, "compared")
+
+
+def _label_rows(
+    label: str, evaluations: Sequence[Evaluation], estimates: Sequence[dict[str, Estimate]]
+) -> list[list[Content]]:
+    """A row a backend; the label stands beside the first."""
+    rows: list[list[Content]] = []
+    for evaluation, of in zip(evaluations, estimates, strict=True):
+        beside = [heading(label, scope="rowgroup", rowspan=len(evaluations))] if not rows else []
+        backend = cell(
+            element("span", evaluation.backend),
+            element("small", evaluation.backend_version, class_="below"),
+            class_="backend",
+        )
+        rows.append([*beside, backend, *(_estimate_cell(metric, of[metric.key]) for metric in METRICS)])
+    return rows
+
+
+def _estimate_cell(metric: Metric, estimate: Estimate) -> Cell:
+    """The mean; below it its interval, the median, and how many cases where not all."""
+    below: list[Content] = [interval(estimate, metric), join(["median ", metric.show(estimate.median)])]
+    lines = [element("small", line, class_="below") for line in below]
+    if estimate.missing:
+        total = estimate.count + estimate.missing
+        why = f"{metric.name} is undefined in {counted(estimate.missing, 'case')}"
+        lines.append(element("small", f"{estimate.count} of {total} cases", title=why, class_="below warn"))
+    return number(element("strong", metric.show(estimate.mean)), *lines)
+
+
+def _case_row(
+    evaluated: CaseEvaluation, label: str, values: LabelMetrics, several: bool, badge: Html | None
+) -> list[Content]:
+    found = [(metric, getattr(values, metric.key)) for metric in METRICS]
+    volumes = [number(decimal(ml, 1), sort=ml) for ml in (values.truth_ml, values.prediction_ml)]
+    return [
+        join([element("strong", evaluated.case), badge]),
+        *([label] if several else []),
+        *(number(metric.show(value), sort=value) for metric, value in found),
+        *volumes,
+    ]
+
+
+def _distribution(findings: Findings) -> Html | None:
+    reference = findings.reference
+    if reference is None or not reference.cases:
+        return None
+    caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
+    return element(
+        "figure",
+        drawn(lambda: charts.dice_by_case(reference)),
+        element("figcaption", caption),
+        class_="chart",
+        id="dice-by-case",
+    )

@@ -1,0 +1,53 @@
+"""The voxels of all test cases together: as which label they were predicted, and how scores part them."""
+
+from segline.evaluation.confusion import Confusion
+from segline.evaluation.roc import Roc
+from segline.evaluation.scoring import Evaluation
+from segline.report.html.markup import Content, Html, drawn, element, heading, number, table
+from segline.report.html.wording import dash, decimal, small_share
+from segline.report.pictures import charts
+
+
+def voxels(evaluation: Evaluation) -> Html | None:
+    """Confusion matrix and ROC; nothing where they were not counted."""
+    if evaluation.confusion is None:
+        return None
+    roc = evaluation.scores.roc() if evaluation.scores else None
+    lead = f"All voxels of the test cases, as {evaluation.backend} labelled them; each row adds up to 100 %."
+    return element(
+        "div",
+        element("h3", "Confusion of labels"),
+        element("p", lead),
+        _matrix(evaluation.confusion),
+        _curve(roc) if roc else None,
+        id="voxels",
+    )
+
+
+def _matrix(confusion: Confusion) -> Html:
+    head = ("True label", *(heading(f"found as {label}", numeric=True) for label in confusion.labels))
+    rows = [
+        [heading(label, scope="row"), *(_count(*pair) for pair in zip(counts, shares, strict=True))]
+        for label, counts, shares in zip(confusion.labels, confusion.voxels, confusion.shares, strict=True)
+    ]
+    return table(head, rows, "confusion")
+
+
+def _count(voxels: int, share: float | None) -> Html:
+    shown: Content = dash("no voxel has this label") if share is None else small_share(share)
+    return number(element("div", shown), element("small", f"{voxels:,}", class_="below"))
+
+
+def _curve(roc: Roc) -> Html:
+    caption = (
+        f"ROC of any foreground label against background, over the voxels of the plan's grid: area "
+        f"{decimal(roc.area, 5)}. Nearly every voxel is easy background, which flatters the area; hence the "
+        "logarithmic axis. The dot is probability 0.5."
+    )
+    return element(
+        "figure",
+        drawn(lambda: charts.roc(roc)),
+        element("figcaption", caption),
+        class_="chart",
+        id="roc",
+    )

@@ -1,0 +1,54 @@
+"""Runs in an object store: a stage works in a folder of its own, which follows the run's and is sent back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from segline.common.parallel import do_all
+from segline.runs.run import INFO, Run
+from segline.storage.depot import Access, is_uri
+from segline.storage.store import Store
+
+
+@contextmanager
+def open_run(location: str | Path, access: Access, whole: bool = False) -> Iterator[Run]:
+    """The run at a folder, or at ``s3://bucket/prefix``.
+
+    There, what the block adds to the run, replaces and removes is sent back when it ends, also with an error.
+
+    Args:
+        location: of the run.
+        access: how to reach the object store.
+        whole: whether the block reads more of the run than what was asked for.
+
+    Raises:
+        SeglineError: the store cannot be reached or refuses.
+    """
+    if not is_uri(location):
+        yield Run(Path(location), access)
+        return
+    store = access.store(location)
+    with TemporaryDirectory(prefix="segline-run-") as scratch:
+        folder = Path(scratch)
+        names = [item.key for item in store.listed()] if whole else [INFO]
+        do_all(lambda name: _bring(store, name, folder), names, store.threads)
+        before = _files(folder)
+        try:
+            yield Run(folder, access)
+        finally:
+            after = _files(folder)
+            do_all(store.delete, list(before.keys() - after.keys()), store.threads)
+            changed = [name for name, state in after.items() if before.get(name) != state]
+            do_all(lambda name: store.put_file(folder / name, name), changed, store.threads)
+
+
+def _bring(store: Store, name: str, folder: Path) -> None:
+    if store.stat(name):
+        store.get_file(name, folder / name)
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Path of each file to when it was written and its size."""
+    found = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (status.st_mtime_ns, status.st_size) for name, status in found.items()}

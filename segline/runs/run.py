@@ -1,0 +1,319 @@
+"""A run's folder: what each stage did, and everything that people and machines read afterwards.
+
+Stages publish into it as they end, so that the report can be written whatever happened.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+
+from segline.acceptance.benchmark import Benchmark
+from segline.acceptance.gate import Verdict
+from segline.common import atomic
+from segline.common.documents import Document
+from segline.common.errors import SeglineError, UnavailableError, plain_error
+from segline.data.kept_files import bring_dataset
+from segline.data.manifest import Manifest
+from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, CrossValidation
+from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.model.history import History
+from segline.model.package import HISTORY, Model
+from segline.plan.plan import Plan
+from segline.plan.task import Task
+from segline.storage.depot import Access, is_uri
+from segline.training.assembly import COMPARISON, Comparison
+from segline.training.tuning.probe import TUNING, Tuning
+
+INFO = "run.json"
+Status = Literal["running", "succeeded", "skipped", "failed"]
+Part = TypeVar("Part")
+
+
+class StageRecord(Document):
+    """What became of one stage."""
+
+    kind = "a stage record"
+    stage = "the stage"
+
+    name: str
+    status: Status
+    started: datetime
+    seconds: float
+    reason: str
+    """Why it was skipped or failed; otherwise what it did, in a few words."""
+
+
+class RunInfo(Document):
+    """What was asked for, written before the first stage."""
+
+    kind = "a run's description"
+    stage = "download"
+
+    id: str
+    task: Task
+    started: datetime
+    versions: dict[str, str]
+    """Of segline and the packages that decide the result."""
+    machine: str
+
+
+@dataclass
+class Notes:
+    """What a stage says of itself, in a few words."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Every part of a run that is there; a damaged one is a line of ``problems``, and hides no other."""
+
+    manifest: Manifest | None
+    plan: Plan | None
+    tuning: Tuning | None
+    history: History | None
+    model: Model | None
+    evaluations: tuple[Evaluation, ...]
+    verdict: Verdict | None
+    benchmark: Benchmark | None
+    cross_validation: CrossValidation | None
+    comparison: Comparison | None
+    problems: tuple[str, ...]
+
+    @property
+    def only_folds(self) -> bool:
+        """Whether this is a cross-validation without a model of its own."""
+        ensemble = self.plan is not None and self.plan.network.members > 1
+        return self.cross_validation is not None and not ensemble
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run.
+
+    ========================== ====================================================
+    ``run.json``               :class:`RunInfo`
+    ``stages/<name>.json``     :class:`StageRecord`
+    ``manifest.json``          the data set
+    ``plan.json``              the plan
+    ``tuning.json``            what a probe chose, where the plan asked for one
+    ``model/``                 the model package, with ``history.json`` of its training
+    ``predictions/<backend>/`` masks and ``evaluation.json``
+    ``gate.json``              the verdict
+    ``benchmark.json``         the benchmark
+    ``folds.json``             the cross-validation, and in ``folds/<number>/`` its runs
+    ``ensemble.json``          the ensemble of its folds beside each member
+    ``report.html``            for people
+    ``summary.json``           for machines
+    ========================== ====================================================
+    """
+
+    folder: Path
+    access: Access | None = None
+    """How to reach the depot that the data set's files may be in."""
+
+    @classmethod
+    def start(cls, folder: Path, info: RunInfo) -> "Run":
+        """Make the folder of a new run."""
+        info.write(folder / INFO)
+        return cls(folder)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Notes]:
+        """Record a stage: its time, and whether it succeeded, was skipped or failed.
+
+        Raises:
+            SeglineError: the stage's own; a full disk becomes one too.
+        """
+        started, clock, notes = datetime.now(UTC), time.perf_counter(), Notes()
+
+        def record(status: Status, reason: str) -> None:
+            seconds = round(time.perf_counter() - clock, 3)
+            entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
+            path = self.folder / "stages" / f"{name}.json"
+            try:
+                entry.write(path)
+            except OSError as error:
+                raise plain_error(error) from error
+
+        record("running", "")
+        try:
+            yield notes
+        except UnavailableError as skipped:
+            record("skipped", str(skipped))
+        except BaseException as error:
+            told = plain_error(error)
+            with suppress(OSError, SeglineError):  # what went wrong counts more than that it is not recorded
+                record("failed", _told(told))
+            if told is error:
+                raise
+            raise told from error
+        else:
+            record("succeeded", notes.text)
+
+    def publish(self, source: str | Path, name: str) -> None:
+        """Copy a stage's file or folder to ``name`` below the run's folder, replacing what was there."""
+        source, target = Path(source), self.folder / name
+        if target.exists() and target.samefile(source):
+            return
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            with atomic.new_folder(target) as scratch:
+                shutil.copytree(source, scratch, dirs_exist_ok=True)
+        else:
+            with atomic.new_file(target) as scratch:
+                shutil.copyfile(source, scratch)
+
+    @property
+    def info(self) -> RunInfo:
+        """What was asked for.
+
+        Raises:
+            SeglineError: this is not a run's folder.
+        """
+        try:
+            return RunInfo.read(self.folder / INFO)
+        except SeglineError as error:
+            raise SeglineError(f"{self.folder}: not a run's folder, run.json cannot be read") from error
+
+    @property
+    def stages(self) -> list[StageRecord]:
+        """Records in the order in which the stages started, those of folds too; a damaged one failed."""
+        records = [_stage_record(path) for path in (self.folder / "stages").glob("[!.]*.json")]
+        for path in self.folder.glob(f"{FOLDS}/*/stages/[!.]*.json"):
+            record = _stage_record(path)
+            name = f"{record.name}, fold {path.parents[1].name}"
+            records.append(record.model_copy(update={"name": name}))
+        return sorted(records, key=lambda record: (record.started, record.name))
+
+    @property
+    def contents(self) -> Contents:
+        """Everything that is there, read part by part."""
+        problems: list[str] = []
+
+        def attempt(read: Callable[[], Part], name: str) -> Part | None:
+            try:
+                return read()
+            except SeglineError as error:
+                problems.append(str(error))
+            except (OSError, ValidationError):
+                problems.append(f"{self.folder / name}: damaged; run the stage that writes it again")
+            return None
+
+        evaluations = [
+            attempt(partial(Evaluation.read, folder / EVALUATION), f"predictions/{folder.name}/{EVALUATION}")
+            for folder in self._evaluation_folders
+        ]
+        return Contents(
+            manifest=attempt(lambda: self.manifest, "manifest.json"),
+            plan=attempt(lambda: self.plan, "plan.json"),
+            tuning=attempt(lambda: self.tuning, TUNING),
+            history=attempt(lambda: self.history, "model/history.json"),
+            model=attempt(lambda: self.model, "model"),
+            evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
+            verdict=attempt(lambda: self.verdict, "gate.json"),
+            benchmark=attempt(lambda: self.benchmark, "benchmark.json"),
+            cross_validation=attempt(lambda: self.cross_validation, CROSS_VALIDATION),
+            comparison=attempt(lambda: self.comparison, COMPARISON),
+            problems=tuple(problems),
+        )
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The data set, once downloaded; its test cases are on this machine."""
+        path = self.folder / "manifest.json"
+        if not path.is_file():
+            return None
+        manifest = Manifest.read(path)
+        # only files elsewhere need the plan: a damaged one must not hide the data set
+        return bring_dataset(manifest, self.access, self._test_cases) if is_uri(manifest.root) else manifest
+
+    @property
+    def _test_cases(self) -> tuple[str, ...]:
+        with suppress(SeglineError):
+            return self.plan.split.test if self.plan else ()
+        return ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan, once made."""
+        path = self.folder / "plan.json"
+        return Plan.read(path) if path.is_file() else None
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """What a probe chose before the training, where the plan asked for one."""
+        path = self.folder / TUNING
+        return Tuning.read(path) if path.is_file() else None
+
+    @property
+    def history(self) -> History | None:
+        """The training, once done."""
+        path = self.folder / "model" / HISTORY
+        return History.read(path) if path.is_file() else None
+
+    @property
+    def model(self) -> Model | None:
+        """The model package, once trained."""
+        return Model.open(self.folder / "model") if (self.folder / "model").is_dir() else None
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """One a backend evaluated so far, in the order of their names."""
+        return [Evaluation.read(folder / EVALUATION) for folder in self._evaluation_folders]
+
+    @property
+    def _evaluation_folders(self) -> list[Path]:
+        return sorted(path.parent for path in self.folder.glob(f"predictions/[!.]*/{EVALUATION}"))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The gate's, once compared."""
+        path = self.folder / "gate.json"
+        return Verdict.read(path) if path.is_file() else None
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """The benchmark, once timed."""
+        path = self.folder / "benchmark.json"
+        return Benchmark.read(path) if path.is_file() else None
+
+    @property
+    def cross_validation(self) -> CrossValidation | None:
+        """The folds, once pooled."""
+        path = self.folder / CROSS_VALIDATION
+        return CrossValidation.read(path) if path.is_file() else None
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The ensemble and its members, once compared."""
+        path = self.folder / COMPARISON
+        return Comparison.read(path) if path.is_file() else None
+
+    @property
+    def folds(self) -> list["Run"]:
+        """The runs of a cross-validation's folds, in their order."""
+        numbered = (path.parent for path in self.folder.glob(f"{FOLDS}/[0-9]*/{INFO}"))
+        return [Run(folder, self.access) for folder in sorted(numbered, key=lambda path: int(path.name))]
+
+
+def _stage_record(path: Path) -> StageRecord:
+    try:
+        return StageRecord.read(path)
+    except SeglineError:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        told = f"{path}: damaged; run the stage again"
+        return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
+
+
+def _told(error: BaseException) -> str:
+    """What a record says of an error; one that is not meant for users is named by its kind too."""
+    return str(error) if isinstance(error, SeglineError) else f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,161 @@
+"""The summary of a run, for machines: ``summary.json``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from segline.acceptance.benchmark import Benchmark
+from segline.acceptance.gate import Absence, Verdict
+from segline.common import atomic
+from segline.data.intake import NOTHING_NEW
+from segline.data.manifest import Manifest
+from segline.evaluation.estimates import Equivalence, Estimate
+from segline.evaluation.scoring import Evaluation
+from segline.plan.plan import Split
+from segline.runs.run import Contents, Run, StageRecord
+
+RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
+"""``unchanged``: a retraining found nothing new."""
+SUMMARY = "summary.json"
+"""Its file in the run's folder."""
+KILLED = "killed before it could end"
+"""The reason of a stage that left no other."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DatasetSummary(_Part):
+    """Which data."""
+
+    name: str
+    digest: str
+    cases: int
+
+
+class BackendSummary(_Part):
+    """The test figures of one backend."""
+
+    dice: Estimate
+    nsd: Estimate
+    hd95_mm: Estimate
+    by_label: dict[str, dict[str, Estimate]]
+    worst: tuple[str, ...]
+
+
+class GateSummary(_Part):
+    """The gate's verdict."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    absent: tuple[Absence, ...]
+    equivalence: dict[str, Equivalence]
+    """Of each backend to PyTorch."""
+    figures: dict[str, float]
+    """The verdict's :attr:`~segline.acceptance.gate.Verdict.scalars`."""
+
+
+class Summary(_Part):
+    """What became of a run."""
+
+    id: str
+    task: str
+    status: RunStatus
+    reasons: tuple[str, ...]
+    """Why it failed or was blocked."""
+    seconds: float
+    """Sum over stages."""
+    stages: tuple[StageRecord, ...]
+    dataset: DatasetSummary | None
+    split: Split | None
+    metrics: dict[str, BackendSummary]
+    gate: GateSummary | None
+    benchmark: Benchmark | None
+    model: dict[str, str]
+    """SHA-256 of each file of the model package, and the digests of the plan and data set."""
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def summarise_run(run: Run, ongoing: str = "report") -> Summary:
+    """Read a run's folder, whatever state it is in; ``ongoing`` is the stage that asks, and is left out.
+
+    Any other that is still marked as running was killed, since the one that asks comes after all others.
+
+    Raises:
+        SeglineError: this is not a run's folder.
+    """
+    info, found = run.info, run.contents
+    records = tuple(_settled(record) for record in run.stages if record.name != ongoing)
+    verdict, model, manifest, plan = found.verdict, found.model, found.manifest, found.plan
+    ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
+    failed = (*ended, *found.problems)
+    blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
+    complete = _is_unchanged(records) or found.only_folds
+    return Summary(
+        id=info.id,
+        task=info.task.name,
+        status=_status(found, bool(failed), records),
+        reasons=failed or (() if complete else blocked),
+        seconds=round(sum(record.seconds for record in records), 3),
+        stages=records,
+        dataset=_dataset(manifest) if manifest else None,
+        split=plan.split if plan and not found.only_folds else None,
+        metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
+        gate=_gate(verdict) if verdict else None,
+        benchmark=found.benchmark,
+        model=model.digests() if model else {},
+    )
+
+
+def _status(found: Contents, failed: bool, records: tuple[StageRecord, ...]) -> RunStatus:
+    if failed:
+        return "failed"
+    if _is_unchanged(records):
+        return "unchanged"
+    if found.only_folds:
+        return "succeeded"
+    if found.verdict is None:
+        return "failed"
+    return "succeeded" if found.verdict.passed else "blocked"
+
+
+def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:
+    intake = next((record for record in records if record.name == "intake"), None)
+    return intake is not None and intake.reason.startswith(NOTHING_NEW)
+
+
+def _settled(record: StageRecord) -> StageRecord:
+    if record.status != "running":
+        return record
+    return record.model_copy(update={"status": "failed", "reason": KILLED})
+
+
+def _dataset(manifest: Manifest) -> DatasetSummary:
+    return DatasetSummary(name=manifest.name, digest=manifest.digest, cases=len(manifest.cases))
+
+
+def _gate(verdict: Verdict) -> GateSummary:
+    return GateSummary(
+        passed=verdict.passed,
+        reasons=verdict.reasons,
+        notes=verdict.notes,
+        absent=verdict.absent,
+        equivalence={judged.backend: judged.equivalence for judged in verdict.backends if judged.equivalence},
+        figures=verdict.scalars,
+    )
+
+
+def _backend(evaluation: Evaluation) -> BackendSummary:
+    return BackendSummary(
+        dice=evaluation.overall["dice"],
+        nsd=evaluation.overall["nsd"],
+        hd95_mm=evaluation.overall["hd95_mm"],
+        by_label=evaluation.by_label,
+        worst=evaluation.worst,
+    )

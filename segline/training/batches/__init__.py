@@ -1,0 +1,1 @@
+"""What a training step is given: patches, augmented, cut ahead of the step."""

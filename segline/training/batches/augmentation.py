@@ -1,0 +1,132 @@
+"""Random changes of training patches, on the device the network runs on.
+
+Own code rather than MONAI's transforms: those take one sample at a time on the CPU and resample once per
+transform; here a batch goes through one resampling and a few in-place operations.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segline.plan.plan import Augmentation
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Applies a plan's augmentation; the result depends on the patch, its number, the seed and the device.
+
+    Nothing waits for the device.
+
+    Attributes:
+        spacing_mm: of the patches' voxels, so that a rotation keeps lengths in mm where these are no cubes.
+    """
+
+    settings: Augmentation
+    seed: int
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __call__(self, image: Tensor, label: Tensor, step: int, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)``, in place.
+
+        Both move alike in space; intensities change afterwards. ``first`` is the first patch's number in the
+        step, where these are a part of a batch.
+        """
+        noise = torch.Generator(image.device)
+        for index in range(len(image)):
+            rng = np.random.default_rng((self.seed, 2, step, first + index))
+            noise.manual_seed(int(rng.integers(2**62)))
+            image[index], label[index] = self._move(image[index], label[index], rng)
+            self._change_intensity(image[index], rng, noise)
+        return image, label
+
+    def _move(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        flips = [axis for axis in range(3) if rng.random() < settings.flip]
+        if flips:
+            image = image.flip([1 + axis for axis in flips])
+            label = label.flip(flips)
+        if rng.random() >= settings.affine:
+            return image, label
+        angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
+        zoom = 1 + rng.uniform(-settings.scale, settings.scale)
+        spacing = np.array(self.spacing_mm)
+        return apply_affine(image, label, rotation_matrix(angles) / zoom * spacing / spacing[:, None])
+
+    def _change_intensity(self, image: Tensor, rng: np.random.Generator, noise: torch.Generator) -> None:
+        """Blur, noise, contrast, brightness and gamma, in this order, in place; each channel on its own."""
+        settings = self.settings
+        for channel in image:
+            sd = channel.std()
+            sd = torch.where(sd > 0, sd, 1.0)
+            if rng.random() < settings.blur:
+                channel.copy_(gaussian_blur(channel, rng.uniform(0, settings.blur_voxels)))
+            if rng.random() < settings.noise:
+                randn = torch.randn(channel.shape, generator=noise, device=channel.device)
+                channel.add_(randn.mul_(sd * rng.uniform(0, settings.noise_sd)))
+            if rng.random() < settings.intensity:
+                channel.mul_(1 + rng.uniform(-settings.intensity_scale, settings.intensity_scale))
+                channel.add_(sd * rng.uniform(-settings.intensity_shift, settings.intensity_shift))
+            if rng.random() < settings.gamma:
+                change_gamma(channel, math.exp(rng.uniform(-settings.gamma_log, settings.gamma_log)))
+
+
+def rotation_matrix(angles: np.ndarray) -> np.ndarray:
+    """``(3, 3)`` right-handed rotation about x, then y, then z by ``angles`` in radians."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        turn[[a, a, b, b], [a, b, a, b]] = math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Sample a patch through ``matrix`` (output to input voxel offsets from the centre).
+
+    Linear for ``image`` ``(C, X, Y, Z)``, nearest for ``label`` ``(X, Y, Z)``; zero beyond the patch.
+    """
+    half = np.array(label.shape, dtype=float) / 2
+    x, y, z = (
+        torch.arange(size, device=image.device, dtype=image.dtype) * (2 / size) + (1 / size - 1)
+        for size in label.shape
+    )
+    grid = image.new_empty((*label.shape, 3))
+    for axis, (a, b, c) in enumerate((matrix * half / half[:, None]).tolist()):
+        # grid_sample's coordinates run z, y, x, from -1 to 1 over each axis
+        torch.add((a * x)[:, None, None] + (b * y)[:, None], c * z, out=grid[..., 2 - axis])
+    classes = _sample(label[None].float(), grid, "nearest")
+    return _sample(image, grid, "bilinear"), classes[0].to(label.dtype)
+
+
+def _sample(volume: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """``volume`` ``(C, X, Y, Z)`` at ``grid`` ``(X, Y, Z, 3)``; in slabs, a thread each."""
+    slabs = math.gcd(len(grid), torch.get_num_threads()) if grid.device.type == "cpu" else 1
+    parts = grid.view(slabs, -1, *grid.shape[1:])
+    found = functional.grid_sample(volume.expand(slabs, *volume.shape), parts, mode=mode, align_corners=False)
+    return found.movedim(0, 1).flatten(1, 2)
+
+
+def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:
+    """Gaussian blur of ``(X, Y, Z)``, one axis at a time, cut off at two sigma, edges repeated."""
+    radius = max(1, math.ceil(2 * sigma_voxels))
+    offsets = torch.arange(-radius, radius + 1, device=channel.device, dtype=channel.dtype)
+    kernel = torch.exp(-0.5 * (offsets / max(sigma_voxels, 1e-3)) ** 2)
+    kernel = kernel / kernel.sum()
+    for axis in range(3):
+        rows = channel.movedim(axis, -1)
+        padded = functional.pad(rows, (radius, radius), mode="replicate")
+        blurred = sum(kernel[k] * padded[..., k : k + rows.shape[-1]] for k in range(len(kernel)))
+        channel = torch.as_tensor(blurred).movedim(-1, axis)
+    return channel
+
+
+def change_gamma(channel: Tensor, exponent: float) -> None:
+    """Raise the intensities, scaled to 0..1 by their own range, to ``exponent``, in place."""
+    low, high = channel.aminmax()
+    span = (high - low).clamp_min_(1e-6)
+    channel.sub_(low).div_(span).pow_(exponent).mul_(span).add_(low)

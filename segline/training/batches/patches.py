@@ -1,0 +1,99 @@
+"""Which patches a training step sees: each a pure function of the seed and its number.
+
+So a resumed training needs no saved random state and sees what an unbroken one sees, and a batch can be cut
+in parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segline.data.cases.index import Case
+from segline.imaging.geometry import Shape, as_shape
+from segline.imaging.normalisation import OUTSIDE
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """Cuts batches of patches from memory-mapped cases.
+
+    Attributes:
+        foreground_ratio: patches centred on a voxel of a foreground class (each class as often) to patches
+            centred anywhere.
+        part: which of how many equal parts of each batch.
+    """
+
+    cases: Sequence[Case]
+    patch_size: Shape
+    batch_size: int
+    foreground_ratio: float
+    seed: int
+    part: tuple[int, int] = (0, 1)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which about every case has been seen once."""
+        return -(-len(self.cases) // self.batch_size)
+
+    @property
+    def first(self) -> int:
+        """Number in the whole batch of the part's first patch."""
+        part, parts = self.part
+        return part * (self.batch_size // parts)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
+        begin = step * self.batch_size + self.first
+        patches = [self._patch(draw) for draw in range(begin, begin + self.batch_size // self.part[1])]
+        images = np.stack([image for image, _ in patches])
+        labels = np.stack([label for _, label in patches])
+        return torch.from_numpy(images).float(), torch.from_numpy(labels)
+
+    def _case_number(self, draw: int) -> int:
+        """Cases are shuffled anew each epoch, and none is drawn again before all have been."""
+        epoch, position = divmod(draw, len(self.cases))
+        return int(np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.cases))[position])
+
+    def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng((self.seed, 0, draw))
+        case = self.cases[self._case_number(draw)]
+        start = patch_start(self._centre(case, rng), as_shape(case.label.shape), self.patch_size, rng)
+        image = np.stack([cut(channel, start, self.patch_size, OUTSIDE) for channel in case.image])
+        return image, cut(case.label, start, self.patch_size, 0)
+
+    def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
+        present = [locations for locations in case.locations if len(locations)]
+        if present and rng.random() * (self.foreground_ratio + 1) < self.foreground_ratio:
+            locations = present[rng.integers(len(present))]
+            return np.asarray(locations[rng.integers(len(locations))])
+        return rng.integers(0, case.label.shape)
+
+
+def patch_start(centre: np.ndarray, shape: Shape, patch: Shape, rng: np.random.Generator) -> Shape:
+    """First voxel of a patch around ``centre``, kept inside the volume.
+
+    Along an axis on which the volume is smaller than the patch, it lies anywhere in the patch instead, and
+    the start is negative.
+    """
+    start = []
+    for middle, size, length in zip(centre, shape, patch, strict=True):
+        if size > length:
+            start.append(min(max(int(middle) - length // 2, 0), size - length))
+        else:
+            start.append(-int(rng.integers(0, length - size + 1)))
+    return as_shape(start)
+
+
+def cut(array: np.ndarray, start: Shape, patch: Shape, outside: float) -> np.ndarray:
+    """Copy ``array[start : start + patch]``, with ``outside`` where that reaches beyond the array."""
+    inside = tuple(slice(max(a, 0), a + n) for a, n in zip(start, patch, strict=True))
+    piece = array[inside]
+    if piece.shape == patch:
+        return np.array(piece)
+    result = np.full(patch, outside, dtype=array.dtype)
+    place = tuple(slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(start, piece.shape, strict=True))
+    result[place] = piece
+    return result

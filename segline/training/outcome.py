@@ -1,0 +1,74 @@
+"""What a training ships: its network, or those of several seeds as one, and what is made of their masks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segline.data.cases.index import Case
+from segline.model.history import History
+from segline.networks.catalogue import build_network, channels_last, quicken, separate
+from segline.plan.plan import Plan
+from segline.training.validation import better_in_one_piece, inferring, validation_dice
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What becomes a model package: the plan, its network's state dict, and how they came about."""
+
+    plan: Plan
+    weights: dict[str, Tensor]
+    history: History
+
+
+def ship(
+    plan: Plan,
+    weights: Sequence[Mapping[str, Tensor]],
+    histories: Sequence[History],
+    val: Sequence[Case],
+    device: torch.device,
+) -> Shipment:
+    """Put the networks of a training's seeds together, with the post-processing that validation asks for.
+
+    Where the plan says itself of which labels to keep the largest component, validation is not asked.
+
+    Args:
+        plan: that was trained under.
+        weights: state dict of each network, on the CPU, in the order of ``plan.of_each_seed()``.
+        histories: of each, in the same order.
+        val: validation cases.
+        device: where they are predicted.
+    """
+    network = build_network(plan).eval()
+    for one, trained in zip(separate(network), weights, strict=True):
+        one.load_state_dict(trained)
+    state = network.state_dict()
+    network = channels_last(network.to(device))
+    asked = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
+    history = histories[0]
+    if len(histories) > 1:
+        history = _beside_each_other(histories, float(validation_dice(asked, plan, val, device).mean()))
+    if plan.inference.keep_largest is None and (found := better_in_one_piece(asked, plan, val, device)):
+        plan = plan.keeping_largest(found)
+    return Shipment(plan, state, history)
+
+
+def _beside_each_other(histories: Sequence[History], val_dice: float) -> History:
+    """One history of networks that were trained at the same time; ``val_dice`` is that of their mean."""
+    resumed = [each.resumed_from_step for each in histories if each.resumed_from_step is not None]
+    points = [
+        point.model_copy(update={"network": number})
+        for number, history in enumerate(histories)
+        for point in history.points
+    ]
+    return History(
+        device=histories[0].device,
+        seed=histories[0].seed,
+        resumed_from_step=min(resumed, default=None),
+        steps=sum(each.steps for each in histories),
+        minutes=max(each.minutes for each in histories),
+        kept_steps=tuple(step for each in histories for step in each.kept_steps),
+        best_val_dice=val_dice,
+        points=tuple(points),
+    )

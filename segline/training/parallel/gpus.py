@@ -1,0 +1,69 @@
+"""Training on every GPU of a machine, a process each."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from segline.common.progress import Progress, silent
+from segline.data.cases.index import CaseIndex
+from segline.plan.plan import Plan
+from segline.training.parallel.ranks import Ranks, Tell, in_ranks
+from segline.training.trainer import Trainer
+
+
+def gpus_to_share(plan: Plan, device: str) -> list[str]:
+    """The GPUs among which a training on ``device`` divides its batches evenly; none if there is one at most.
+
+    A device with a number is that one alone.
+    """
+    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    return [f"cuda:{number}" for number in range(_equal_parts(plan.training.batch_size, count))]
+
+
+def train_on(
+    devices: Sequence[str],
+    plan: Plan,
+    index: CaseIndex,
+    checkpoint: Path,
+    key: str,
+    progress: Progress = silent,
+    saved: Callable[[], None] = lambda: None,
+) -> None:
+    """Train to the end, a rank on each device; a :class:`Trainer` then finds the end in its checkpoint.
+
+    Raises:
+        SeglineError: as the trainer's; or a rank was killed or met a defect.
+    """
+
+    def heed(told: tuple[float, str] | None) -> None:
+        progress(*told) if told else saved()
+
+    in_ranks("train", len(devices), heed, _train, devices, plan, index, checkpoint, key)
+
+
+def _equal_parts(batch_size: int, most: int) -> int:
+    """Into how many equal parts a batch goes, if at least two.
+
+    >>> [_equal_parts(4, gpus) for gpus in (0, 1, 2, 3, 8)]
+    [0, 0, 2, 2, 4]
+    """
+    return max((n for n in range(2, most + 1) if batch_size % n == 0), default=0)
+
+
+def _train(
+    ranks: Ranks,
+    tell: Tell,
+    devices: Sequence[str],
+    plan: Plan,
+    index: CaseIndex,
+    checkpoint: Path,
+    key: str,
+) -> None:
+    device = torch.device(devices[ranks.rank])
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    cases = (index.open(plan.split.train), index.open(plan.split.val))
+    trainer = Trainer(plan, *cases, checkpoint, key, str(device), partial(tell, None), ranks)
+    trainer.run((lambda done, message: tell((done, message))) if ranks.rank == 0 else silent)

@@ -1,0 +1,81 @@
+"""Training from several seeds at once, a network and a process each; their mean beats any of them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from segline.common.progress import Progress, silent
+from segline.data.cases.index import CaseIndex
+from segline.machine.devices import usable_device
+from segline.plan.plan import Plan
+from segline.training.parallel.ranks import Ranks, Tell, in_ranks
+from segline.training.trainer import Trainer, check_memory
+
+
+def train_seeds(
+    plans: Sequence[Plan],
+    index: CaseIndex,
+    checkpoints: Sequence[Path],
+    keys: Sequence[str],
+    device: str = "cpu",
+    progress: Progress = silent,
+    saved: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Train each plan to the end, all at once; a :class:`Trainer` of each finds the end in its checkpoint.
+
+    They share the cores of the CPU, or the machine's GPUs unless ``device`` has a number. So a schedule in
+    minutes takes as long as that of one network, and each makes fewer steps in it.
+
+    ``plans`` are of one network each and differ in their seeds alone, see ``Plan.of_each_seed``; each has its
+    checkpoint and its key, as a trainer's. ``progress`` is told of the first; ``saved`` is called with the
+    number of the plan after each checkpoint.
+
+    Raises:
+        SeglineError: a trainer's own; they do not fit into memory at once; one was killed or met a defect.
+    """
+    devices = _shared_out(len(plans), device)
+    check_memory(plans[0], torch.device(devices[0]), networks=devices.count(devices[0]))
+    threads = max(1, torch.get_num_threads() // len(plans))
+
+    def heed(told: tuple[int, tuple[float, str] | None]) -> None:
+        number, done = told
+        if done is None:
+            saved(number)
+        elif number == 0:
+            progress(*done)
+
+    in_ranks("train", len(plans), heed, _train, plans, index, checkpoints, keys, devices, threads)
+
+
+def networks_at_once(plan: Plan, device: str) -> int:
+    """How many of the networks of a training of ``plan`` on ``device`` share the same cores, or one GPU."""
+    devices = _shared_out(plan.network.seeds, device)
+    return devices.count(devices[0])
+
+
+def _shared_out(count: int, asked: str) -> list[str]:
+    """The device of each of ``count`` networks."""
+    device = usable_device(asked)
+    gpus = torch.cuda.device_count() if device.type == "cuda" and asked in ("auto", "cuda") else 0
+    return [f"cuda:{number % gpus}" if gpus else str(device) for number in range(count)]
+
+
+def _train(
+    ranks: Ranks,
+    tell: Tell,
+    plans: Sequence[Plan],
+    index: CaseIndex,
+    checkpoints: Sequence[Path],
+    keys: Sequence[str],
+    devices: Sequence[str],
+    threads: int,
+) -> None:
+    number = ranks.rank
+    torch.set_num_threads(threads)
+    plan, device = plans[number], devices[number]
+    cases = (index.open(plan.split.train), index.open(plan.split.val))
+    saved = partial(tell, (number, None))
+    trainer = Trainer(plan, *cases, checkpoints[number], keys[number], device, saved)
+    trainer.run(lambda done, message: tell((number, (done, message))))

@@ -1,0 +1,1 @@
+"""A probe of the machine that trains, which picks patch, batch, rate and schedule for a budget."""

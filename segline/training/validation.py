@@ -1,0 +1,95 @@
+"""Validation: what the validation cases say of weights, and of what is made of their masks."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segline.data.cases.index import Case
+from segline.inference.postprocessing import keep_largest_components
+from segline.inference.predictor import Network, predict_leads
+from segline.machine.devices import half_precision
+from segline.networks.catalogue import infer
+from segline.plan.plan import Plan
+from segline.training.parallel.ranks import ALONE, Ranks
+
+
+def validation_dice(
+    network: Network, plan: Plan, cases: Sequence[Case], device: torch.device, ranks: Ranks = ALONE
+) -> Tensor:
+    """Dice ``(cases, labels)`` float64 of each foreground label, on the plan's grid; 1 where both are empty.
+
+    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``. The cases
+    are shared out among ``ranks``.
+    """
+    dice = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
+    for number in ranks.share(range(len(cases))):
+        found = _classes(network, plan, cases[number], device)
+        dice[number] = _dice(found, _truth(cases[number], device), plan)
+    return ranks.add_up(dice)
+
+
+def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Network:
+    """``network`` as validation asks it: without gradients, in float16 on a GPU if the plan trains in it."""
+    half = half_precision(device) if plan.training.mixed_precision else None
+
+    def scores(windows: Tensor) -> Tensor:
+        with torch.autocast(device.type, half, enabled=half == torch.float16):
+            return infer(network, windows).float()
+
+    return scores
+
+
+def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:
+    """Whether ``dice`` ``(cases,)`` is below ``before`` by more than ``margin``, by a paired t test at 5 %.
+
+    Of one case there is no spread to test with: there it is the margin alone.
+    """
+    from scipy.special import stdtrit  # a fifth of a second, which most stages need not pay
+
+    difference, count = dice - before, len(dice)
+    error = float(difference.std()) / math.sqrt(count) if count > 1 else 0.0
+    by_chance = float(stdtrit(count - 1, 0.95)) * error if error else 0.0
+    return float(difference.mean()) < -(margin + by_chance)
+
+
+def better_in_one_piece(
+    network: Network, plan: Plan, cases: Sequence[Case], device: torch.device
+) -> tuple[int, ...]:
+    """Values of the labels of which all but the largest component had better be dropped.
+
+    Of each it must be shown that the Dice as it is is worse. Arguments as of :func:`validation_dice`.
+    """
+    as_it_is = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
+    in_one_piece = as_it_is.clone()
+    for number, case in enumerate(cases):
+        found, truth = _classes(network, plan, case, device), _truth(case, device)
+        as_it_is[number] = _dice(found, truth, plan)
+        pieces = found.to(torch.uint8).cpu().numpy()
+        keep_largest_components(pieces, plan.foreground)
+        in_one_piece[number] = _dice(torch.from_numpy(pieces).to(device), truth, plan)
+    pairs = zip(plan.label_values[1:], as_it_is.T, in_one_piece.T, strict=True)
+    return tuple(value for value, before, after in pairs if shown_worse(before, after))
+
+
+def _classes(network: Network, plan: Plan, case: Case, device: torch.device) -> Tensor:
+    """The class ``(X, Y, Z)`` of each voxel of a case, on the plan's grid."""
+    image = torch.from_numpy(case.image.astype("float32")).to(device)
+    lead, leader = predict_leads(network, image, plan).max(dim=0)
+    return torch.where(lead > 0, leader + 1, 0)
+
+
+def _truth(case: Case, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.array(case.label)).to(device)
+
+
+def _dice(found: Tensor, truth: Tensor, plan: Plan) -> Tensor:
+    """Dice ``(labels,)`` float64; 1 where both are empty."""
+    dice = torch.ones(len(plan.foreground), dtype=torch.float64)
+    for index in plan.foreground:
+        mask, wanted = found == index, truth == index
+        if size := int(mask.sum()) + int(wanted.sum()):
+            dice[index - 1] = 2 * int((mask & wanted).sum()) / size
+    return dice

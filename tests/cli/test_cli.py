@@ -1,0 +1,153 @@
+"""The ``segline`` command, as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segline.backends import BACKENDS
+from segline.imaging.files import read_volume, write_volume
+from segline.imaging.volume import Volume
+
+
+def segline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "segline.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def package(finished: Path) -> Path:
+    """The model package of a finished run."""
+    return (finished / "runs/latest/model").resolve()
+
+
+def refused(*arguments: str | Path) -> str:
+    """The one line with which a command ends; nothing else is printed."""
+    done = segline(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+REQUIRED = ("pytorch", "onnxruntime", "openvino")
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name not in REQUIRED])
+def test_a_backend_that_cannot_be_had_is_an_error_to_who_asks_for_it(
+    backend: str, package: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "ct.nii"
+    write_volume(image, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+    told = refused("predict", package, image, "-o", tmp_path / "mask.nii.gz", "--backend", backend)
+    assert "no int8 graph" in told or "NVIDIA GPU" in told
+
+
+@pytest.mark.parametrize("backend", REQUIRED)
+def test_predict_answers_on_exactly_the_grid_of_a_real_ct(
+    backend: str, package: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsB.nii.gz"
+    mask = tmp_path / "mask.nii.gz"
+    assert segline("predict", package, image, "-o", mask, "--backend", backend).returncode == 0
+    wanted, got = read_volume(image), read_volume(mask)
+    assert got.array.shape == wanted.array.shape
+    assert np.array_equal(got.affine, wanted.affine)
+    assert got.grid.orientation == wanted.grid.orientation
+    assert got.array.dtype == np.uint8
+
+
+def test_predict_takes_the_folder_of_a_run(package: Path, tmp_path: Path) -> None:
+    image = tmp_path / "ct.nii"
+    write_volume(image, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+    assert segline("predict", package.parent, image, "-o", tmp_path / "mask.nii.gz").returncode == 0
+
+
+def test_predict_refuses_a_plan_of_another_digest(package: Path, tmp_path: Path) -> None:
+    from segline.plan.plan import Plan
+
+    other = Plan.read(package / "plan.json").model_copy(update={"seed": 7})
+    path = tmp_path / "other.json"
+    other.write(path)
+    line = refused("predict", package, "ct.nii.gz", "-o", tmp_path / "m.nii.gz", "--plan", path)
+    assert "other.json: plan" in line
+    assert "is not the one" in line
+
+
+def test_predict_refuses_a_plan_edited_by_hand(package: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for name in ("weights.pt", "plan.json"):
+        (copy / name).write_bytes((package / name).read_bytes())
+    plan = json.loads((copy / "plan.json").read_text())
+    plan["preprocessing"]["spacing_mm"] = [1, 1, 1]
+    (copy / "plan.json").write_text(json.dumps(plan))
+    assert "plan.json: its digest" in refused("predict", copy, "ct.nii.gz", "-o", tmp_path / "m.nii.gz")
+
+
+def test_predict_names_a_missing_image_and_writes_nothing(package: Path, tmp_path: Path) -> None:
+    mask = tmp_path / "out/mask.nii.gz"
+    assert "absent.nii.gz: no such file" in refused("predict", package, "absent.nii.gz", "-o", mask)
+    assert not mask.parent.exists()
+
+
+def test_predict_refuses_what_is_not_a_model(tmp_path: Path) -> None:
+    assert "not a model package" in refused("predict", tmp_path, "ct.nii.gz", "-o", tmp_path / "m.nii.gz")
+
+
+def test_predict_refuses_an_unknown_backend(package: Path, shared_data: Path, tmp_path: Path) -> None:
+    image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
+    line = refused("predict", package, image, "-o", tmp_path / "m.nii.gz", "--backend", "caffe")
+    assert f"backend 'caffe': unknown; there are {', '.join(BACKENDS)}" in line
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_mask(package: Path, shared_data: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "small"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted: {mounted.stderr.decode().strip()}")
+    try:
+        (disk / "filler").write_bytes(bytes(4096))
+        image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
+        line = refused("predict", package, image, "-o", disk / "mask.nii.gz")
+        assert "no space left on the device" in line
+        assert [path.name for path in disk.iterdir()] == ["filler"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_check_gives_a_reason_for_each_no() -> None:
+    done = segline("check")
+    assert done.returncode == 0
+    for line in done.stdout.splitlines():
+        answer, _, detail = line.partition("  ")
+        assert answer.strip() in ("yes", "no")
+        assert len(detail.split()) > 1, line
+
+
+def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:
+    places = ["--run", tmp_path / "run", "--store", tmp_path / "store"]
+    assert segline("download", *places, "--task", tiny_task).returncode == 0
+    for stage in ("plan", "preprocess"):
+        assert segline(stage, *places).returncode == 0, stage
+    found = segline("find-lr", "--run", tmp_path / "run").stdout.splitlines()
+    assert found[0] == "learning rate  loss" and found[-1].startswith("suggestion: 0.0")
+    for stage in ("train", "export_onnx", "build_tensorrt"):
+        assert segline(stage, *places).returncode == 0, stage
+    for backend in BACKENDS:
+        assert segline("evaluate", *places, "--backend", backend).returncode == 0
+    for stage in ("compare", "benchmark", "report"):
+        assert segline(stage, *places).returncode == 0, stage
+    assert json.loads((tmp_path / "run/summary.json").read_text())["status"] == "succeeded"
+
+
+def test_a_stage_whose_input_is_missing_says_which_comes_first(tmp_path: Path) -> None:
+    done = segline("plan", "--run", tmp_path / "nothing")
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr

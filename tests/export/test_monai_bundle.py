@@ -1,0 +1,165 @@
+"""A bundle run by MONAI's own command line agrees with segline."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segline.backends import open_backend
+from segline.data.manifest import Manifest
+from segline.evaluation.surfaces import voxel_agreement
+from segline.export.monai_bundle import INFERENCE, METADATA, WEIGHTS, export_bundle
+from segline.imaging.files import read_volume, write_volume
+from segline.imaging.volume import Volume
+from segline.inference.predictor import Predictor
+from segline.model.history import History
+from segline.model.package import Model
+from segline.networks.catalogue import build_network
+from segline.plan.plan import Plan
+
+from ..conftest import small_plan
+
+HISTORY = History(
+    device="cpu",
+    seed=0,
+    resumed_from_step=None,
+    steps=0,
+    minutes=0,
+    kept_steps=(0,),
+    best_val_dice=0,
+    points=(),
+)
+
+
+def monai(command: str, bundle: Path, *options: str) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "monai.bundle", command),
+            *("--bundle_root", str(bundle)),
+            *("--config_file", str(bundle / INFERENCE)),
+            *("--meta_file", str(bundle / METADATA)),
+            *options,
+        ],
+        cwd=bundle,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run(bundle: Path, images: Path, masks: Path) -> dict[str, Volume]:
+    """MONAI's masks of every volume in ``images``, by file name."""
+    monai("run", bundle, "--dataset_dir", str(images), "--output_dir", str(masks))
+    return {path.name: read_volume(path) for path in masks.iterdir()}
+
+
+def untrained(folder: Path, plan: Plan) -> Model:
+    torch.manual_seed(0)
+    return Model.write(folder, plan, build_network(plan).state_dict(), HISTORY)
+
+
+def agreement(model: Model, bundle: Path, images: Path, masks: Path) -> list[float]:
+    found = run(bundle, images, masks)
+    assert sorted(found) == sorted(path.name for path in images.iterdir())
+    predictor, shares = Predictor(model.plan, open_backend("pytorch", model, "cpu")), []
+    for path in sorted(images.iterdir()):
+        ours, theirs = predictor(read_volume(path)), found[path.name]
+        assert theirs.array.dtype == np.uint8
+        assert theirs.grid.matches(ours.grid), path.name
+        assert len(np.unique(ours.array)) > 1, "a mask of background alone agrees with anything"
+        shares.append(voxel_agreement(ours.array, theirs.array))
+    return shares
+
+
+def test_a_bundle_gives_seglines_masks_by_monais_command_line(
+    tiny_model: Model, phantoms: Manifest, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    for name in tiny_model.plan.split.test:
+        write_volume(images / f"{name}.nii.gz", phantoms.image(phantoms.case(name)))
+    bundle = export_bundle(tiny_model, tmp_path / "bundle")
+    shares = agreement(tiny_model, bundle, images, tmp_path / "masks")
+    assert min(shares) >= 0.999, shares
+
+
+def test_channels_with_rules_of_their_own_and_label_values_with_gaps(tmp_path: Path) -> None:
+    plan = small_plan(
+        channels=2,
+        preprocessing={
+            "spacing_mm": [1.5, 1.5, 2],
+            "intensity": [{"rule": "zscore", "clip_sd": 2}, {"rule": "window", "window": [-1, 3]}],
+            "foreground_above": 0.5,
+            "margin_mm": 3.5,
+        },
+    )
+    plan = Plan.model_validate({**plan.model_dump(), "labels": {0: "background", 2: "a", 5: "b"}})
+    model = untrained(tmp_path / "model", plan)
+    array = np.random.default_rng(0).normal(0, 0.05, (2, 30, 34, 26)).astype(np.float32)
+    array[:, 8:22, 9:20, 6:20] += 2
+    affine = np.array([[0, -1.2, 0, 5], [-1, 0, 0, 7], [0, 0, 1.7, -9], [0, 0, 0, 1.0]])
+    write_volume(tmp_path / "images" / "brain.nii.gz", Volume(array, affine))
+    bundle = export_bundle(model, tmp_path / "bundle")
+    shares = agreement(model, bundle, tmp_path / "images", tmp_path / "masks")
+    assert min(shares) >= 0.999, shares
+
+
+def test_only_the_largest_component_of_a_label_is_kept_by_monai_too(tmp_path: Path) -> None:
+    """A network whose score of each label is the channel that marks it, and specks in the volume."""
+    plan = small_plan(channels=1, labels=3)
+    plan = Plan.model_validate({**plan.model_dump(), "labels": {0: "background", 2: "a", 5: "b"}})
+    loose, strict = (plan.keeping_largest(kept) for kept in ((), (5,)))
+    array = np.random.default_rng(0).normal(0.5, 0.3, (1, 30, 34, 26)).astype(np.float32)
+    write_volume(tmp_path / "images" / "specks.nii.gz", Volume(array, np.diag([-1.0, 1, 1, 1])))
+    masks = []
+    for name, made in (("loose", loose), ("strict", strict)):
+        model = untrained(tmp_path / name / "model", made)
+        bundle = export_bundle(model, tmp_path / name / "bundle")
+        assert min(agreement(model, bundle, tmp_path / "images", tmp_path / name / "masks")) >= 0.999
+        masks.append(read_volume(tmp_path / name / "masks" / "specks.nii.gz").array)
+    assert np.isin(masks[0], (2, 5)).any(), "nothing to drop"
+    assert 0 < (masks[1] == 5).sum() < (masks[0] == 5).sum()
+    assert (masks[1] == 2).sum() == (masks[0] == 2).sum()
+
+
+def test_monai_accepts_what_the_metadata_says_of_the_network(tiny_model: Model, tmp_path: Path) -> None:
+    bundle = export_bundle(tiny_model, tmp_path / "bundle")
+    monai("verify_net_in_out", bundle, "--net_id", "network_def", "--device", "cpu")
+
+
+def test_the_metadata_has_what_monais_schema_requires(tiny_model: Model, tmp_path: Path) -> None:
+    content: dict[str, Any] = json.loads((export_bundle(tiny_model, tmp_path / "b") / METADATA).read_text())
+    assert content["version"] == "0.1.0"
+    assert content["network_data_format"]["inputs"]["image"]["channel_def"] == {"0": "CT"}
+    assert content["network_data_format"]["outputs"]["pred"]["channel_def"] == {
+        "0": "background",
+        "1": "spleen",
+    }
+
+
+def test_the_weights_are_a_plain_state_dict(tiny_model: Model, tmp_path: Path) -> None:
+    weights = torch.load(export_bundle(tiny_model, tmp_path / "b") / WEIGHTS, weights_only=True)
+    build_network(tiny_model.plan).load_state_dict(weights)
+
+
+def test_a_bundle_is_the_same_bytes_every_time(tiny_model: Model, tmp_path: Path) -> None:
+    first, second = (export_bundle(tiny_model, tmp_path / name) for name in ("a", "b"))
+    for part in (METADATA, INFERENCE, WEIGHTS):
+        assert (first / part).read_bytes() == (second / part).read_bytes()
+
+
+def test_an_older_bundle_is_replaced(tiny_model: Model, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    (folder / "scripts").mkdir(parents=True)
+    export_bundle(tiny_model, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["configs", "models"]
+
+
+@pytest.mark.parametrize("part", [METADATA, INFERENCE])
+def test_a_bundle_names_no_place_of_this_machine(tiny_model: Model, tmp_path: Path, part: str) -> None:
+    assert str(tmp_path) not in (export_bundle(tiny_model, tmp_path / "b") / part).read_text()

@@ -1,0 +1,235 @@
+"""The frozen contract between training and inference."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segline.common.errors import SeglineError
+from segline.plan.plan import Plan
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A plan's JSON, with values replaced by dotted path, dots written as two underscores."""
+    values: dict[str, Any] = {
+        "task": "spleen",
+        "dataset_digest": "0" * 64,
+        "channels": ["CT"],
+        "labels": {"0": "background", "1": "spleen"},
+        "preprocessing": {
+            "spacing_mm": [1.5, 1.5, 2.0],
+            "intensity": [{"rule": "window", "window": [-57, 164]}],
+            "foreground_above": -500,
+        },
+        "network": {"channels": [16, 32, 64], "strides": [[2, 2, 2], [2, 2, 1]]},
+        "training": {"patch_size": [64, 64, 32], "batch_size": 2, "epochs": 10},
+        "inference": {
+            "smallest_window": [64, 64, 32],
+            "largest_window": [64, 64, 32],
+            "overlap": [16, 16, 8],
+        },
+        "gate": {"nsd_tolerance_mm": 2.0},
+        "split": {"train": ["a"], "val": ["b"], "test": ["c"]},
+    }
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        part = values
+        for key in parents:
+            part = part.setdefault(key, {})
+        part[last] = value
+    return values
+
+
+def plan(**changes: Any) -> Plan:
+    return Plan.parse(content(**changes), "plan.json")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    plan().write(tmp_path / "plan.json")
+    return tmp_path / "plan.json"
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"task": "liver"},
+    {"seed": 1},
+    {"dataset_digest": "1" * 64},
+    {"labels": {"0": "background", "1": "liver"}},
+    {"preprocessing__spacing_mm": [1.5, 1.5, 2.5]},
+    {"preprocessing__intensity": [{"rule": "zscore"}]},
+    {"network__norm": "instance"},
+    {"training__epochs": 11},
+    {"training__augmentation": {"flip": 0.1}},
+    {"inference__overlap": [8, 8, 8]},
+    {"gate__dice_floor": 0.9},
+    {"split__train": ["a", "d"]},
+]
+
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"surprise": 1}, "surprise"),
+    ({"training__surprise": 1}, "training.surprise"),
+    ({"training__augmentation": {"surprise": 1}}, "training.augmentation.surprise"),
+    ({"training__epochs": "many"}, "training.epochs"),
+    ({"training__epochs": 0}, "training.epochs"),
+    ({"training__batch_size": 1}, "training.batch_size"),
+    ({"training__augmentation": {"flip": 1.5}}, "training.augmentation.flip"),
+    ({"seed": -1}, "seed"),
+    ({"channels": []}, "channels"),
+    ({"preprocessing__spacing_mm": [1.5, 1.5]}, "preprocessing.spacing_mm"),
+    ({"preprocessing__spacing_mm": [1.5, 1.5, 0]}, "preprocessing.spacing_mm"),
+    ({"preprocessing__spacing_mm": [1.5, 1.5, float("inf")]}, "preprocessing.spacing_mm"),
+    ({"preprocessing__foreground_above": float("nan")}, "preprocessing.foreground_above"),
+    ({"preprocessing__intensity": [{"rule": "magic"}]}, "preprocessing.intensity"),
+    ({"preprocessing__intensity": [{"rule": "window", "window": [164, -57]}]}, "preprocessing.intensity"),
+    (
+        {"preprocessing__intensity": [{"rule": "window", "window": [float("nan"), 1]}]},
+        "preprocessing.intensity",
+    ),
+    ({"preprocessing__intensity": [{"rule": "zscore"}] * 2}, "1 channels need as many intensity rules"),
+    ({"network__channels": [16, 32]}, "2 levels need 1 strides"),
+    ({"network__strides": [[2, 2, 2], [0, 2, 2]]}, "network.strides"),
+    ({"training__patch_size": [64, 64, 33]}, r"training.patch_size \(64, 64, 33\) must be a multiple"),
+    ({"inference__largest_window": [66, 64, 32]}, r"inference.largest_window \(66, 64, 32\) must be a multi"),
+    ({"inference__overlap": [0, 0, -1]}, "inference.overlap"),
+    ({"inference__overlap": [0, 0, 32]}, "overlap < smallest_window <= largest_window"),
+    ({"inference__largest_window": [64, 32, 32]}, "overlap < smallest_window <= largest_window"),
+    ({"inference__keep_largest": [0]}, "inference.keep_largest: 0 is no label's value; there are 1"),
+    (
+        {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
+        "InstanceNorm needs one window",
+    ),
+    ({"split__test": []}, "split.test"),
+    ({"split__test": ["a"]}, "case a is in the split more than once"),
+    ({"split__train": ["a", "a"]}, "case a is in the split more than once"),
+]
+
+
+class TestContent:
+    @pytest.mark.parametrize(("change", "told"), FAULTS, ids=[told for _, told in FAULTS])
+    def test_a_fault_is_told_with_its_file_and_place(self, change, told):
+        with pytest.raises(SeglineError, match=f"plan.json: .*{told}"):
+            plan(**change)
+
+    @pytest.mark.parametrize("part", ["preprocessing", "network", "training", "inference", "gate", "split"])
+    def test_every_part_is_needed(self, part):
+        values = content()
+        del values[part]
+        with pytest.raises(SeglineError, match=f"{part}: Field required"):
+            Plan.parse(values, "plan.json")
+
+    @pytest.mark.parametrize("document", [None, [], "plan", 3])
+    def test_anything_but_a_mapping_is_refused(self, document):
+        with pytest.raises(SeglineError, match=r"plan\.json: document: "):
+            Plan.parse(document, "plan.json")
+
+    def test_it_cannot_be_changed(self):
+        with pytest.raises(ValueError, match="frozen"):
+            plan().training.epochs = 3  # type: ignore[misc]
+
+    def test_classes_are_the_label_values_in_order_background_first(self):
+        made = plan(labels={"10": "liver", "0": "background", "2": "spleen"})
+        assert made.label_values == (0, 2, 10)
+        assert made.foreground == {1: "spleen", 2: "liver"}
+
+    def test_the_network_s_stride_is_the_product_of_its_levels(self):
+        assert plan().network.total_stride == (4, 4, 2)
+
+
+class TestDigest:
+    def test_the_same_content_in_another_order_has_the_same_digest(self):
+        values = content()
+        assert Plan.parse(dict(reversed(values.items())), "plan.json").digest == plan().digest
+
+    def test_a_default_written_out_does_not_change_it(self):
+        assert plan(seed=0, training__ema_decay=0.99).digest == plan().digest
+
+    @pytest.mark.parametrize("change", CHANGES, ids=[next(iter(change)) for change in CHANGES])
+    def test_any_change_changes_it(self, change):
+        assert plan(**change).digest != plan().digest
+
+    def test_a_changed_copy_has_its_own(self):
+        original = plan()
+        before = original.digest
+        assert original.model_copy(update={"seed": 5}).digest == plan(seed=5).digest != before
+
+
+PSEUDONYMS = {"a": "c0ffee", "b": "beef01", "c": "f00d02"}
+
+
+class TestPseudonyms:
+    @pytest.fixture
+    def named(self) -> Plan:
+        return plan(pseudonyms=PSEUDONYMS)
+
+    def test_without_names_it_is_the_same_plan(self, named):
+        hidden = named.pseudonymous()
+        assert hidden.split.model_dump() == {"train": ("c0ffee",), "val": ("beef01",), "test": ("f00d02",)}
+        assert hidden.pseudonyms == {}
+        assert hidden.digest == named.digest
+        assert hidden.pseudonymous() == hidden
+
+    def test_who_knows_the_cases_can_name_them(self, named):
+        assert named.pseudonymous().named(PSEUDONYMS) == named
+
+    def test_another_case_makes_another_plan(self, named):
+        assert plan(pseudonyms={**PSEUDONYMS, "a": "deed03"}).digest != named.digest
+
+    def test_another_name_of_the_same_case_does_not(self, named):
+        renamed = plan(split__train=["z"], pseudonyms={**PSEUDONYMS, "z": "c0ffee"})
+        assert renamed.digest == named.digest
+
+    def test_it_is_written_and_read_either_way(self, named, tmp_path):
+        for each in (named, named.pseudonymous()):
+            each.write(tmp_path / "plan.json")
+            assert Plan.read(tmp_path / "plan.json") == each
+
+
+class TestFile:
+    def test_it_comes_back_as_it_was_written(self, written):
+        assert Plan.read(written) == plan()
+        assert Plan.read(written).digest == plan().digest
+
+    def test_the_same_plan_is_the_same_bytes(self, written, tmp_path):
+        Plan.read(written).write(tmp_path / "again.json")
+        assert (tmp_path / "again.json").read_bytes() == written.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [('"epochs": 10', '"epochs": 12'), ('"b"', '"z"'), ("-57.0", "-60.0")]
+    )
+    def test_one_edited_by_hand_is_refused(self, written, old, new):
+        text = written.read_text()
+        assert old in text
+        written.write_text(text.replace(old, new))
+        with pytest.raises(SeglineError, match=r"plan\.json: its digest .* does not fit .* plan again"):
+            Plan.read(written)
+
+    def test_one_without_a_digest_is_refused(self, tmp_path):
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps(content()))
+        with pytest.raises(SeglineError, match="does not fit its content"):
+            Plan.read(path)
+
+    @pytest.mark.parametrize("payload", [b"", b"{", b"spacing: 3", b"\xff\xfe\x00"])
+    def test_what_is_not_json_is_refused(self, tmp_path, payload):
+        path = tmp_path / "plan.json"
+        path.write_bytes(payload)
+        with pytest.raises(SeglineError, match=r"plan\.json: not JSON"):
+            Plan.read(path)
+
+    @pytest.mark.parametrize("text", ["[]", "3", "null"])
+    def test_json_that_is_not_a_plan_is_refused(self, tmp_path, text):
+        path = tmp_path / "plan.json"
+        path.write_text(text)
+        with pytest.raises(SeglineError, match=r"plan\.json: document: "):
+            Plan.read(path)
+
+    def test_an_unknown_field_is_refused(self, written):
+        values = json.loads(written.read_text())
+        written.write_text(json.dumps({**values, "surprise": 1}))
+        with pytest.raises(SeglineError, match=r"plan\.json: surprise: Extra inputs"):
+            Plan.read(written)
+
+    def test_a_missing_file_is_told(self, tmp_path):
+        with pytest.raises(SeglineError, match=r"none\.json: cannot be read \(No such file"):
+            Plan.read(tmp_path / "none.json")

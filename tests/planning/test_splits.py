@@ -1,0 +1,100 @@
+"""Which cases train, which choose the weights, and which are only tested."""
+
+import pytest
+
+from segline.common.errors import SeglineError
+from segline.planning.splits import SplitRule, split_cases
+
+NAMES = [f"case_{number:02d}" for number in range(10)]
+
+
+def test_every_case_is_in_one_part():
+    split = split_cases(NAMES, SplitRule())
+    assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (10, (7, 1, 2)), (41, (29, 4, 8))]
+)
+def test_a_fifth_is_for_test_a_tenth_for_validation_and_at_least_one_each(count, sizes):
+    split = split_cases([f"{number:02d}" for number in range(count)], SplitRule())
+    assert tuple(len(split[part]) for part in ("train", "val", "test")) == sizes
+
+
+def test_shares_can_be_chosen():
+    split = split_cases(NAMES, SplitRule(test_share=0.5, val_share=0.3))
+    assert [len(split[part]) for part in ("train", "val", "test")] == [2, 3, 5]
+
+
+def test_it_depends_on_the_seed_and_not_on_the_order():
+    assert split_cases(NAMES, SplitRule()) == split_cases(NAMES[::-1], SplitRule())
+    assert split_cases(NAMES, SplitRule()) != split_cases(NAMES, SplitRule(seed=1))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5, 10])
+def test_folds_test_every_case_once(folds):
+    splits = [split_cases(NAMES, SplitRule(folds=folds, fold=fold)) for fold in range(folds)]
+    assert sorted(name for split in splits for name in split["test"]) == NAMES
+    for split in splits:
+        assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
+
+
+@pytest.mark.parametrize("listed", [[], [NAMES[:2], NAMES[2:4], NAMES[5:8]]])
+def test_folds_validate_on_cases_of_their_own(listed):
+    rule = SplitRule(folds=3, val_share=0.2, fold_cases=listed)
+    splits = [split_cases(NAMES, rule.model_copy(update={"fold": fold})) for fold in range(3)]
+    validating = [name for split in splits for name in split["val"]]
+    assert len(validating) == len(set(validating)) == 6
+    for split, after in zip(splits, [*splits[1:], splits[0]], strict=True):
+        assert set(split["val"]) <= set(after["test"])
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (11, 0), (5, 5)])
+def test_a_fold_that_does_not_exist_is_refused(folds, fold):
+    with pytest.raises(SeglineError, match=f"split: fold {fold} of {folds} over 10 cases does not exist"):
+        split_cases(NAMES, SplitRule(folds=folds, fold=fold))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_fewer_than_three_cases_are_refused(count):
+    with pytest.raises(SeglineError, match=f"split: {count} labelled cases, at least 3 are needed"):
+        split_cases(NAMES[:count], SplitRule())
+
+
+@pytest.mark.parametrize("share", [0.95, 1.0])
+def test_a_test_part_that_leaves_none_to_train_and_validate_is_refused(share):
+    with pytest.raises(SeglineError, match="cases for test leave none to train or validate"):
+        split_cases(NAMES, SplitRule(test_share=share))
+
+
+def test_listed_folds_are_the_test_cases_and_the_rest_of_the_cases_is_trained_on():
+    listed = [NAMES[:2], NAMES[5:8]]
+    for fold, tested in enumerate(listed):
+        split = split_cases(NAMES, SplitRule(folds=2, fold=fold, fold_cases=listed))
+        assert split["test"] == tested
+        assert sorted([*split["train"], *split["val"], *tested]) == NAMES
+
+
+def test_listed_folds_wait_until_folds_are_asked_for():
+    assert split_cases(NAMES, SplitRule(fold_cases=[NAMES[:2], NAMES[2:4]])) == split_cases(
+        NAMES, SplitRule()
+    )
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ([["case_00"], ["case_99"]], "the data set has no case case_99; its first is case_00"),
+        ([["case_00"], ["case_01", "case_00"]], "case case_00 is listed more than once"),
+        ([["case_00", "case_00"], ["case_01"]], "case case_00 is listed more than once"),
+        ([["case_00"], ["case_01"], ["case_02"]], "3 folds are listed, 2 are asked for"),
+    ],
+)
+def test_listed_folds_that_do_not_fit_are_refused(listed, told):
+    with pytest.raises(SeglineError, match=rf"split\.fold_cases: {told}"):
+        split_cases(NAMES, SplitRule(folds=2, fold_cases=listed))
+
+
+def test_two_folds_of_three_cases_leave_too_few():
+    with pytest.raises(SeglineError, match="split: 2 of 3 cases for test leave none"):
+        split_cases(NAMES[:3], SplitRule(folds=2))

@@ -1,0 +1,202 @@
+"""Which patches a training step sees."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segline.data.cases.index import Case
+from segline.imaging.geometry import Shape
+from segline.imaging.normalisation import OUTSIDE
+from segline.imaging.preprocessing import Placement
+from segline.training.batches.patches import PatchSampler, cut, patch_start
+
+SHAPE: Shape = (24, 20, 16)
+PATCH: Shape = (8, 8, 8)
+
+
+def case_of(folder: Path, number: int, label: np.ndarray) -> Case:
+    """A cached case on disk whose channels say which case, x, y and z a voxel is of, from 1; 0 is nowhere."""
+    folder = folder / str(number)
+    folder.mkdir(parents=True)
+    image = np.stack([np.full(label.shape, number), *np.indices(label.shape)]).astype(np.float16) + 1
+    rows = [np.column_stack([np.full(len(v), k), v]) for k in (1, 2) if len(v := np.argwhere(label == k))]
+    np.save(folder / "image.npy", image)
+    np.save(folder / "label.npy", label)
+    np.save(folder / "locations.npy", np.concatenate([np.zeros((0, 4), int), *rows]).astype(np.int32))
+    eye = tuple(tuple(map(float, row)) for row in np.eye(4))
+    placement = Placement(
+        native_shape=label.shape,
+        native_affine=eye,  # type: ignore[arg-type]
+        axes=(0, 1, 2),
+        flips=(False, False, False),
+        crop_start=(0, 0, 0),
+        crop_stop=label.shape,
+        shape=label.shape,
+        steps=(1.0, 1.0, 1.0),
+    )
+    (folder / "placement.json").write_text(placement.model_dump_json())
+    return Case.open(f"case_{number}", folder)
+
+
+def two_organs() -> np.ndarray:
+    """A voxel of class 1 and many of class 2, far apart; patches around one do not reach the other."""
+    label = np.zeros(SHAPE, np.uint8)
+    label[4, 4, 4] = 1
+    label[16:22, 12:18, 9:14] = 2
+    return label
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[Case]:
+    return [case_of(tmp_path, number, two_organs()) for number in range(5)]
+
+
+def sampler(cases: list[Case], **changes: object) -> PatchSampler:
+    settings = {"patch_size": PATCH, "batch_size": 2, "foreground_ratio": 3.0, "seed": 0, **changes}
+    return PatchSampler(cases, **settings)  # type: ignore[arg-type]
+
+
+def seen(sampler: PatchSampler, step: int) -> list[int]:
+    """Numbers of the cases a batch is cut from."""
+    return [int(number) - 1 for number in sampler.batch(step)[0][:, 0].amax(dim=(1, 2, 3))]
+
+
+class TestBatch:
+    def test_it_is_images_as_float_and_classes_as_bytes(self, cases):
+        image, label = sampler(cases).batch(0)
+        assert (tuple(image.shape), str(image.dtype)) == ((2, 4, *PATCH), "torch.float32")
+        assert (tuple(label.shape), str(label.dtype)) == ((2, *PATCH), "torch.uint8")
+
+    def test_it_depends_on_seed_and_step_alone(self, cases):
+        image, label = sampler(cases).batch(7)
+        other = sampler(cases)
+        for step in (3, 9, 7):
+            again, label_again = other.batch(step)
+        assert image.equal(again)
+        assert label.equal(label_again)
+
+    @pytest.mark.parametrize(("seed", "step"), [(0, 8), (1, 7)])
+    def test_another_seed_or_step_gives_other_patches(self, cases, seed, step):
+        assert not sampler(cases).batch(7)[0].equal(sampler(cases, seed=seed).batch(step)[0])
+
+    def test_image_and_label_are_cut_from_the_same_place(self, cases):
+        image, label = sampler(cases).batch(0)
+        for patch, classes in zip(image, label, strict=True):
+            number, x, y, z = (int(value) - 1 for value in patch[:, 0, 0, 0])
+            box = (slice(x, x + 8), slice(y, y + 8), slice(z, z + 8))
+            np.testing.assert_array_equal(cases[number].image[:, *box], patch)
+            np.testing.assert_array_equal(cases[number].label[box], classes)
+
+
+class TestParts:
+    @pytest.mark.parametrize("parts", [1, 2, 4])
+    def test_the_parts_of_a_batch_are_the_batch(self, cases, parts):
+        whole = sampler(cases, batch_size=4).batch(3)
+        cut_up = [sampler(cases, batch_size=4, part=(number, parts)) for number in range(parts)]
+        assert [part.first for part in cut_up] == [number * 4 // parts for number in range(parts)]
+        batches = [part.batch(3) for part in cut_up]
+        for index in range(2):
+            assert torch.cat([batch[index] for batch in batches]).equal(whole[index])
+
+
+class TestEpoch:
+    @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
+    def test_every_case_is_seen_once_before_any_is_seen_again(self, cases, batch_size):
+        drawn = sampler(cases, batch_size=batch_size)
+        numbers = [number for step in range(20) for number in seen(drawn, step)]
+        for first in range(0, len(numbers) - 4, 5):
+            assert sorted(numbers[first : first + 5]) == [0, 1, 2, 3, 4]
+
+    def test_the_order_changes_from_epoch_to_epoch(self, cases):
+        drawn = sampler(cases, batch_size=5)
+        assert len({tuple(seen(drawn, step)) for step in range(6)}) > 3
+
+    @pytest.mark.parametrize(("batch_size", "steps"), [(1, 5), (2, 3), (5, 1), (8, 1)])
+    def test_its_steps_are_as_many_as_see_every_case(self, cases, batch_size, steps):
+        assert sampler(cases, batch_size=batch_size).steps_per_epoch == steps
+
+
+class TestForeground:
+    def centred_on(self, cases: list[Case], foreground_ratio: float, patches: int = 2000) -> Counter[int]:
+        """How often the middle voxel of a one-voxel patch has each class."""
+        drawn = sampler(cases, patch_size=(1, 1, 1), batch_size=patches, foreground_ratio=foreground_ratio)
+        return Counter(drawn.batch(0)[1].flatten().tolist())
+
+    @pytest.mark.parametrize("ratio", [1.0, 3.0])
+    def test_patches_on_labels_to_patches_anywhere_are_the_ratio(self, cases, ratio):
+        counts, share = self.centred_on(cases, ratio), ratio / (ratio + 1)
+        by_chance = (1 - share) * np.count_nonzero(two_organs()) / two_organs().size
+        assert (counts[1] + counts[2]) / 2000 == pytest.approx(share + by_chance, abs=0.04)
+
+    def test_each_class_is_centred_on_as_often_however_small_it_is(self, cases):
+        counts = self.centred_on(cases, 3.0)
+        assert counts[1] / 2000 == pytest.approx(0.375, abs=0.04)
+
+    def test_a_ratio_of_zero_is_anywhere(self, cases):
+        counts = self.centred_on(cases, 0.0)
+        assert counts[0] / 2000 == pytest.approx(np.mean(two_organs() == 0), abs=0.03)
+
+    def test_a_case_without_labels_is_sampled_anywhere(self, tmp_path):
+        empty = case_of(tmp_path, 0, np.zeros(SHAPE, np.uint8))
+        image, label = sampler([empty], batch_size=50).batch(0)
+        assert not label.any()
+        assert len(image[:, :, 0, 0, 0].unique(dim=0)) > 20
+
+    def test_a_case_without_the_first_class_is_centred_on_the_second(self, tmp_path):
+        label = np.where(two_organs() == 1, 0, two_organs())
+        drawn = sampler([case_of(tmp_path, 0, label)], patch_size=(1, 1, 1), batch_size=400)
+        assert float((drawn.batch(0)[1] == 2).float().mean()) > 0.65
+
+
+class TestSmallVolumes:
+    """A volume smaller than the patch, along some axis or all."""
+
+    def test_it_lies_whole_in_the_patch_with_outside_around_it(self, tmp_path):
+        small = case_of(tmp_path, 0, np.ones((5, 20, 3), np.uint8))
+        image, label = sampler([small], batch_size=8).batch(0)
+        for patch, classes in zip(image[:, 0], label, strict=True):
+            assert int((patch != OUTSIDE).sum()) == int(classes.sum()) == 5 * 8 * 3
+            assert ((patch != OUTSIDE) == (classes == 1)).all()
+
+    def test_it_lies_anywhere_in_the_patch(self, tmp_path):
+        small = case_of(tmp_path, 0, np.ones((5, 20, 3), np.uint8))
+        _, label = sampler([small], batch_size=300).batch(0)
+        firsts = {tuple(np.argwhere(classes.numpy())[0][[0, 2]]) for classes in label}
+        assert firsts == {(x, z) for x in range(4) for z in range(6)}
+
+
+class TestPatchStart:
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(0)
+
+    def test_the_centre_is_in_the_middle(self):
+        assert patch_start(np.array([12, 10, 8]), SHAPE, PATCH, self.rng()) == (8, 6, 4)
+
+    def test_it_is_moved_to_stay_inside(self):
+        assert patch_start(np.array([1, 19, 15]), SHAPE, PATCH, self.rng()) == (0, 12, 8)
+
+    def test_a_volume_of_the_patch_s_size_starts_at_zero(self):
+        assert patch_start(np.array([3, 7, 0]), PATCH, PATCH, self.rng()) == (0, 0, 0)
+
+    def test_every_voxel_can_be_the_centre_s_without_leaving_its_patch(self):
+        for centre in np.ndindex(SHAPE):
+            start = patch_start(np.array(centre), SHAPE, PATCH, self.rng())
+            assert all(0 <= a <= n - 8 for a, n in zip(start, SHAPE, strict=True))
+            assert all(a <= c < a + 8 for a, c in zip(start, centre, strict=True))
+
+
+class TestCut:
+    def test_beyond_the_array_is_outside(self):
+        array = np.arange(1, 9).reshape(2, 2, 2)
+        piece = cut(array, (-1, 0, -2), (4, 2, 4), -7)
+        assert piece.shape == (4, 2, 4)
+        np.testing.assert_array_equal(piece[1:3, :, 2:], array)
+        assert (piece == -7).sum() == 4 * 2 * 4 - 8
+
+    def test_it_is_a_copy(self):
+        array = np.zeros((4, 4, 4))
+        cut(array, (0, 0, 0), (2, 2, 2), 0)[:] = 1
+        assert not array.any()

@@ -1,0 +1,83 @@
+"""What the validation cases say."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from segline.data.cases.index import Case, CaseIndex
+from segline.plan.plan import Plan
+from segline.training.validation import better_in_one_piece, shown_worse, validation_dice
+
+CPU = torch.device("cpu")
+
+
+def test_the_dice_is_that_of_each_case_and_label(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
+    cases = tiny_index.open(["phantom_000", "phantom_001"])
+
+    def everything_is_spleen(windows: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(windows[:, 0]), torch.ones_like(windows[:, 0])], dim=1)
+
+    found = validation_dice(everything_is_spleen, tiny_plan, cases, CPU)
+    sizes = [(int((case.label == 1).sum()), case.label.size) for case in cases]
+    assert found.tolist() == [[pytest.approx(2 * n / (n + size))] for n, size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("dice", "before", "worse"),
+    [
+        ([0.80, 0.80, 0.80], [0.90, 0.90, 0.91], True),
+        ([0.90, 0.90, 0.90], [0.80, 0.80, 0.81], False),
+        ([0.70, 0.95, 0.90], [0.90, 0.90, 0.80], False),  # the mean is lower, and as often as not it is not
+        ([0.90, 0.90], [0.90, 0.90], False),
+        ([0.8], [0.9], True),
+    ],
+)
+def test_worse_is_what_is_lower_by_more_than_chance(
+    dice: list[float], before: list[float], worse: bool
+) -> None:
+    assert shown_worse(torch.tensor(dice), torch.tensor(before)) is worse
+
+
+def pictures(case: Case, specks: Sequence[int]) -> list[Case]:
+    """Cases whose label is a block and whose image says where a network that reads it finds one: there, and
+    in as many specks far away."""
+    made = []
+    for count in specks:
+        label = np.zeros((32, 32, 32), np.uint8)
+        label[4:14, 4:14, 4:14] = 1
+        seen = label.copy()
+        seen[20 : 20 + 2 * count : 2, 28, 28] = 1
+        made.append(replace(case, image=seen[None].astype(np.float16), label=label))
+    return made
+
+
+def reads(windows: Tensor) -> Tensor:
+    return torch.cat([torch.full_like(windows, 0.5), windows], dim=1)
+
+
+@pytest.fixture()
+def case(tiny_index: CaseIndex) -> Case:
+    return tiny_index.open(["phantom_000"])[0]
+
+
+def test_specks_in_most_cases_are_better_dropped(tiny_plan: Plan, case: Case) -> None:
+    assert better_in_one_piece(reads, tiny_plan, pictures(case, [3, 2, 4]), CPU) == (1,)
+
+
+@pytest.mark.parametrize("specks", [[0, 0, 0], [0, 0, 5]])
+def test_specks_in_one_case_of_many_show_nothing(tiny_plan: Plan, case: Case, specks: list[int]) -> None:
+    assert better_in_one_piece(reads, tiny_plan, pictures(case, specks), CPU) == ()
+
+
+def test_an_organ_in_two_pieces_keeps_both(tiny_plan: Plan, case: Case) -> None:
+    two = [replace(one, label=np.array(one.image[0], np.uint8)) for one in pictures(case, [3, 2, 4])]
+    assert better_in_one_piece(reads, tiny_plan, two, CPU) == ()
+
+
+def test_labels_are_named_by_their_values(tiny_plan: Plan, case: Case) -> None:
+    plan = Plan.parse({**tiny_plan.model_dump(), "labels": {0: "background", 7: "spleen"}}, "plan")
+    assert better_in_one_piece(reads, plan, pictures(case, [3, 2, 4]), CPU) == (7,)

@@ -39,10 +39,10 @@ from segline.imaging.files import read_volume, write_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.predictor import Predictor
 from segline.inference.stopwatch import Stopwatch
-from segline.machine.devices import processor_name
+from segline.machine.abilities import processor_name
 from segline.model.package import Model
-from segline.networks.catalogue import load_network
-from segline.plan.plan import Plan, Window
+from segline.networks.weights import load_network
+from segline.plan import IntensityWindow, Plan
 
 KEY = "image"
 ROI = (96, 96, 96)
@@ -58,7 +58,7 @@ class MonaiStack:
 
     def __post_init__(self) -> None:
         rule = self.plan.preprocessing.intensity[0]
-        assert isinstance(rule, Window), "a CT plan is needed: intensity window"
+        assert isinstance(rule, IntensityWindow), "a CT plan is needed: intensity window"
         low, high = rule.window
         self.load = LoadImaged(keys=KEY)
         self.preprocess = Compose(

@@ -21,8 +21,8 @@ import torch
 
 from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
-from segline.imaging.preprocessing import Placement
-from segline.plan.plan import Plan
+from segline.imaging.placement import Placement
+from segline.plan import Plan
 from segline.training.trainer import Trainer
 
 SHAPE = (48, 48, 40)

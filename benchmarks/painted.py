@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from segline.common import atomic
-from segline.data.phantom.anatomy import phantom_case, phantom_on_grid
+from segline.data.phantom.scanner import phantom_case, phantom_on_grid
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid
 from segline.imaging.volume import Volume

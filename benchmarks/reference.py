@@ -20,7 +20,7 @@ import yaml
 
 from segline.backends import REFERENCE
 from segline.evaluation.estimates import paired_difference
-from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.evaluation.records import EVALUATION, Evaluation
 
 WORST = 10
 

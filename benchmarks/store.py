@@ -22,7 +22,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from segline.common.errors import SeglineError
-from segline.storage.s3 import S3Objects, S3Settings
+from segline.storage.s3 import S3Objects
+from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
 if TYPE_CHECKING:

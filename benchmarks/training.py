@@ -48,10 +48,10 @@ from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.inference.stopwatch import Stopwatch
-from segline.machine.devices import default_device, processor_name
+from segline.machine.abilities import processor_name
+from segline.machine.devices import default_device
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan, Window
-from segline.plan.task import merged
+from segline.plan import IntensityWindow, Plan, merged
 from segline.training.trainer import Trainer
 
 WARM_UP = 40
@@ -156,7 +156,7 @@ class TutorialLoop:
         rule = self.plan.preprocessing.intensity[0]
         intensity = (
             ScaleIntensityRanged(["image"], *rule.window, 0.0, 1.0, clip=True)
-            if isinstance(rule, Window)
+            if isinstance(rule, IntensityWindow)
             else NormalizeIntensityd(["image"], nonzero=True, channel_wise=True)
         )
         transforms = [

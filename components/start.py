@@ -16,6 +16,6 @@ def start(run: str, task: str) -> None:
     import json
 
     from segline import stages
-    from segline.plan.task import Task
+    from segline.plan import Task
 
     stages.start_run(run, Task.parse(json.loads(task), "task"))

@@ -21,7 +21,7 @@ from pipelines.cluster.footprint import Accelerator, Demand
 from pipelines.cluster.names import NAMESPACE
 from pipelines.cross_validation import cross_validation, ensembling
 from pipelines.dag import Breadth, retraining, training
-from pipelines.resources import DIGESTS, Target
+from pipelines.resources import DIGESTS, Variant
 from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for accelerator in _accelerators(options):
             demand = Demand.of(accelerator, options.profile, options.gpu_types)
-            target = Target.of(demand, options.digests)
+            target = Variant.of(demand, options.digests)
             for name in PIPELINES:
                 _write(name, target, options)
     except SeglineError as error:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def for_cluster(pipeline: str, target: Target) -> Any:
+def for_cluster(pipeline: str, target: Variant) -> Any:
     """The DAG as it is, each of its tasks with what its stage gets on ``target``.
 
     The folder of the run is made by a stage of its own: here, who asks for a run cannot reach it.
@@ -82,7 +82,7 @@ def for_cluster(pipeline: str, target: Target) -> Any:
     return dsl.pipeline(name=dag.name, description=dag.description)(wired)
 
 
-def compile_package(pipeline: str, target: Target, folder: Path) -> Package:
+def compile_package(pipeline: str, target: Variant, folder: Path) -> Package:
     """Write ``segline.yaml``, say; without GPUs ``segline-cpu.yaml``, for a laptop ``-cpu-small``."""
     folder.mkdir(parents=True, exist_ok=True)
     cpu = "-cpu" if target.demand.accelerator == "none" else ""
@@ -92,7 +92,7 @@ def compile_package(pipeline: str, target: Target, folder: Path) -> Package:
     return Package(path, pipeline, _version(pipeline, path))
 
 
-def compile_manifest(package: Package, target: Target, namespace: str) -> Path:
+def compile_manifest(package: Package, target: Variant, namespace: str) -> Path:
     """Write the same as Pipeline and PipelineVersion of ``pipelines.kubeflow.org/v2beta1``."""
     path = package.path.with_suffix(".kubernetes.yaml")
     options = KubernetesManifestOptions(
@@ -142,7 +142,7 @@ def _accelerators(options: argparse.Namespace) -> Sequence[str]:
     return ("nvidia",) if options.gpu_types else get_args(Accelerator)
 
 
-def _write(pipeline: str, target: Target, options: argparse.Namespace) -> None:
+def _write(pipeline: str, target: Variant, options: argparse.Namespace) -> None:
     package = compile_package(pipeline, target, options.output)
     manifest = compile_manifest(package, target, options.namespace)
     sys.stdout.write(f"{package.path}\n{manifest}\n")

@@ -29,11 +29,12 @@ from urllib3.exceptions import HTTPError
 from pipelines.cluster.footprint import STAGES, Demand, Resources, quantity
 from pipelines.cluster.names import S3_KEYS, S3_PLACE
 from pipelines.images import VERSION_LABEL, content_tag
-from pipelines.resources import USER_ID, Target
+from pipelines.resources import USER_ID, Variant
 from segline.common.errors import SeglineError
-from segline.machine.devices import nvidia_driver_missing
-from segline.runs.run import Run, StageRecord
-from segline.storage.depot import Access, is_uri
+from segline.machine.nvidia import nvidia_driver_missing
+from segline.runs.records import StageRecord
+from segline.runs.run import Run
+from segline.storage.access import Access, is_uri
 
 Volumes = dict[str, dict[str, str]]
 
@@ -113,7 +114,7 @@ class Engine:
             told = f"no Docker engine answers ({_first_line(error)})"
             raise SeglineError(f"{told}; start one or set DOCKER_HOST, or leave out RUNNER=docker") from error
         gpu = device != "cpu" and nvidia_driver_missing() is None
-        target = Target.of(Demand("nvidia" if gpu else "none"))
+        target = Variant.of(Demand("nvidia" if gpu else "none"))
         stages = target.demand.stages
         images = {name: target.image(of.gpu_image if of.gpu else "base") for name, of in stages.items()}
         for image in sorted(set(images.values())):
@@ -122,7 +123,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class View:
+class Mounts:
     """What containers see of this machine, at the same paths."""
 
     work: tuple[Path, ...]
@@ -135,7 +136,7 @@ class View:
     """Whether the store is in S3."""
 
     @classmethod
-    def of(cls, run: Path, store: str, source: str, environment: Mapping[str, str]) -> "View":
+    def of(cls, run: Path, store: str, source: str, environment: Mapping[str, str]) -> "Mounts":
         """Of a run whose data set is ``source``.
 
         Raises:
@@ -171,7 +172,7 @@ class Containers:
     """The containers of one run, one a stage."""
 
     engine: Engine
-    view: View
+    view: Mounts
     user: User = field(default_factory=User.for_stages)
     _running: set[Container] = field(default_factory=set)
     _stopped: threading.Event = field(default_factory=threading.Event)

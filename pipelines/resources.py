@@ -26,7 +26,7 @@ _PINNED = re.compile(r"@sha256:[0-9a-f]{64}$|:[\w.]+-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True)
-class Target:
+class Variant:
     """The cluster that a pipeline is compiled for."""
 
     demand: Demand
@@ -34,7 +34,7 @@ class Target:
     """Image name to reference; those that are not named go by version."""
 
     @classmethod
-    def of(cls, demand: Demand, digests: Path = DIGESTS) -> "Target":
+    def of(cls, demand: Demand, digests: Path = DIGESTS) -> "Variant":
         """With the images built last, by digest.
 
         Raises:
@@ -47,7 +47,7 @@ class Target:
         return self.images.get(name, f"segline-{name}:{__version__}")
 
 
-def apply(task: dsl.PipelineTask, target: Target) -> None:
+def apply(task: dsl.PipelineTask, target: Variant) -> None:
     """Give a task of the DAG, while it is compiled, what its stage gets on ``target``.
 
     Raises:

@@ -19,10 +19,10 @@ from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.common.errors import SeglineError, plain_error
-from segline.plan.task import Task
+from segline.plan import Task
 from segline.runs.run import Run
 from segline.runs.summary import Summary
-from segline.storage.depot import is_uri
+from segline.storage.access import is_uri
 from segline.tracking.mlflow_connection import tracking_uri
 
 TASKS = Path(__file__).parent / "tasks"
@@ -152,12 +152,12 @@ def in_containers(inputs: Mapping[str, str]) -> OpenRunner:
     Raises:
         SeglineError: there is no Docker engine, or it lacks an image.
     """
-    from pipelines.docker import Containers, Engine, View
+    from pipelines.docker import Containers, Engine, Mounts
 
     engine = Engine.connect(inputs["device"])
 
     def open_runner(folder: Path) -> contextlib.AbstractContextManager[local.DockerRunner]:
-        view = View.of(folder, inputs["store"], inputs["source"], os.environ)
+        view = Mounts.of(folder, inputs["store"], inputs["source"], os.environ)
         return Containers(engine, view).runner()
 
     return open_runner

@@ -8,7 +8,7 @@ from pipelines import submit
 from pipelines.cluster.footprint import Demand
 from pipelines.dag import retraining_pipeline
 from pipelines.run import read_task
-from pipelines.service import SCHEDULED, Schedule, Service
+from pipelines.service import SCHEDULED, RecurringRun, Service
 from segline.common.errors import SeglineError, plain_error
 
 _FIELDS = 6
@@ -78,7 +78,7 @@ def _change(service: Service, action: str, task: str) -> None:
         sys.stdout.write(f"{schedule.name}: {action}d\n")
 
 
-def _of(service: Service, task: str) -> list[Schedule]:
+def _of(service: Service, task: str) -> list[RecurringRun]:
     known = service.schedules()
     found = [schedule for schedule in known if schedule.name == _name(task)]
     if not found:

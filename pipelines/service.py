@@ -27,7 +27,7 @@ class UnansweredError(SeglineError):
 
 
 @dataclass(frozen=True)
-class Version:
+class UploadedVersion:
     """An uploaded version of the pipeline."""
 
     pipeline_id: str
@@ -67,7 +67,7 @@ class RunState:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RecurringRun:
     """A recurring run."""
 
     id: str
@@ -106,12 +106,12 @@ class Service:
         created = self._asked(lambda **t: self._experiments.experiment_service_create_experiment(wanted, **t))
         return str(created.experiment_id)
 
-    def version(self, pipeline: str, package: Path, name: str) -> Version:
+    def version(self, pipeline: str, package: Path, name: str) -> UploadedVersion:
         """The version ``name`` of a pipeline, uploaded if it is not there yet."""
         pipeline_id = self._pipeline(pipeline)
         found = self._version_id(pipeline_id, name)
         if found:
-            return Version(pipeline_id, found, uploaded=False)
+            return UploadedVersion(pipeline_id, found, uploaded=False)
         try:
             made = self._asked(
                 lambda **t: self._uploads.upload_pipeline_version(
@@ -119,10 +119,12 @@ class Service:
                 )
             )
         except _ExistsError:  # someone else was faster
-            return Version(pipeline_id, self._version_id(pipeline_id, name), uploaded=False)
-        return Version(pipeline_id, str(made.pipeline_version_id), uploaded=True)
+            return UploadedVersion(pipeline_id, self._version_id(pipeline_id, name), uploaded=False)
+        return UploadedVersion(pipeline_id, str(made.pipeline_version_id), uploaded=True)
 
-    def start(self, name: str, experiment_id: str, version: Version, parameters: Mapping[str, Any]) -> str:
+    def start(
+        self, name: str, experiment_id: str, version: UploadedVersion, parameters: Mapping[str, Any]
+    ) -> str:
         """Start a run; its id."""
         wanted = api.V2beta1Run(
             experiment_id=experiment_id,
@@ -143,7 +145,7 @@ class Service:
         """Where a person looks at a run."""
         return f"{self.host.rstrip('/')}/#/runs/details/{run_id}"
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self) -> list[RecurringRun]:
         """Every recurring run that segline made, newest first."""
         listed = self._pages(
             "recurring_runs",
@@ -152,7 +154,12 @@ class Service:
         return [_schedule(one) for one in listed if str(one.display_name).startswith(SCHEDULED)]
 
     def schedule(
-        self, name: str, cron: str, experiment_id: str, version: Version, parameters: Mapping[str, Any]
+        self,
+        name: str,
+        cron: str,
+        experiment_id: str,
+        version: UploadedVersion,
+        parameters: Mapping[str, Any],
     ) -> str:
         """Make a recurring run: one at a time, and what was missed is not made up for; its id."""
         wanted = api.V2beta1RecurringRun(
@@ -284,7 +291,7 @@ class _ExistsError(SeglineError):
     pass
 
 
-def _reference(version: Version) -> Any:
+def _reference(version: UploadedVersion) -> Any:
     return api.V2beta1PipelineVersionReference(
         pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id
     )
@@ -296,9 +303,9 @@ def _task_state(task: Any) -> TaskState:
     )
 
 
-def _schedule(one: Any) -> Schedule:
+def _schedule(one: Any) -> RecurringRun:
     cron = one.trigger.cron_schedule.cron if one.trigger and one.trigger.cron_schedule else ""
-    return Schedule(str(one.recurring_run_id), str(one.display_name), str(cron), one.status == "ENABLED")
+    return RecurringRun(str(one.recurring_run_id), str(one.display_name), str(cron), one.status == "ENABLED")
 
 
 def _message(error: Any) -> str:

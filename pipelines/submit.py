@@ -19,11 +19,11 @@ from pipelines.cluster.readiness import Finding, examine
 from pipelines.compile import add_demand, compile_package
 from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import segline_pipeline
-from pipelines.resources import WORKSPACE, Target
+from pipelines.resources import WORKSPACE, Variant
 from pipelines.run import in_folds, read_task
-from pipelines.service import RunState, Service, UnansweredError, Version
+from pipelines.service import RunState, Service, UnansweredError, UploadedVersion
 from segline.common.errors import SeglineError, plain_error
-from segline.plan.task import Task
+from segline.plan import Task
 
 _DRIVEN = ("root", "executor")
 """Tasks that Kubeflow Pipelines adds to those of the DAG, as it does one ``-driver`` for each."""
@@ -100,10 +100,10 @@ def submit(service: Service, task: Task, options: argparse.Namespace) -> str:
     return service.start(name, service.experiment(task.name), version, told)
 
 
-def upload(service: Service, pipeline: str, demand: Demand) -> Version:
+def upload(service: Service, pipeline: str, demand: Demand) -> UploadedVersion:
     """A pipeline as it is now, uploaded unless the very same is there."""
     with tempfile.TemporaryDirectory() as folder:
-        package = compile_package(pipeline, Target.of(demand), Path(folder))
+        package = compile_package(pipeline, Variant.of(demand), Path(folder))
         version = service.version(pipeline, package.path, package.version)
     sys.stdout.write(f"{package.version}: {'uploaded' if version.uploaded else 'there already'}\n")
     return version

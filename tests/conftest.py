@@ -10,16 +10,17 @@ import pytest
 import torch
 import yaml
 
-from segline.data.cases.index import CaseIndex, preprocess
+from segline.data.cases.building import preprocess
+from segline.data.cases.index import CaseIndex
 from segline.data.fingerprint import take_fingerprint
-from segline.data.manifest import Manifest, verify
-from segline.data.phantom.anatomy import write_phantom
+from segline.data.manifest import Manifest
+from segline.data.phantom.scanner import write_phantom
+from segline.data.verification import verify
 from segline.export.int8 import quantize
 from segline.export.onnx import export_onnx
 from segline.model.history import History
 from segline.model.package import Model
-from segline.plan.plan import Plan
-from segline.plan.task import Task, merged
+from segline.plan import Plan, Task, merged
 from segline.planning.plans import make_plan
 from segline.storage.depot import Depot
 from segline.training.trainer import Trainer

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from segline import stages
 from segline.data.cases.index import CaseIndex
-from segline.plan.plan import Plan
-from segline.plan.task import Task
+from segline.plan import Plan, Task
 
 TRAIN = """
 import sys

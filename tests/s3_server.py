@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from segline.storage.s3 import S3Settings
+from segline.storage.s3_settings import S3Settings
 
 ACCESS_KEY, SECRET_KEY = "AKIATESTSEGLINE00001", "0123456789abcdefghijABCDEFGHIJ0123456789"
 

@@ -22,7 +22,8 @@ from pipelines.cluster.names import (
 )
 from segline.common.errors import SeglineError
 from segline.storage.objects import UnreachableError
-from segline.storage.s3 import S3Objects, S3Settings
+from segline.storage.s3 import S3Objects
+from segline.storage.s3_settings import S3Settings
 
 
 @dataclass(frozen=True)

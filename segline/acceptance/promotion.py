@@ -7,14 +7,13 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from segline.acceptance.benchmark import Benchmark
-from segline.acceptance.gate import Verdict
+from segline.acceptance.times import Benchmark
+from segline.acceptance.verdict import Verdict
 from segline.common.documents import Document
 from segline.data.manifest import Manifest
 from segline.evaluation.estimates import Estimate, paired_difference
-from segline.evaluation.scoring import CaseEvaluation, Evaluation
-from segline.plan.plan import Plan
-from segline.plan.task import PromotionRule
+from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.plan import Plan, PromotionRule
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,6 @@ BACKENDS: Mapping[str, Listed] = {
 }
 GPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if listed.uses_gpu)
 CPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if not listed.uses_gpu)
-
-
 Precision = Literal["float32", "float16", "int8"]
 
 

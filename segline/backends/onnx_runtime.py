@@ -5,7 +5,8 @@ from torch import Tensor
 
 from segline.backends import Precision
 from segline.common.errors import SeglineError
-from segline.machine.devices import as_device, nvidia_driver_missing
+from segline.machine.devices import as_device
+from segline.machine.nvidia import nvidia_driver_missing
 from segline.model.package import Model
 
 INPUT, OUTPUT = "windows", "scores"

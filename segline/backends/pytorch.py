@@ -6,7 +6,9 @@ from torch import Tensor
 from segline.backends import Precision
 from segline.machine.devices import usable_device
 from segline.model.package import Model
-from segline.networks.catalogue import channels_last, fold_batch_norm, infer, load_network
+from segline.networks.folding import fold_batch_norm
+from segline.networks.running import channels_last, infer
+from segline.networks.weights import load_network
 
 
 class PyTorchBackend:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.documents import Document
 from segline.data.fingerprint import PERCENTILES, ras_geometry
-from segline.data.manifest import CaseEntry, Manifest, Survey
+from segline.data.manifest import CaseEntry, Manifest
 from segline.data.portraits import SAME_LIKENESS, Percentiles, Portrait
-from segline.plan.plan import Plan, ZScore
+from segline.data.verification import Survey
+from segline.plan import Plan, ZScore
 
 QUARANTINE = "quarantine.json"
 NOTHING_NEW = "nothing new"

@@ -6,8 +6,9 @@ from pathlib import Path
 from segline.common.parallel import do_all
 from segline.common.progress import Progress, silent
 from segline.data.manifest import FileEntry, Manifest
+from segline.storage.access import Access, is_uri
 from segline.storage.archives import inner_path
-from segline.storage.depot import Access, Depot, is_uri
+from segline.storage.depot import Depot
 
 _SHORT = 12
 

@@ -14,7 +14,7 @@ from segline.common.progress import Progress, silent
 from segline.storage.archives import archive_stem, unpack
 from segline.storage.mirrors import mirror
 from segline.storage.objects import MissingObjectError
-from segline.storage.s3 import S3Settings
+from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
 _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
@@ -141,7 +141,7 @@ def _size_bytes(path: Path) -> int:
 
 
 def _phantom(cases: int, seed: int, store: Path) -> Path:
-    from segline.data.phantom.anatomy import PHANTOM_VERSION, write_phantom
+    from segline.data.phantom.scanner import PHANTOM_VERSION, write_phantom
 
     name = f"phantom-{cases}-{seed}-v{PHANTOM_VERSION}"
     folder = store / "datasets" / name

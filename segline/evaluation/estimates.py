@@ -1,15 +1,9 @@
 """Figures over cases: means with their uncertainty, and two runs on the same cases against each other."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel
-
-EQUIVALENCE_LEVEL = 0.05
-"""Chance to call two runs equivalent whose means differ by the margin."""
-EQUIVALENCE_CASES = 3
-"""Fewer say too little of the spread to test anything."""
 
 
 class Estimate(BaseModel, frozen=True):
@@ -77,57 +71,3 @@ def paired_difference(a: Sequence[float | None], b: Sequence[float | None], seed
         ValueError: the lengths differ, or a difference is not finite.
     """
     return Estimate.of([None if x is None or y is None else x - y for x, y in zip(a, b, strict=True)], seed)
-
-
-class Equivalence(BaseModel, frozen=True):
-    """Whether a mean paired difference is shown to be no larger than a margin, either way."""
-
-    mean_difference: float
-    ci90: tuple[float, float] | None
-    """90 % confidence interval of the mean difference: within the margin just where ``p`` is below 5 %."""
-    p: float | None
-    """Of the two one-sided tests, the larger. ``None``, as the interval, with too few cases to test."""
-    margin: float
-    count: int
-    """Cases."""
-
-    @property
-    def shown(self) -> bool | None:
-        """Whether the two are equivalent at 5 %; ``None`` where that cannot be tested."""
-        return None if self.p is None else self.p < EQUIVALENCE_LEVEL
-
-
-def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
-    """Two one-sided paired t tests (TOST) that the mean of ``differences`` lies within ``margin`` of 0.
-
-    Schuirmann, A comparison of the two one-sided tests procedure and the power approach for assessing the
-    equivalence of average bioavailability, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987). The
-    burden of proof is on equality: few or scattered cases fail it, where a test for a difference passes them.
-    Without any spread there is nothing to estimate, and ``p`` is 0 within the margin and 1 beyond it.
-
-    Args:
-        differences: one a case, the figure of one run minus that of the other.
-        margin: largest mean difference that is of no consequence, 0 or more, in the unit of the figure.
-
-    Raises:
-        ValueError: no differences, one that is not finite, or a margin below 0.
-    """
-    sample = np.asarray(differences, dtype=np.float64)
-    if not len(sample) or not np.isfinite(sample).all() or not margin >= 0:
-        raise ValueError(
-            f"finite differences and a margin of 0 or more are needed, got {sample[:5]}, {margin}"
-        )
-    mean = float(sample.mean())
-    found = {"mean_difference": mean, "margin": margin, "count": len(sample)}
-    if len(sample) < EQUIVALENCE_CASES:
-        return Equivalence(**found, ci90=None, p=None)
-    # equal values leave rounding errors as a deviation: the mean of them is not exact
-    if np.ptp(sample) == 0:
-        return Equivalence(**found, ci90=(mean, mean), p=float(abs(sample[0]) > margin))
-    from scipy import stats
-
-    error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    freedom = len(sample) - 1
-    half = float(stats.t.ppf(1 - EQUIVALENCE_LEVEL, freedom)) * error
-    p = float(stats.t.sf((margin - abs(mean)) / error, freedom))
-    return Equivalence(**found, ci90=(mean - half, mean + half), p=p)

@@ -3,27 +3,22 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
-from segline.common.errors import SeglineError
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.records import EVALUATION, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts
-from segline.evaluation.scoring import EVALUATION, Evaluation, figures_over
-from segline.plan.plan import Plan
+from segline.plan import Plan
+from segline.planning.folds import Tested, in_order_of_folds
 
 FOLDS = "folds"
 """Folder of the folds' runs, in the run of the whole."""
 POOLED = f"{FOLDS}/pooled"
 """Folder of their evaluations in one, where the run has a model of its own to evaluate."""
 CROSS_VALIDATION = "folds.json"
-
-Found = TypeVar("Found")
-Tested = tuple[str, frozenset[str]]
-"""The digest of a data set, and cases of it: a fold is known by them, whatever was made of its plan."""
 
 
 class Fold(BaseModel):
@@ -84,25 +79,6 @@ def pool(
         Fold(cases=len(one.cases), plan_digest=one.plan_digest, overall=one.overall) for one in evaluations
     )
     return pooled, CrossValidation(folds=every, cases=len(pooled.cases), overall=pooled.overall)
-
-
-def tested_by(plan: Plan) -> Tested:
-    """What a fold of this plan is known by."""
-    return plan.dataset_digest, frozenset(plan.split.test)
-
-
-def in_order_of_folds(found: Mapping[Tested, Found], folds: Sequence[Plan], stage: str) -> list[Found]:
-    """What each of the folds has come to; ``stage`` is who asks.
-
-    Raises:
-        SeglineError: nothing came of a fold, or something of none of them.
-    """
-    wanted = {tested_by(plan): number for number, plan in enumerate(folds)}
-    missing = [number for tested, number in wanted.items() if tested not in found]
-    if missing or found.keys() - wanted.keys():
-        told = f"fold {missing[0]} of {len(folds)} is missing" if missing else "one is of no fold"
-        raise SeglineError(f"{stage}: {len(found)} folds, and {told}; run the cross-validation again")
-    return [found[tested] for tested in wanted]
 
 
 def _tested(evaluation: Evaluation) -> Tested:

@@ -19,111 +19,13 @@ A missing HD95 is the worst outcome, not a neutral one: report how many are miss
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel
 
 from segline.common.errors import SeglineError
-
-Spacing = tuple[float, float, float]
-"""Voxel spacing in mm along x, y, z."""
+from segline.evaluation.masks import bounding_box, require_comparable
+from segline.imaging.geometry import Spacing
 
 _ROUNDING_MM = 1e-5
 """Lattice distances often equal the tolerance exactly; spacings are known to six decimals only."""
-
-
-class LabelMetrics(BaseModel, frozen=True):
-    """The figures of one label in one case; ``None`` means undefined here (table of the module)."""
-
-    dice: float | None
-    nsd: float | None
-    hd95_mm: float | None
-    sensitivity: float | None
-    relative_volume_error: float | None
-    lesion_detection_rate: float | None
-    truth_ml: float
-    prediction_ml: float
-
-
-def label_metrics(
-    truth: np.ndarray, prediction: np.ndarray, spacing_mm: Spacing, tolerance_mm: float
-) -> LabelMetrics:
-    """All figures of one label in one case.
-
-    Args:
-        truth: ``(X, Y, Z)`` bool.
-        prediction: ``(X, Y, Z)`` bool, on the same grid.
-        spacing_mm: of that grid.
-        tolerance_mm: distance up to which two surfaces count as equal in the NSD.
-
-    Raises:
-        SeglineError: the grids differ, or a spacing or the tolerance is not a length.
-    """
-    distances = SurfaceDistances.between(truth, prediction, spacing_mm)
-    voxel_ml = float(np.prod(spacing_mm)) / 1000
-    return LabelMetrics(
-        dice=dice(truth, prediction),
-        nsd=nsd(distances, tolerance_mm),
-        hd95_mm=hd95_mm(distances),
-        sensitivity=sensitivity(truth, prediction),
-        relative_volume_error=relative_volume_error(truth, prediction),
-        lesion_detection_rate=lesion_detection_rate(truth, prediction),
-        truth_ml=np.count_nonzero(truth) * voxel_ml,
-        prediction_ml=np.count_nonzero(prediction) * voxel_ml,
-    )
-
-
-def dice(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """``2 |T and P| / (|T| + |P|)`` of two masks ``(X, Y, Z)``; 1 where both are empty.
-
-    Dice, Measures of the amount of ecologic association between species, Ecology 26 (1945).
-    """
-    _require_comparable(truth, prediction)
-    voxels = np.count_nonzero(truth) + np.count_nonzero(prediction)
-    return 2 * np.count_nonzero(truth & prediction) / voxels if voxels else 1.0
-
-
-def sensitivity(truth: np.ndarray, prediction: np.ndarray) -> float | None:
-    """``|T and P| / |T|``, the share of the true voxels found; ``None`` where there are none."""
-    _require_comparable(truth, prediction)
-    voxels = np.count_nonzero(truth)
-    return np.count_nonzero(truth & prediction) / voxels if voxels else None
-
-
-def relative_volume_error(truth: np.ndarray, prediction: np.ndarray) -> float | None:
-    """``(|P| - |T|) / |T|``: positive where too much is predicted; ``None`` where the truth is empty."""
-    _require_comparable(truth, prediction)
-    voxels = np.count_nonzero(truth)
-    return (np.count_nonzero(prediction) - voxels) / voxels if voxels else None
-
-
-def lesion_detection_rate(truth: np.ndarray, prediction: np.ndarray) -> float | None:
-    """Share of the true lesions of which at least one voxel is predicted; ``None`` without lesions.
-
-    A lesion is a component of the truth connected by faces, edges or corners (26 neighbours). One
-    shared voxel detects it: the localisation criterion "mask IoU > 0" of Maier-Hein et al., Metrics
-    reloaded, Nature Methods 21 (2024). The rate says nothing of false lesions.
-    """
-    from scipy import ndimage
-
-    _require_comparable(truth, prediction)
-    if not truth.any():
-        return None
-    box = _bounding_box(truth)
-    lesions, count = ndimage.label(truth[box], structure=np.ones((3, 3, 3)))
-    return len(np.unique(lesions[truth[box] & prediction[box]])) / count
-
-
-def voxel_agreement(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of voxels at which two label maps of one shape are equal, background included.
-
-    Raises:
-        SeglineError: the shapes differ or hold no voxel.
-    """
-    if a.shape != b.shape or a.size == 0:
-        raise SeglineError(
-            f"label maps of {_size(a)} and {_size(b)} voxels cannot be compared: "
-            "give two predictions of one image"
-        )
-    return np.count_nonzero(a == b) / a.size
 
 
 @dataclass(frozen=True)
@@ -155,10 +57,10 @@ class SurfaceDistances:
         Raises:
             SeglineError: the grids differ, or a spacing is not a length.
         """
-        _require_comparable(truth, prediction)
+        require_comparable(truth, prediction)
         if len(spacing_mm) != 3 or not all(np.isfinite(mm) and mm > 0 for mm in spacing_mm):
             raise SeglineError(f"spacing {tuple(spacing_mm)} mm: three lengths above 0 are needed")
-        box = _bounding_box(truth | prediction)
+        box = bounding_box(truth | prediction)
         truth_elements, truth_mm2 = _surface(truth[box], spacing_mm)
         prediction_elements, prediction_mm2 = _surface(prediction[box], spacing_mm)
         return cls(
@@ -243,27 +145,3 @@ def _distances_mm(elements: np.ndarray, others: np.ndarray, spacing_mm: Spacing)
     if not elements.any() or not others.any():
         return np.full(np.count_nonzero(elements), np.inf)
     return ndimage.distance_transform_edt(~others, sampling=spacing_mm)[elements]
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The slices that hold all set voxels; empty slices for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0))
-    return tuple(box)
-
-
-def _require_comparable(truth: np.ndarray, prediction: np.ndarray) -> None:
-    if truth.dtype != bool or prediction.dtype != bool:
-        raise TypeError(f"masks must be bool, not {truth.dtype} and {prediction.dtype}: compare with a label")
-    if truth.ndim != 3 or truth.shape != prediction.shape:
-        raise SeglineError(
-            f"truth of {_size(truth)} and prediction of {_size(prediction)} voxels cannot be compared: "
-            "bring both to the grid of the label file"
-        )
-
-
-def _size(array: np.ndarray) -> str:
-    return "x".join(map(str, array.shape))

@@ -16,11 +16,11 @@ from segline.backends.open_vino import import_openvino, no_telemetry, plain_vers
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import UnavailableError
-from segline.data.cases.index import Case
-from segline.export.onnx import compare_on_patches
+from segline.data.cases.case import Case
+from segline.export.agreement import compare_on_patches
 from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model.package import Model
-from segline.plan.plan import Network
+from segline.plan import UNet
 from segline.training.batches.patches import PatchSampler
 
 CHECKED_PATCHES = 8
@@ -108,7 +108,7 @@ def _compared(trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case]) -> In
     return unchecked.model_copy(update=measured)
 
 
-def _quantized(nncf: Any, graph: Any, patches: _Patches, network: Network) -> Any:
+def _quantized(nncf: Any, graph: Any, patches: _Patches, network: UNet) -> Any:
     _name_by_order(graph)
     quantized = nncf.quantize(
         graph,
@@ -130,7 +130,7 @@ def _name_by_order(graph: Any) -> None:
             operation.set_friendly_name(f"{kind}_{number}")
 
 
-def _kept_in_float(graph: Any, network: Network) -> list[str]:
+def _kept_in_float(graph: Any, network: UNet) -> list[str]:
     """Names of the convolutions of the first level, and of those that OpenVINO has no int8 code for."""
     named = [(node.get_type_name(), node.get_friendly_name()) for node in graph.get_ordered_ops()]
     convolutions = [name for kind, name in named if kind == "Convolution"]

@@ -19,11 +19,12 @@ from typing import Any
 import torch
 
 from segline.common import atomic
-from segline.evaluation.scoring import Evaluation
+from segline.evaluation.records import Evaluation
 from segline.imaging.normalisation import OUTSIDE
 from segline.model.package import Model
-from segline.networks.catalogue import Ensemble, load_network
-from segline.plan.plan import Intensity, Plan, Preprocessing, Window
+from segline.networks.ensemble import Ensemble
+from segline.networks.weights import load_network
+from segline.plan import Intensity, IntensityWindow, Plan, Preprocessing
 
 METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
@@ -239,7 +240,7 @@ def _crop(settings: Preprocessing) -> list[Config]:
 
 def _normalisation(rules: tuple[Intensity, ...], foreground_above: float | None) -> list[Config]:
     first = rules[0]
-    if isinstance(first, Window) and set(rules) == {first}:
+    if isinstance(first, IntensityWindow) and set(rules) == {first}:
         low, high = first.window
         scale = {"a_min": low, "a_max": high, "b_min": 0.0, "b_max": 1.0, "clip": True}
         return [{"_target_": "ScaleIntensityRanged", "keys": "image", **scale}]
@@ -250,7 +251,7 @@ def _normalisation(rules: tuple[Intensity, ...], foreground_above: float | None)
 def _channel(number: int, rule: Intensity, foreground_above: float | None) -> str:
     """An expression of ``image``: one channel by its rule. MONAI's own z-score would spare the background."""
     channel = f"image[{number}:{number + 1}]"
-    if isinstance(rule, Window):
+    if isinstance(rule, IntensityWindow):
         low, high = rule.window
         return f"(({channel} - {low!r}) / {high - low!r}).clamp(0, 1)"
     above = "-math.inf" if foreground_above is None else repr(foreground_above)

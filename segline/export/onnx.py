@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segline.backends import REFERENCE, onnx_runtime, open_backend
+from segline.backends import onnx_runtime
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
-from segline.data.cases.index import Case
-from segline.model.package import Float16Graph, Model, OnnxSidecar
-from segline.networks.catalogue import fold_batch_norm, load_network
-from segline.plan.plan import Gate, Plan
-from segline.training.batches.patches import PatchSampler
+from segline.data.cases.case import Case
+from segline.export.agreement import compare_on_patches
+from segline.model.package import Model
+from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
+from segline.networks.folding import fold_batch_norm
+from segline.networks.weights import load_network
+from segline.plan import Gate, Plan
 
 OPSET = 20
-LARGEST_DIFFERENCE = 1e-3
-"""Of class scores, float32; a UNet's rounding stays some 50 times below."""
 
 
 def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSidecar:
@@ -113,32 +113,6 @@ def _with_float16(sidecar: OnnxSidecar, tried: OnnxSidecar, gate: Gate) -> OnnxS
 def _keep(graph: bytes, path: Path) -> None:
     with atomic.new_file(path) as scratch:
         scratch.write_bytes(graph)
-
-
-def compare_on_patches(
-    model: Model,
-    cases: Sequence[Case],
-    patches: int,
-    backends: tuple[str, str] = (REFERENCE, "onnxruntime"),
-    first: int = 0,
-) -> tuple[float, float]:
-    """Largest absolute score difference and share of equal classes of two backends.
-
-    The difference is NaN where a score is. ``first`` is the sampler's step to start from.
-
-    Raises:
-        SeglineError: the package's graph or weights cannot be opened.
-    """
-    reference, exported = (open_backend(name, model) for name in backends)
-    sampler = PatchSampler(cases, model.plan.training.patch_size, 2, 3.0, model.plan.seed)
-    largest, same, voxels = torch.zeros(()), 0, 0
-    for step in range(first, first - (-patches // 2)):
-        image, _ = sampler.batch(step)
-        wanted, got = reference(image), exported(image)
-        largest = torch.maximum(largest, (wanted - got).abs().max())
-        equal: Tensor = wanted.max(dim=1).indices == got.max(dim=1).indices
-        same, voxels = same + int(equal.sum()), voxels + equal.numel()
-    return float(largest), same / voxels
 
 
 def _unchecked_sidecar(model: Model) -> OnnxSidecar:

@@ -116,3 +116,7 @@ def _corners_mm(grid: Grid) -> np.ndarray:
     """World positions ``(8, 3)`` of the eight corner voxels' centres."""
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1)
     return (grid.affine[:3, :3] @ corners).T + grid.affine[:3, 3]
+
+
+Spacing = tuple[float, float, float]
+"""Voxel spacing in mm along x, y, z."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from segline.plan.plan import Intensity, Window
+from segline.plan import Intensity, IntensityWindow
 
 OUTSIDE = 0.0
 """Value of voxels beyond the volume, after normalisation: the window's lower end, or the image's mean."""
@@ -21,7 +21,7 @@ def normalise(channel: Tensor, rule: Intensity, foreground_above: float | None) 
     Returns:
         ``channel``, normalised.
     """
-    if isinstance(rule, Window):
+    if isinstance(rule, IntensityWindow):
         low, high = rule.window
         return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
     mean, sd = _foreground_statistics(channel, foreground_above)

@@ -1,73 +1,23 @@
 """From a file's grid to the plan's grid, and exactly back."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from segline.common.errors import SeglineError
-from segline.imaging.geometry import Grid, Reorientation, Shape, as_shape
+from segline.imaging.geometry import Reorientation, Shape, as_shape
 from segline.imaging.normalisation import normalise
+from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear, resample_nearest, resampled_shape
 from segline.imaging.volume import Volume
-from segline.plan.plan import Preprocessing
+from segline.plan import Preprocessing
 
 CPU = torch.device("cpu")
 
 PREPROCESSING_VERSION = 2
 """Part of every cached case's key: raise it when this code changes what it makes."""
-
-
-class Placement(BaseModel):
-    """Where an array on the plan's grid lies in the file it came from.
-
-    The file's array is reoriented, then the box ``crop_start`` to ``crop_stop`` of it is sampled every
-    ``steps`` voxels.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    native_shape: Shape
-    native_affine: tuple[tuple[float, float, float, float], ...]
-    axes: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
-    crop_start: Shape
-    crop_stop: Shape
-    shape: Shape
-    """Voxels on the plan's grid."""
-    steps: tuple[float, float, float]
-
-    @property
-    def reorientation(self) -> Reorientation:
-        """From the file's axes to the plan's."""
-        return Reorientation(self.axes, self.flips)
-
-    @property
-    def native_grid(self) -> Grid:
-        """The file's own grid."""
-        return Grid(self.native_shape, np.array(self.native_affine))
-
-    @property
-    def crop(self) -> tuple[slice, slice, slice]:
-        """The box, in the reoriented array."""
-        x, y, z = (slice(a, b) for a, b in zip(self.crop_start, self.crop_stop, strict=True))
-        return x, y, z
-
-    @property
-    def crop_shape(self) -> Shape:
-        """Native voxels of the box, reoriented."""
-        return as_shape(b - a for a, b in zip(self.crop_start, self.crop_stop, strict=True))
-
-    @property
-    def grid(self) -> Grid:
-        """The plan-grid array's own place in the patient."""
-        affine = self.reorientation.apply_to_grid(self.native_grid).affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ np.array(self.crop_start, dtype=float)
-        affine[:3, :3] *= np.array(self.steps)
-        return Grid(self.shape, affine)
 
 
 @dataclass(frozen=True)
@@ -169,77 +119,6 @@ def _class_indices(values: np.ndarray, label_values: tuple[int, ...]) -> np.ndar
         f"the label has value {strays[0]}, the plan knows {', '.join(map(str, label_values))}; "
         "correct the label, or the labels in dataset.json and plan again"
     )
-
-
-def restore(leads: Tensor, placement: Placement, label_values: tuple[int, ...]) -> Volume:
-    """Bring the classes' leads over the background back onto the file's own grid, affine and orientation.
-
-    Probabilities are interpolated linearly and only then compared: on real spleen labels this loses a quarter
-    less Dice than taking the nearest class. Their leads over the background's compare alike.
-
-    Args:
-        leads: ``(K - 1, *placement.shape)`` float32, each foreground class's score less the background's,
-            before softmax; overwritten in part.
-        label_values: the label file's value of each of the K classes.
-
-    Returns:
-        One channel of uint8 label values on ``placement.native_grid``; background outside the box.
-    """
-    lookup = np.array(label_values, dtype=np.uint8)
-    full = np.full(placement.native_shape, lookup[0], dtype=np.uint8, order="F")  # as NIfTI lies on disk
-    turned = placement.reorientation.apply(full)[placement.crop]
-    reach = _foreground_reach(leads, placement)
-    if reach is not None:
-        near, box = reach
-        classes = _leader(_probability_leads(leads[:, *near]), placement, near, box)
-        turned[box] = lookup[classes.cpu().numpy()]
-    return Volume(full[None], placement.native_grid.affine)
-
-
-Box = tuple[slice, slice, slice]
-
-
-def _foreground_reach(leads: Tensor, placement: Placement) -> tuple[Box, Box] | None:
-    """The box, on the plan's grid, beyond which the background leads; and what of the crop box it can reach.
-
-    An interpolated lead is above 0 only beside a voxel where it is: most of a volume is spared the
-    interpolation.
-    """
-    found = leads.amax(dim=0) > 0
-    near, reached = [], []
-    for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
-        along = found.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
-        if not len(along):
-            return None
-        first, last = int(along[0]) - 1, int(along[-1]) + 1
-        near.append(slice(max(0, first), last + 1))
-        reached.append(slice(max(0, math.floor(first * step)), min(size, math.ceil(last * step) + 1)))
-    return (near[0], near[1], near[2]), (reached[0], reached[1], reached[2])
-
-
-def _probability_leads(leads: Tensor) -> Tensor:
-    """Leads ``(K - 1, ...)`` before softmax to leads of probability, in place."""
-    with torch.inference_mode():
-        for slab in leads.split(16, dim=1):
-            odds = torch.cat([torch.zeros_like(slab[:1]), slab]).softmax(dim=0)
-            slab.copy_(odds[1:] - odds[:1])
-    return leads
-
-
-def _leader(leads: Tensor, placement: Placement, near: Box, box: Box) -> Tensor:
-    """Class indices uint8 of the native voxels ``box``, from leads on the plan-grid box ``near``."""
-    shape = as_shape(side.stop - side.start for side in box)
-    starts = [b.start / step - n.start for b, n, step in zip(box, near, placement.steps, strict=True)]
-    steps = [1 / step for step in placement.steps]
-    classes = torch.zeros(shape, dtype=torch.uint8, device=leads.device)
-    best = torch.zeros((), device=leads.device)
-    for index, lead in enumerate(leads, 1):
-        native = resample_linear(
-            lead, shape, (steps[0], steps[1], steps[2]), (starts[0], starts[1], starts[2])
-        )
-        classes[native > best] = index
-        best = torch.maximum(best, native) if len(leads) > 1 else best
-    return classes
 
 
 def _largest_along(array: np.ndarray) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ import itertools
 from dataclasses import dataclass
 
 from segline.imaging.geometry import Shape, as_shape
-from segline.plan.plan import Inference
+from segline.plan import Inference
 
 
 @dataclass(frozen=True)

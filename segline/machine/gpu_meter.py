@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from segline.common.errors import UnavailableError
-from segline.machine.devices import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing
 
 
 class GpuMeter:

@@ -8,11 +8,7 @@ from segline.common.errors import SeglineError, UnavailableError
 from segline.model.package import Model
 
 INT8_GRAPH = "model.int8.xml"
-
-
 INT8_WEIGHTS = "model.int8.bin"
-
-
 INT8_SIDECAR = "model.int8.json"
 
 

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
-from segline.common.documents import Document
 from segline.common.errors import SeglineError, UnavailableError
 from segline.model.history import History
-from segline.networks.catalogue import save_weights
-from segline.plan.plan import Plan
+from segline.model.sidecars import Float16Graph, OnnxSidecar
+from segline.networks.weights import save_weights
+from segline.plan import Plan
 
 PLAN = "plan.json"
 WEIGHTS = "weights.pt"
@@ -23,40 +22,6 @@ HISTORY = "history.json"
 ONNX = "model.onnx"
 ONNX_FLOAT16 = "model.fp16.onnx"
 ONNX_SIDECAR = "model.onnx.json"
-
-
-class Float16Graph(BaseModel):
-    """The exported graph that computes in float16; its windows and scores are float32."""
-
-    model_config = ConfigDict(frozen=True)
-
-    onnx_sha256: str
-    max_abs_difference: float
-    """Of the class scores, from PyTorch's in float32, on the patches of the float32 graph."""
-    label_agreement: float
-
-
-class OnnxSidecar(Document):
-    """What must match before an exported graph may run, and how it was checked."""
-
-    kind = "a segline sidecar"
-    stage = "export_onnx"
-
-    plan_digest: str
-    weights_sha256: str
-    onnx_sha256: str
-    opset: int
-    torch_version: str
-    onnxruntime_version: str
-    checked_patches: int
-    """Real validation patches that were run through PyTorch and ONNX Runtime."""
-    max_abs_difference: float
-    """Of the class scores."""
-    label_agreement: float
-    """Share of voxels with the same class."""
-    float16: Float16Graph | None = None
-    no_float16: str | None = None
-    """Why there is no such graph."""
 
 
 @dataclass(frozen=True)

@@ -2,3 +2,34 @@
 
 No voxel, file of a data set or network is touched here.
 """
+
+from segline.plan.gate import Agreement, Gate
+from segline.plan.inference import Inference
+from segline.plan.networks import UNet
+from segline.plan.normalisation import Intensity, IntensityWindow, ZScore
+from segline.plan.part import Share
+from segline.plan.plan import Plan
+from segline.plan.preprocessing import Preprocessing
+from segline.plan.promotion import PromotionRule
+from segline.plan.split import Split
+from segline.plan.task import Task, merged
+from segline.plan.training import Augmentation, Training
+
+__all__ = [
+    "Agreement",
+    "Augmentation",
+    "Gate",
+    "Inference",
+    "Intensity",
+    "IntensityWindow",
+    "Plan",
+    "Preprocessing",
+    "PromotionRule",
+    "Share",
+    "Split",
+    "Task",
+    "Training",
+    "UNet",
+    "ZScore",
+    "merged",
+]

@@ -5,26 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
-
-
-class PromotionRule(BaseModel):
-    """When a newly trained model takes the champion's place; no part of what it was trained under."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    rule: Literal["better", "not_worse_and_faster"] = "better"
-    """``not_worse_and_faster`` promotes a better one too."""
-    margin: float = Field(default=0.002, ge=0, le=1)
-    """Of the mean Dice, by which one that is faster may be worse."""
-    faster_by: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the champion's time that a faster one must save; repeated timings differ by a few percent."""
-    tail_margin: float = Field(default=0.05, ge=0, le=1)
-    """Dice that a case of the lower tail may lose."""
-    tail_share: float = Field(default=0.1, ge=0, le=1)
-    """Of the cases, rounded up and at least one: each model's worst ones are the lower tail."""
-    min_cases: int = Field(default=6, ge=2)
-    """That a comparison needs. Of five equal models one in 32 is better in every case by chance alone."""
+from segline.plan.promotion import PromotionRule
 
 
 class Task(BaseModel):
@@ -83,14 +66,6 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
-
-
-def first_fault(error: ValidationError, root: str = "") -> str:
-    """The first fault of a validation, in words: where (below ``root``, a dotted path), what."""
-    faults = error.errors()
-    where = ".".join([*filter(None, [root]), *map(str, faults[0]["loc"])]) or "document"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{where}: {faults[0]['msg']}{more}"
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.errors import SeglineError
-from segline.plan.plan import Share, Split
+from segline.plan import Share, Split
 
 SPLIT_PARTS = ("train", "val", "test")
 

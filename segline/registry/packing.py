@@ -7,7 +7,7 @@ from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
 from segline.common.errors import SeglineError
 from segline.data.pseudonyms import Pseudonyms
-from segline.evaluation.scoring import EVALUATION
+from segline.evaluation.records import EVALUATION
 from segline.model.package import PLAN, Model
 from segline.runs.run import Run
 

@@ -3,24 +3,19 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from segline.acceptance.benchmark import Benchmark, benchmark
+from segline.acceptance.benchmark import benchmark
 from segline.acceptance.promotion import Contender, Decision, decide
+from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE, open_backend
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.evaluation.scoring import evaluate
 from segline.model.package import Model
-from segline.plan.plan import Plan
-from segline.registry.versions import (
-    Version,
-    champion_of,
-    promote,
-    pull,
-    register,
-    reject,
-    versions,
-)
+from segline.plan import Plan
+from segline.registry.pulling import pull
+from segline.registry.reigns import champion_of, promote, reject
+from segline.registry.versions import Version, register, versions
 from segline.runs.run import Run
 from segline.tracking.mlflow_connection import Registry
 

@@ -5,9 +5,11 @@ from functools import cached_property
 
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
-from segline.evaluation.scoring import CaseEvaluation, Evaluation
-from segline.model.package import OnnxSidecar
-from segline.runs.run import Contents, Run, RunInfo, StageRecord
+from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.model.sidecars import OnnxSidecar
+from segline.runs.contents import Contents
+from segline.runs.records import RunInfo, StageRecord
+from segline.runs.run import Run
 from segline.runs.summary import Summary, summarise_run
 
 

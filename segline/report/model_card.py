@@ -12,9 +12,11 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.scoring import METRICS, CaseEvaluation, Evaluation
-from segline.plan.plan import Plan, Window
-from segline.runs.run import Contents, Run, RunInfo
+from segline.evaluation.records import METRICS, CaseEvaluation, Evaluation
+from segline.plan import IntensityWindow, Plan
+from segline.runs.contents import Contents
+from segline.runs.records import RunInfo
+from segline.runs.run import Run
 
 MODEL_CARD = "model_card.md"
 """Its file, in the run's folder."""
@@ -104,7 +106,7 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
     settings, history = plan.preprocessing, found.history
     rules = [
         f"{name} clipped to {rule.window[0]:g} to {rule.window[1]:g}"
-        if isinstance(rule, Window)
+        if isinstance(rule, IntensityWindow)
         else f"{name} as z-score"
         for name, rule in zip(plan.channels, settings.intensity, strict=True)
     ]

@@ -5,10 +5,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from importlib import resources
 
-from segline.acceptance.gate import Verdict
+from segline.acceptance.verdict import Verdict
 from segline.model.history import History
-from segline.model.package import OnnxSidecar
-from segline.plan.plan import Plan
+from segline.model.sidecars import OnnxSidecar
+from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, element
 from segline.report.sections import (
@@ -22,8 +22,8 @@ from segline.report.sections import (
     quality,
     speed,
 )
-from segline.runs.run import Contents
-from segline.training.tuning.probe import Tuning
+from segline.runs.contents import Contents
+from segline.training.tuning.record import Tuning
 
 Section = Callable[[Findings], Html | None]
 
@@ -139,8 +139,6 @@ _SECTIONS: tuple[tuple[str, str, Section], ...] = (
     *_JUDGED,
 )
 """Title, the stage it comes from, and how it is made."""
-
-
 _OF_FOLDS = (
     ("Data set", "download", _dataset),
     ("Plan", "plan", _plan),

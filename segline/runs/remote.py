@@ -6,8 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segline.common.parallel import do_all
-from segline.runs.run import INFO, Run
-from segline.storage.depot import Access, is_uri
+from segline.runs.records import INFO
+from segline.runs.run import Run
+from segline.storage.access import Access, is_uri
 from segline.storage.store import Store
 
 

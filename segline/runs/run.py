@@ -11,88 +11,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from segline.acceptance.benchmark import Benchmark
-from segline.acceptance.gate import Verdict
+from segline.acceptance.members import COMPARISON, Comparison
+from segline.acceptance.times import Benchmark
+from segline.acceptance.verdict import Verdict
 from segline.common import atomic
-from segline.common.documents import Document
 from segline.common.errors import SeglineError, UnavailableError, plain_error
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import Manifest
 from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, CrossValidation
-from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.evaluation.records import EVALUATION, Evaluation
 from segline.model.history import History
 from segline.model.package import HISTORY, Model
-from segline.plan.plan import Plan
-from segline.plan.task import Task
-from segline.storage.depot import Access, is_uri
-from segline.training.assembly import COMPARISON, Comparison
-from segline.training.tuning.probe import TUNING, Tuning
+from segline.plan import Plan
+from segline.runs.contents import Contents
+from segline.runs.records import INFO, Notes, RunInfo, StageRecord, Status
+from segline.storage.access import Access, is_uri
+from segline.training.tuning.record import TUNING, Tuning
 
-INFO = "run.json"
-Status = Literal["running", "succeeded", "skipped", "failed"]
 Part = TypeVar("Part")
-
-
-class StageRecord(Document):
-    """What became of one stage."""
-
-    kind = "a stage record"
-    stage = "the stage"
-
-    name: str
-    status: Status
-    started: datetime
-    seconds: float
-    reason: str
-    """Why it was skipped or failed; otherwise what it did, in a few words."""
-
-
-class RunInfo(Document):
-    """What was asked for, written before the first stage."""
-
-    kind = "a run's description"
-    stage = "download"
-
-    id: str
-    task: Task
-    started: datetime
-    versions: dict[str, str]
-    """Of segline and the packages that decide the result."""
-    machine: str
-
-
-@dataclass
-class Notes:
-    """What a stage says of itself, in a few words."""
-
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Every part of a run that is there; a damaged one is a line of ``problems``, and hides no other."""
-
-    manifest: Manifest | None
-    plan: Plan | None
-    tuning: Tuning | None
-    history: History | None
-    model: Model | None
-    evaluations: tuple[Evaluation, ...]
-    verdict: Verdict | None
-    benchmark: Benchmark | None
-    cross_validation: CrossValidation | None
-    comparison: Comparison | None
-    problems: tuple[str, ...]
-
-    @property
-    def only_folds(self) -> bool:
-        """Whether this is a cross-validation without a model of its own."""
-        ensemble = self.plan is not None and self.plan.network.members > 1
-        return self.cross_validation is not None and not ensemble
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from segline.acceptance.benchmark import Benchmark
-from segline.acceptance.gate import Absence, Verdict
+from segline.acceptance.times import Benchmark
+from segline.acceptance.verdict import Absence, Verdict
 from segline.common import atomic
 from segline.data.intake import NOTHING_NEW
 from segline.data.manifest import Manifest
-from segline.evaluation.estimates import Equivalence, Estimate
-from segline.evaluation.scoring import Evaluation
-from segline.plan.plan import Split
-from segline.runs.run import Contents, Run, StageRecord
+from segline.evaluation.equivalence import Equivalence
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.records import Evaluation
+from segline.plan import Split
+from segline.runs.contents import Contents
+from segline.runs.records import StageRecord
+from segline.runs.run import Run
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""

@@ -3,29 +3,12 @@
 An error a user can act on ends the process with one line on standard error and status 1.
 """
 
-from segline.stages.bodies import (
-    assemble,
-    benchmark,
-    build_tensorrt,
-    compare,
-    compare_members,
-    download,
-    evaluate,
-    export_onnx,
-    intake,
-    merge_engines,
-    plan,
-    pool,
-    preprocess,
-    quantize,
-    register,
-    report,
-    split_folds,
-    start_run,
-    take_fold,
-    track_folds,
-    train,
-)
+from segline.stages.data import download, intake, plan, preprocess, start_run
+from segline.stages.deployment import benchmark, build_tensorrt, export_onnx, merge_engines, quantize
+from segline.stages.folds import assemble, compare_members, pool, split_folds, take_fold, track_folds
+from segline.stages.judging import compare, evaluate
+from segline.stages.learning import train
+from segline.stages.release import register, report
 
 __all__ = [
     "assemble",

@@ -5,12 +5,11 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 from segline.common.digests import sha256_of_file
@@ -18,11 +17,12 @@ from segline.common.errors import SeglineError
 from segline.storage.objects import (
     MissingObjectError,
     StoredObject,
-    UnreachableError,
     local_fault,
     require_digest,
 )
 from segline.storage.retries import Patience
+from segline.storage.s3_faults import ExistsError, fault_code, is_passing, plain_fault
+from segline.storage.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -34,56 +34,7 @@ _CHUNK_BYTES = 1 << 16
 _PART_BYTES = 16 << 20
 _CONNECTIONS = 64
 _CONNECT_S, _READ_S = 10, 60
-_PATIENCE_S = 120.0
 _DIGEST = "x-amz-meta-sha256"
-
-_HINTS = {
-    "NoSuchBucket": "there is no such bucket; create it or correct the address",
-    "AccessDenied": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
-    "InvalidAccessKeyId": "the access key is unknown there; check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "the secret key is wrong; check AWS_SECRET_ACCESS_KEY",
-    "XMinioStorageFull": "no space left in the object store; free some there",
-}
-# A server that was started again has forgotten the multipart uploads of before: the next try begins anew.
-_PASSING = {"NoSuchUpload", "SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
-_PASSING_STATUS = {429, 500, 502, 503, 504}
-
-
-@dataclass(frozen=True)
-class S3Settings:
-    """How to reach an object store."""
-
-    endpoint: str
-    """``host`` or ``host:port``."""
-    access_key: str
-    secret_key: str = field(repr=False)
-    region: str = "us-east-1"
-    secure: bool = True
-    """Whether to speak TLS."""
-    patience_s: float = _PATIENCE_S
-    """How long to go on trying when the server refuses connections or fails."""
-
-    @classmethod
-    def from_environment(cls, mapping: Mapping[str, str]) -> "S3Settings | None":
-        """Settings from the usual variables; None where neither key is set. For entry points.
-
-        ``S3_ENDPOINT`` or ``AWS_ENDPOINT_URL`` (TLS unless it starts with ``http://``; AWS by default),
-        ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION`` (``us-east-1`` by default),
-        ``S3_PATIENCE_S`` (120 by default).
-
-        Raises:
-            SeglineError: one key without the other, or a patience that is not a number.
-        """
-        keys = [mapping.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
-        if not any(keys):
-            return None
-        if not all(keys):
-            raise SeglineError("S3 credentials: set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        url = mapping.get("S3_ENDPOINT") or mapping.get("AWS_ENDPOINT_URL") or "s3.amazonaws.com"
-        parts = urlsplit(url if "://" in url else f"https://{url}")
-        region = mapping.get("AWS_REGION") or "us-east-1"
-        patience_s = _seconds(mapping.get("S3_PATIENCE_S") or str(_PATIENCE_S))
-        return cls(parts.netloc, keys[0], keys[1], region, parts.scheme != "http", patience_s)
 
 
 @dataclass(frozen=True)
@@ -177,7 +128,7 @@ class S3Objects:
             try:
                 self._tried(key, lambda: self._put_new(key, data))
                 return True
-            except _ExistsError:
+            except ExistsError:
                 pass
         # An earlier try may have stored it though its answer was lost.
         return self.stat(key) is not None and self.read(key) == data
@@ -212,7 +163,7 @@ class S3Objects:
             try:
                 return self._continued(key, path)
             except Exception as error:
-                if not _is_passing(error):
+                if not is_passing(error):
                     raise
                 if _bytes_of(_part_of(path)) > before:
                     patience.renew()
@@ -229,7 +180,7 @@ class S3Objects:
                     _receive(response, part)
                     return part, response.headers.get(_DIGEST)
         except Exception as error:
-            if _code(error) != "InvalidRange":
+            if fault_code(error) != "InvalidRange":
                 raise
         # The part is of another content.
         if old is not None:
@@ -253,7 +204,7 @@ class S3Objects:
                 try:
                     return action()
                 except Exception as error:
-                    if not _is_passing(error):
+                    if not is_passing(error):
                         raise
                     patience.wait(error, self.where(key))
 
@@ -289,20 +240,9 @@ class S3Objects:
         try:
             yield
         except (MinioException, HTTPError, ValueError, ParseError) as error:
-            raise _told_fault(error, where, self.settings) from error
+            raise plain_fault(error, where, self.settings) from error
         except OSError as error:
             raise local_fault(error, where) from error
-
-
-class _ExistsError(SeglineError):
-    pass
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise SeglineError(f"S3_PATIENCE_S={text}: give a number of seconds") from None
 
 
 def _described(key: str, found: Any, sha256: str | None) -> StoredObject:
@@ -346,40 +286,3 @@ def _part_of(path: Path) -> Path | None:
 
 def _bytes_of(part: Path | None) -> int:
     return part.stat().st_size if part else 0
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the same request may well succeed a little later."""
-    from urllib3.exceptions import HTTPError, LocationValueError, NameResolutionError, SSLError
-
-    if isinstance(error, NameResolutionError):
-        return "Temporary failure" in str(error)
-    if isinstance(error, HTTPError | ParseError):
-        return not isinstance(error, SSLError | LocationValueError)
-    return _code(error) in _PASSING or _status(error) in _PASSING_STATUS
-
-
-def _code(error: Exception) -> str | None:
-    """What S3 calls the fault."""
-    # Where a server does not call its answer XML (rclone), the code is only in the text.
-    in_text = re.search(r"<Code>(\w+)</Code>", str(error))
-    return getattr(error, "code", None) or (in_text[1] if in_text else None)
-
-
-def _status(error: Exception) -> int | None:
-    in_text = re.search(r"Response code: (\d+)", str(error))
-    answer = getattr(error, "response", None)
-    return getattr(error, "status_code", None) or getattr(answer, "status", in_text and int(in_text[1]))
-
-
-def _told_fault(error: Exception, where: str, settings: S3Settings) -> SeglineError:
-    code, status = _code(error), _status(error)
-    if code == "NoSuchKey":
-        return MissingObjectError(where)
-    if code == "PreconditionFailed" or status == 412:
-        return _ExistsError(f"{where}: is there already; choose another name")
-    if code in _HINTS:
-        return SeglineError(f"{where}: {_HINTS[code]} (at {settings.endpoint})")
-    reason = f"it answers {status} {code or ''}".strip() if status else str(error).rpartition(": ")[2]
-    tried = f" after {settings.patience_s:g} s of trying" if _is_passing(error) else ""
-    return UnreachableError(f"{where}: cannot use {settings.endpoint}{tried} ({reason}); check the address")

@@ -15,8 +15,10 @@ from segline.common.locks import exclusive
 from segline.common.parallel import do_all
 from segline.common.progress import Progress, silent
 from segline.storage.archives import inner_path
-from segline.storage.objects import FileObjects, MissingObjectError, Objects, StoredObject, local_fault
-from segline.storage.s3 import S3Objects, S3Settings
+from segline.storage.folder_objects import FileObjects
+from segline.storage.objects import MissingObjectError, Objects, StoredObject, local_fault
+from segline.storage.s3 import S3Objects
+from segline.storage.s3_settings import S3Settings
 
 FOLDER_MARKER = ".segline-folder.json"
 """The last object of a stored folder: what the folder holds."""

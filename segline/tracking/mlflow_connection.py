@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from segline.common.errors import SeglineError, UnavailableError
 from segline.common.locks import exclusive
-from segline.storage.depot import is_uri
+from segline.storage.access import is_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segline.data.cases.index import Case
+from segline.data.cases.case import Case
 from segline.model.history import History
-from segline.networks.catalogue import build_network, channels_last, quicken, separate
-from segline.plan.plan import Plan
+from segline.networks.catalogue import build_network
+from segline.networks.ensemble import separate
+from segline.networks.on_cpu import quicken
+from segline.networks.running import channels_last
+from segline.plan import Plan
 from segline.training.validation import better_in_one_piece, inferring, validation_dice
 
 

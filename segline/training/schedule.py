@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from segline.plan.plan import Training
+from segline.plan import Training
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,24 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.data.cases.index import Case
-from segline.machine.devices import available_bytes, half_precision, keep_freed_memory, usable_device
+from segline.data.cases.case import Case
+from segline.evaluation.equivalence import shown_worse
+from segline.machine.devices import half_precision, usable_device
+from segline.machine.memory import keep_freed_memory
 from segline.model.history import History, TrainingPoint
-from segline.networks.catalogue import build_network, channels_last, quicken, training_bytes
-from segline.plan.plan import Plan
+from segline.networks.catalogue import build_network
+from segline.networks.on_cpu import quicken
+from segline.networks.running import channels_last
+from segline.plan import Plan
 from segline.training.averaging import WeightAverage
 from segline.training.batches.augmentation import Augmenter
 from segline.training.batches.patches import PatchSampler
 from segline.training.batches.prefetching import Prefetched
 from segline.training.loss import dice_cross_entropy
+from segline.training.memory import check_memory
 from segline.training.parallel.ranks import ALONE, Ranks
 from segline.training.schedule import Schedule
-from segline.training.validation import inferring, shown_worse, validation_dice
+from segline.training.validation import inferring, validation_dice
 
 _CHECKPOINT_SECONDS = 30.0
 _LOSS_HORIZON = 20
@@ -298,23 +303,4 @@ def _require_one_network(plan: Plan) -> None:
         raise SeglineError(
             f"plan: network.seeds is {plan.network.seeds}, and a trainer makes one network; "
             "train each plan of Plan.of_each_seed(), and segline.shipping.ship puts them together"
-        )
-
-
-def check_memory(plan: Plan, device: torch.device, ranks: int = 1, networks: int = 1) -> None:
-    """Refuse a patch that cannot fit, before anything is allocated.
-
-    Each of the ``ranks`` has its part of the batch; ``networks`` are trained on the device at once.
-
-    Raises:
-        SeglineError: one training step needs more memory than is free.
-    """
-    needed, free = training_bytes(plan) * networks // ranks, available_bytes(device)
-    if needed > free:
-        size = "x".join(map(str, plan.training.patch_size))
-        several = f", {networks} networks at once" if networks > 1 else ""
-        raise SeglineError(
-            f"plan: patch {size}, batch {plan.training.batch_size}{several} needs about "
-            f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on {device}; "
-            "lower training.patch_size or batch_size"
         )

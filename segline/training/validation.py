@@ -1,23 +1,23 @@
 """Validation: what the validation cases say of weights, and of what is made of their masks."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segline.data.cases.index import Case
+from segline.data.cases.case import Case
+from segline.evaluation.equivalence import shown_worse
 from segline.inference.postprocessing import keep_largest_components
-from segline.inference.predictor import Network, predict_leads
+from segline.inference.stitching import WindowScorer, predict_leads
 from segline.machine.devices import half_precision
-from segline.networks.catalogue import infer
-from segline.plan.plan import Plan
+from segline.networks.running import infer
+from segline.plan import Plan
 from segline.training.parallel.ranks import ALONE, Ranks
 
 
 def validation_dice(
-    network: Network, plan: Plan, cases: Sequence[Case], device: torch.device, ranks: Ranks = ALONE
+    network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device, ranks: Ranks = ALONE
 ) -> Tensor:
     """Dice ``(cases, labels)`` float64 of each foreground label, on the plan's grid; 1 where both are empty.
 
@@ -31,7 +31,7 @@ def validation_dice(
     return ranks.add_up(dice)
 
 
-def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Network:
+def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> WindowScorer:
     """``network`` as validation asks it: without gradients, in float16 on a GPU if the plan trains in it."""
     half = half_precision(device) if plan.training.mixed_precision else None
 
@@ -42,21 +42,8 @@ def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Net
     return scores
 
 
-def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:
-    """Whether ``dice`` ``(cases,)`` is below ``before`` by more than ``margin``, by a paired t test at 5 %.
-
-    Of one case there is no spread to test with: there it is the margin alone.
-    """
-    from scipy.special import stdtrit  # a fifth of a second, which most stages need not pay
-
-    difference, count = dice - before, len(dice)
-    error = float(difference.std()) / math.sqrt(count) if count > 1 else 0.0
-    by_chance = float(stdtrit(count - 1, 0.95)) * error if error else 0.0
-    return float(difference.mean()) < -(margin + by_chance)
-
-
 def better_in_one_piece(
-    network: Network, plan: Plan, cases: Sequence[Case], device: torch.device
+    network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device
 ) -> tuple[int, ...]:
     """Values of the labels of which all but the largest component had better be dropped.
 
@@ -74,7 +61,7 @@ def better_in_one_piece(
     return tuple(value for value, before, after in pairs if shown_worse(before, after))
 
 
-def _classes(network: Network, plan: Plan, case: Case, device: torch.device) -> Tensor:
+def _classes(network: WindowScorer, plan: Plan, case: Case, device: torch.device) -> Tensor:
     """The class ``(X, Y, Z)`` of each voxel of a case, on the plan's grid."""
     image = torch.from_numpy(case.image.astype("float32")).to(device)
     lead, leader = predict_leads(network, image, plan).max(dim=0)

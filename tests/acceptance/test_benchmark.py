@@ -4,24 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from segline.acceptance.benchmark import (
-    STAGES,
-    Benchmark,
-    Percentiles,
-    _end_to_end,
-    _network_alone,
-    _Run,
-    benchmark,
-)
+from segline.acceptance.benchmark import _end_to_end, _network_alone, _Run, benchmark
+from segline.acceptance.times import STAGES, Benchmark, Percentiles
 from segline.backends import BACKENDS
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.imaging.geometry import as_shape
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.tiling import Tiling
-from segline.machine.devices import nvidia_driver_missing, processor_name
+from segline.machine.abilities import processor_name
+from segline.machine.nvidia import nvidia_driver_missing
 from segline.model.package import ONNX, Model
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 MIB = 2**20
 

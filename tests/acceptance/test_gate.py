@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from segline.acceptance.gate import ABSENT, Absence, Verdict, judge
+from segline.acceptance.gate import judge
+from segline.acceptance.verdict import ABSENT, Absence, Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
-from segline.evaluation.scoring import EVALUATION, CaseEvaluation, Evaluation, summarise
-from segline.evaluation.surfaces import LabelMetrics, label_metrics
+from segline.evaluation.label_metrics import LabelMetrics, label_metrics
+from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
-from segline.plan.plan import Agreement, Gate
+from segline.plan import Agreement, Gate
 
 from ..conftest import small_plan
 

@@ -9,19 +9,24 @@ import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from segline.acceptance.gate import Verdict, judge
+from segline.acceptance.gate import judge
+from segline.acceptance.verdict import Verdict
 from segline.backends import Backend, Precision, open_backend
 from segline.common.errors import SeglineError
-from segline.data.cases.index import CaseIndex, preprocess
-from segline.data.manifest import Manifest, verify
-from segline.evaluation.scoring import EVALUATION, evaluate
+from segline.data.cases.building import preprocess
+from segline.data.cases.index import CaseIndex
+from segline.data.manifest import Manifest
+from segline.data.verification import verify
+from segline.evaluation.records import EVALUATION
+from segline.evaluation.scoring import evaluate
 from segline.export.onnx import export_onnx
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.model.package import Model
-from segline.networks.catalogue import fold_batch_norm, infer, load_network
-from segline.plan.plan import Plan
-from segline.plan.task import merged
+from segline.networks.folding import fold_batch_norm
+from segline.networks.running import infer
+from segline.networks.weights import load_network
+from segline.plan import Plan, merged
 from segline.storage.depot import Depot
 from segline.training.trainer import Trainer
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from segline.acceptance.benchmark import BackendTimes, Benchmark, EndToEnd, Machine, Percentiles
-from segline.acceptance.gate import Verdict
 from segline.acceptance.promotion import Contender, Decision, decide
+from segline.acceptance.times import BackendTimes, Benchmark, EndToEnd, Machine, Percentiles
+from segline.acceptance.verdict import Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
-from segline.evaluation.scoring import CaseEvaluation, Evaluation, summarise
-from segline.evaluation.surfaces import LabelMetrics
-from segline.plan.plan import Gate, Plan
-from segline.plan.task import PromotionRule, Task
+from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.evaluation.scoring import summarise
+from segline.plan import Gate, Plan, PromotionRule, Task
 
 from ..conftest import small_plan
 

@@ -7,9 +7,9 @@ import torch
 
 from segline.backends import BACKENDS, REFERENCE, open_backend
 from segline.common.errors import SeglineError, UnavailableError
-from segline.data.phantom.anatomy import phantom_case
+from segline.data.phantom.scanner import phantom_case
 from segline.inference.predictor import Predictor
-from segline.machine.devices import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing
 from segline.model.package import Model
 
 NO_GPU = nvidia_driver_missing()

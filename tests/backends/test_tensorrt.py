@@ -18,10 +18,10 @@ from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.cases.index import CaseIndex
 from segline.export.onnx import export_onnx
-from segline.machine.devices import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 from ..conftest import TinyTraining, small_plan
 

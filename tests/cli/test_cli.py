@@ -68,7 +68,7 @@ def test_predict_takes_the_folder_of_a_run(package: Path, tmp_path: Path) -> Non
 
 
 def test_predict_refuses_a_plan_of_another_digest(package: Path, tmp_path: Path) -> None:
-    from segline.plan.plan import Plan
+    from segline.plan import Plan
 
     other = Plan.read(package / "plan.json").model_copy(update={"seed": 7})
     path = tmp_path / "other.json"

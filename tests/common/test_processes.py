@@ -11,7 +11,7 @@ import pytest
 
 from segline.common.errors import SeglineError, UnavailableError
 from segline.common.processes import in_own_process
-from segline.machine.devices import peak_memory_bytes
+from segline.machine.memory import peak_memory_bytes
 
 
 def refuse() -> None:

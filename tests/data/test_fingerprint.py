@@ -8,8 +8,9 @@ import pytest
 
 from segline.common.errors import SeglineError
 from segline.data.fingerprint import take_fingerprint
-from segline.data.manifest import Manifest, verify
-from segline.data.phantom.anatomy import write_phantom
+from segline.data.manifest import Manifest
+from segline.data.phantom.scanner import write_phantom
+from segline.data.verification import verify
 from segline.imaging.files import write_volume
 from segline.imaging.geometry import Grid, Reorientation, as_shape
 from segline.imaging.volume import Volume

@@ -11,13 +11,13 @@ import pytest
 
 from segline.data.fingerprint import take_fingerprint
 from segline.data.intake import Intake, Limits, Quarantine, take_in
-from segline.data.manifest import Manifest, survey, verify
-from segline.data.phantom.anatomy import phantom_case
+from segline.data.manifest import Manifest
+from segline.data.phantom.scanner import phantom_case
 from segline.data.portraits import SAME_LIKENESS, Portrait
+from segline.data.verification import survey, verify
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
-from segline.plan.plan import Plan
-from segline.plan.task import Task
+from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
 
 NEW = "new_0"

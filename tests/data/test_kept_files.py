@@ -9,9 +9,10 @@ import pytest
 
 from segline.common.errors import SeglineError
 from segline.data.kept_files import bring_dataset, keep_dataset
-from segline.data.manifest import Manifest, verify
-from segline.data.phantom.anatomy import write_phantom
-from segline.storage.depot import Access
+from segline.data.manifest import Manifest
+from segline.data.phantom.scanner import write_phantom
+from segline.data.verification import verify
+from segline.storage.access import Access
 
 from ..s3_server import S3Server, see_the_disk
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.data.manifest import Manifest, verify
+from segline.data.manifest import Manifest
+from segline.data.verification import verify
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 

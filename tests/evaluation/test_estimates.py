@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from segline.evaluation.estimates import Equivalence, Estimate, bootstrap_ci95, equivalence, paired_difference
+from segline.evaluation.equivalence import Equivalence, equivalence
+from segline.evaluation.estimates import Estimate, bootstrap_ci95, paired_difference
 
 
 def test_an_estimate_counts_values_and_missing_ones_apart():

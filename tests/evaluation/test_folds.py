@@ -10,12 +10,12 @@ import pytest
 from segline.common.errors import SeglineError
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.folds import pool
+from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
-from segline.evaluation.scoring import EVALUATION, CaseEvaluation, Evaluation, summarise
-from segline.evaluation.surfaces import LabelMetrics
-from segline.plan.plan import Plan
-from segline.plan.task import Task
-from segline.planning.plans import fold_tasks, resplit
+from segline.evaluation.scoring import summarise
+from segline.plan import Plan, Task
+from segline.planning.folds import fold_tasks, resplit
 from segline.planning.splits import SplitRule, split_cases
 
 from ..conftest import small_plan

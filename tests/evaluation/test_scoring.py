@@ -10,15 +10,17 @@ from torch import Tensor
 
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
-from segline.data.manifest import Manifest, verify
+from segline.data.manifest import Manifest
+from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.scoring import EVALUATION, METRICS, WORST_CASES, Evaluation, evaluate
-from segline.evaluation.surfaces import dice
+from segline.evaluation.overlap import dice
+from segline.evaluation.records import EVALUATION, METRICS, WORST_CASES, Evaluation
+from segline.evaluation.scoring import evaluate
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid, Reorientation
 from segline.imaging.volume import Volume
 from segline.model.package import Model
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 from ..conftest import small_plan
 

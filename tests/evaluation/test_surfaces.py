@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 
 from segline.common.errors import SeglineError
 from segline.evaluation import surfaces as module
-from segline.evaluation.surfaces import SurfaceDistances, label_metrics
+from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.surfaces import SurfaceDistances
 from segline.imaging.files import read_volume
 
 CT_SPACING_MM = (0.8, 0.8, 5.0)

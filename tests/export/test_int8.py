@@ -10,13 +10,15 @@ import torch
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
-from segline.data.cases.index import Case, CaseIndex
+from segline.data.cases.case import Case
+from segline.data.cases.index import CaseIndex
+from segline.export.agreement import compare_on_patches
 from segline.export.int8 import CHECKED_PATCHES, quantize
-from segline.export.onnx import compare_on_patches, export_onnx
+from segline.export.onnx import export_onnx
 from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 from ..conftest import TinyTraining, small_plan
 

@@ -12,7 +12,7 @@ import torch
 
 from segline.backends import open_backend
 from segline.data.manifest import Manifest
-from segline.evaluation.surfaces import voxel_agreement
+from segline.evaluation.masks import voxel_agreement
 from segline.export.monai_bundle import INFERENCE, METADATA, WEIGHTS, export_bundle
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
@@ -20,7 +20,7 @@ from segline.inference.predictor import Predictor
 from segline.model.history import History
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 from ..conftest import small_plan
 

@@ -11,11 +11,16 @@ import torch
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
-from segline.data.cases.index import Case, CaseIndex
-from segline.export.onnx import LARGEST_DIFFERENCE, OPSET, compare_on_patches, export_onnx
+from segline.data.cases.case import Case
+from segline.data.cases.index import CaseIndex
+from segline.export.agreement import compare_on_patches
+from segline.export.onnx import OPSET, export_onnx
 from segline.model.package import Model
-from segline.networks.catalogue import build_network, fold_batch_norm, load_network, save_weights
-from segline.plan.plan import Plan
+from segline.model.sidecars import LARGEST_DIFFERENCE
+from segline.networks.catalogue import build_network
+from segline.networks.folding import fold_batch_norm
+from segline.networks.weights import load_network, save_weights
+from segline.plan import Plan
 
 from ..conftest import TinyTraining, small_plan
 

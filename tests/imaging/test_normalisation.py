@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segline.imaging.normalisation import OUTSIDE, normalise
-from segline.plan.plan import Window, ZScore
+from segline.plan import IntensityWindow, ZScore
 
 
 def volume_of(*values: float) -> torch.Tensor:
@@ -17,16 +17,16 @@ class TestWindow:
         ("hu", "expected"), [(-1024, 0.0), (-57, 0.0), (53.5, 0.5), (164, 1.0), (3071, 1.0)]
     )
     def test_the_window_becomes_zero_to_one_and_the_rest_is_clipped(self, hu, expected):
-        result = normalise(volume_of(hu), Window(window=(-57, 164)), None)
+        result = normalise(volume_of(hu), IntensityWindow(window=(-57, 164)), None)
         assert result.item() == pytest.approx(expected, abs=1e-6)
 
     def test_it_is_the_same_for_every_volume(self):
-        alone = normalise(volume_of(20), Window(window=(-57, 164)), -500)
-        beside_bone = normalise(volume_of(20, 2000, -1000), Window(window=(-57, 164)), -500)
+        alone = normalise(volume_of(20), IntensityWindow(window=(-57, 164)), -500)
+        beside_bone = normalise(volume_of(20, 2000, -1000), IntensityWindow(window=(-57, 164)), -500)
         assert alone[0] == beside_bone[0]
 
     def test_outside_the_volume_is_the_window_s_lower_end(self):
-        assert normalise(volume_of(-57), Window(window=(-57, 164)), None).item() == OUTSIDE
+        assert normalise(volume_of(-57), IntensityWindow(window=(-57, 164)), None).item() == OUTSIDE
 
 
 class TestZScore:

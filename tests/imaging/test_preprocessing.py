@@ -13,10 +13,12 @@ import torch
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Grid, Reorientation, Shape
-from segline.imaging.preprocessing import Placement, Preprocessor, restore
+from segline.imaging.placement import Placement
+from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.resampling import resample_linear, resample_nearest
+from segline.imaging.restoring import restore
 from segline.imaging.volume import Volume
-from segline.plan.plan import Preprocessing, Window, ZScore
+from segline.plan import IntensityWindow, Preprocessing, ZScore
 
 Spacing = tuple[float, float, float]
 
@@ -44,7 +46,7 @@ def settings(
 ) -> Preprocessing:
     return Preprocessing(
         spacing_mm=spacing_mm,
-        intensity=(Window(window=window),) * channels,
+        intensity=(IntensityWindow(window=window),) * channels,
         foreground_above=foreground_above,
         margin_mm=margin_mm,
     )
@@ -145,7 +147,9 @@ class TestImage:
     def test_each_channel_has_its_own_rule(self):
         array = np.random.default_rng(0).normal(50, 20, (2, 6, 6, 6)).astype(np.float32)
         rules = Preprocessing(
-            spacing_mm=(1.0, 1.0, 1.0), intensity=(Window(window=(0, 100)), ZScore()), foreground_above=None
+            spacing_mm=(1.0, 1.0, 1.0),
+            intensity=(IntensityWindow(window=(0, 100)), ZScore()),
+            foreground_above=None,
         )
         volume = Volume(array, np.eye(4))
         preprocessor = Preprocessor(rules)

@@ -11,15 +11,16 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from segline.common.errors import SeglineError
-from segline.data.phantom.anatomy import ORIENTATIONS, phantom_on_grid
+from segline.data.phantom.scanner import ORIENTATIONS, phantom_on_grid
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Grid, Reorientation, Shape
 from segline.imaging.volume import Volume
-from segline.inference.predictor import Predictor, predict_leads
+from segline.inference.predictor import Predictor
+from segline.inference.stitching import predict_leads
 from segline.inference.stopwatch import Stopwatch
 from segline.model.package import Model
-from segline.networks.catalogue import load_network
-from segline.plan.plan import Plan
+from segline.networks.weights import load_network
+from segline.plan import Plan
 
 from ..conftest import small_plan
 

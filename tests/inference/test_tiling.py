@@ -7,7 +7,7 @@ import pytest
 
 from segline.imaging.geometry import Shape
 from segline.inference.tiling import Tiling
-from segline.plan.plan import Inference
+from segline.plan import Inference
 
 STRIDE = (2, 2, 4)
 

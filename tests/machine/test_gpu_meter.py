@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from segline.common.errors import UnavailableError
-from segline.machine.devices import nvidia_driver_missing
 from segline.machine.gpu_meter import GpuMeter
+from segline.machine.nvidia import nvidia_driver_missing
 
 GIB = 2**30
 

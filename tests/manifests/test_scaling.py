@@ -5,7 +5,7 @@ import pytest
 from benchmarks import fanout
 from benchmarks.fanout import FanOut
 from pipelines.cluster.footprint import STAGES
-from segline.data.cases.index import _LOCATIONS_A_LABEL
+from segline.data.cases.building import LOCATIONS_A_LABEL
 
 from .conftest import Document
 from .test_kustomize import named
@@ -55,7 +55,7 @@ def test_the_limits_are_those_of_the_stages_and_the_overlays(rendered: dict[str,
     table = fanout.tables()["What breaks first"]
     assert f"timeout of {STAGES['preprocess'].hours} h" in table
     assert f"train's {STAGES['train'].memory[1].removesuffix('Gi')} GiB" in table
-    assert _LOCATIONS_A_LABEL * 4 * 4 / 1e3 == fanout.LOCATIONS_KB
+    assert LOCATIONS_A_LABEL * 4 * 4 / 1e3 == fanout.LOCATIONS_KB
     for overlay, size in {"kind": "50 GiB", "gpu": "2 TiB", "aws-s3": "2 TiB"}.items():
         claim = named(rendered[overlay], "PersistentVolumeClaim", "segline-workspace")
         asked = claim["spec"]["resources"]["requests"]["storage"]

@@ -8,8 +8,9 @@ import torch
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.model.package import Model
-from segline.networks.catalogue import build_network, load_network, save_weights
-from segline.plan.plan import Plan
+from segline.networks.catalogue import build_network
+from segline.networks.weights import load_network, save_weights
+from segline.plan import Plan
 
 from ..conftest import TinyTraining, small_plan
 

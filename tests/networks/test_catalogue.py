@@ -12,16 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from segline.common.errors import SeglineError
-from segline.networks.catalogue import (
-    build_network,
-    channels_last,
-    fold_batch_norm,
-    load_network,
-    quicken,
-    save_weights,
-    training_bytes,
-)
-from segline.plan.plan import Plan
+from segline.networks.catalogue import build_network
+from segline.networks.folding import fold_batch_norm
+from segline.networks.memory import training_bytes
+from segline.networks.on_cpu import quicken
+from segline.networks.running import channels_last
+from segline.networks.weights import load_network, save_weights
+from segline.plan import Plan
 
 from ..conftest import small_plan
 

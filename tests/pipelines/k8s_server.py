@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from segline.storage.s3 import S3Settings
+from segline.storage.s3_settings import S3Settings
 
 from .loopback import LoopbackServer
 

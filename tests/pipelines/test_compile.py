@@ -9,7 +9,7 @@ from pipelines import compile
 from pipelines.cluster.footprint import Accelerator, Demand
 from pipelines.compile import COMPILED, compile_package, read_documents, specifications
 from pipelines.dag import segline_pipeline
-from pipelines.resources import Target
+from pipelines.resources import Variant
 
 KINDS = [f"{kind}{cpu}" for kind in ("", "-retrain", "-folds", "-ensemble") for cpu in ("", "-cpu")]
 FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]
@@ -116,7 +116,7 @@ def test_the_namespace_of_the_manifests_can_be_chosen(tmp_path: Path) -> None:
 
 def test_the_same_content_has_the_same_version_and_another_has_another(tmp_path: Path) -> None:
     def versions() -> list[str]:
-        targets = [Target(Demand(kind), {}) for kind in get_args(Accelerator)]
+        targets = [Variant(Demand(kind), {}) for kind in get_args(Accelerator)]
         return [compile_package("segline", target, tmp_path).version for target in targets]
 
     first = versions()
@@ -125,5 +125,5 @@ def test_the_same_content_has_the_same_version_and_another_has_another(tmp_path:
 
 
 def test_a_version_can_be_a_kubernetes_name(tmp_path: Path) -> None:
-    version = compile_package("segline-retrain", Target(Demand("none"), {}), tmp_path).version
+    version = compile_package("segline-retrain", Variant(Demand("none"), {}), tmp_path).version
     assert len(version) <= 63 and version.replace("-", "").isalnum() and version == version.lower()

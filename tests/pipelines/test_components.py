@@ -11,14 +11,13 @@ from kfp import dsl, local
 
 import components
 from segline import stages
-from segline.acceptance.benchmark import Benchmark
-from segline.acceptance.gate import ABSENT, Absence, Verdict
+from segline.acceptance.times import Benchmark
+from segline.acceptance.verdict import ABSENT, Absence, Verdict
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
-from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.evaluation.records import EVALUATION, Evaluation
 from segline.model.package import Model
-from segline.plan.plan import Plan
-from segline.plan.task import Task
+from segline.plan import Plan, Task
 from segline.runs.run import Run
 
 NAMES = components.__all__

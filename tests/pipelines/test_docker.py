@@ -16,19 +16,20 @@ from kfp.local import docker_task_handler
 
 from pipelines import run as command
 from pipelines.cluster.footprint import STAGES, Demand
-from pipelines.docker import Containers, Engine, Stage, User, View
-from pipelines.resources import USER_ID, Target
+from pipelines.docker import Containers, Engine, Mounts, Stage, User
+from pipelines.resources import USER_ID, Variant
 from pipelines.run import run_pipeline
 from segline.common.errors import SeglineError
-from segline.plan.task import Task
-from segline.runs.run import Run, StageRecord
+from segline.plan import Task
+from segline.runs.records import StageRecord
+from segline.runs.run import Run
 from segline.stages import start_run
 
 from ..tiny_task import run_task
 from .docker_server import DockerServer, Script
 from .test_dag import bad_dataset, summary_of
 
-IMAGE = Target.of(Demand("none")).image("base")
+IMAGE = Variant.of(Demand("none")).image("base")
 S3 = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
 TRACKING = {"MLFLOW_TRACKING_TOKEN": "token"}
 
@@ -91,9 +92,9 @@ def run(tmp_path: Path) -> Run:
     return Run(folder)
 
 
-def view_of(run: Run, **environment: str) -> View:
+def view_of(run: Run, **environment: str) -> Mounts:
     """What the containers of a run see that keeps its store beside it."""
-    return View.of(run.folder, str(run.folder.parent / "store"), "phantom:6", environment)
+    return Mounts.of(run.folder, str(run.folder.parent / "store"), "phantom:6", environment)
 
 
 def noisy(engine: Engine, run: Run, lines: int, status: int) -> None:
@@ -213,7 +214,7 @@ class TestWhatAContainerGets:
             assert f"{folder}:{folder}:rw" in binds
 
     def test_is_the_data_only_to_be_read(self, tmp_path: Path) -> None:
-        view = View.of(tmp_path / "run", str(tmp_path / "store"), str(tmp_path / "data"), {})
+        view = Mounts.of(tmp_path / "run", str(tmp_path / "store"), str(tmp_path / "data"), {})
         volumes = view.volumes("z")
         assert volumes[str(tmp_path / "data")] == {"bind": str(tmp_path / "data"), "mode": "ro,z"}
         assert volumes[str(tmp_path / "run")]["mode"] == "rw,z"
@@ -239,12 +240,12 @@ class TestWhatAContainerGets:
     def test_is_the_keys_of_the_object_store_only_where_it_goes_there(
         self, stage: str, store: str, keys: set[str], tmp_path: Path
     ) -> None:
-        view = View.of(tmp_path, store, "s3://bucket/data", {**S3, **TRACKING, "PAGER": "less"})
+        view = Mounts.of(tmp_path, store, "s3://bucket/data", {**S3, **TRACKING, "PAGER": "less"})
         asked = Stage.of(executor_command(stage, run="/run"))
         assert view.variables(asked, STAGES[stage]).keys() == keys
 
     def test_is_the_registrys_token_only_where_it_goes_there(self, tmp_path: Path) -> None:
-        view = View.of(tmp_path, "/store", "phantom:6", {**S3, **TRACKING})
+        view = Mounts.of(tmp_path, "/store", "phantom:6", {**S3, **TRACKING})
         asked = Stage.of(executor_command("register", run="/run", tracking="http://127.0.0.1:5000"))
         assert view.variables(asked, STAGES["register"]) == TRACKING
 
@@ -274,7 +275,7 @@ class TestBeforeItStarts:
 
     def test_a_store_that_holds_segline_itself(self, tmp_path: Path) -> None:
         with pytest.raises(SeglineError, match="holds segline itself; give STORE a folder of its own"):
-            View.of(tmp_path, "/", "phantom:6", {})
+            Mounts.of(tmp_path, "/", "phantom:6", {})
 
 
 class TestRealEngine:

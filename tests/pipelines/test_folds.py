@@ -10,11 +10,11 @@ import pytest
 from segline import stages
 from segline.backends import REFERENCE
 from segline.evaluation.folds import POOLED
-from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.evaluation.records import EVALUATION, Evaluation
 from segline.model.package import Model
-from segline.networks.catalogue import load_network
-from segline.plan.plan import Plan
-from segline.planning.plans import resplit
+from segline.networks.weights import load_network
+from segline.plan import Plan
+from segline.planning.folds import resplit
 from segline.runs.run import Run
 from segline.tracking.mlflow import track
 from segline.tracking.mlflow_connection import Registry, local_uri

@@ -9,7 +9,7 @@ import pytest
 from pipelines import images
 from pipelines.cluster.footprint import Demand
 from pipelines.images import ROOT, content_tag, write_references
-from pipelines.resources import Target
+from pipelines.resources import Variant
 
 
 @pytest.fixture()
@@ -50,7 +50,7 @@ def test_the_compiler_takes_what_was_built_last(tmp_path: Path) -> None:
     write_references({"base": "segline-base:0.1.0-000000000000", "gpu": pushed}, path)
     write_references({"base": local}, path)
     assert json.loads(path.read_text()) == {"base": local, "gpu": pushed}
-    target = Target.of(Demand(), path)
+    target = Variant.of(Demand(), path)
     assert [target.image(name) for name in ("base", "gpu", "tensorrt")] == [
         local,
         pushed,

@@ -14,7 +14,7 @@ import pytest
 
 from segline.common.digests import sha256_of_file
 from segline.data.cases.upkeep import damaged
-from segline.storage.depot import Access
+from segline.storage.access import Access
 from segline.storage.store import FOLDER_MARKER
 
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk

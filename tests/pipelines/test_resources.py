@@ -13,7 +13,7 @@ import components.start
 from pipelines.cluster.footprint import STAGES, Demand
 from pipelines.compile import PIPELINES, compile_package, specifications
 from pipelines.cross_validation import folds_pipeline
-from pipelines.resources import USER_ID, Target
+from pipelines.resources import USER_ID, Variant
 from segline.backends import CPU_BACKENDS, GPU_BACKENDS
 from segline.common.errors import SeglineError
 
@@ -91,16 +91,16 @@ def _executor(stage: str) -> str:
 @pytest.fixture(scope="module")
 def gpu_pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
     """For a cluster with GPUs of two types, with images by version."""
-    return compiled_for(Target(Demand(gpu_types=TYPES), {}), tmp_path_factory.mktemp("gpu"))
+    return compiled_for(Variant(Demand(gpu_types=TYPES), {}), tmp_path_factory.mktemp("gpu"))
 
 
 @pytest.fixture(scope="module")
 def cpu_pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
     """For a cluster without."""
-    return compiled_for(Target(Demand("none"), {}), tmp_path_factory.mktemp("cpu"))
+    return compiled_for(Variant(Demand("none"), {}), tmp_path_factory.mktemp("cpu"))
 
 
-def compiled_for(target: Target, folder: Path) -> dict[str, Compiled]:
+def compiled_for(target: Variant, folder: Path) -> dict[str, Compiled]:
     """Every pipeline."""
     return {name: Compiled(compile_package(name, target, folder).path) for name in PIPELINES}
 
@@ -150,7 +150,7 @@ def test_everything_but_the_report_waits_for_the_runs_folder(gpu: Compiled) -> N
 def test_a_stage_that_is_not_in_the_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("pipelines.cluster.footprint.STAGES", {})
     with pytest.raises(SeglineError, match=r"stage start: pipelines/cluster/footprint.py does not say"):
-        compile_package("segline", Target(Demand("none"), {}), tmp_path)
+        compile_package("segline", Variant(Demand("none"), {}), tmp_path)
 
 
 @pytest.mark.parametrize(("pipeline", "stage"), STAGES_OF)
@@ -369,7 +369,7 @@ class TestSmallProfile:
     @pytest.fixture(scope="class")
     def small(self, tmp_path_factory: pytest.TempPathFactory) -> Compiled:
         """The training pipeline."""
-        target = Target(Demand("none", "small"), {})
+        target = Variant(Demand("none", "small"), {})
         return Compiled(compile_package("segline", target, tmp_path_factory.mktemp("small")).path)
 
     def test_no_stage_asks_for_more_than_a_laptop_has(self, small: Compiled) -> None:
@@ -390,7 +390,7 @@ class TestSmallProfile:
 
     def test_it_is_a_version_of_the_same_pipeline(self, tmp_path: Path) -> None:
         packages = [
-            compile_package("segline", Target(Demand("none", profile), {}), tmp_path)
+            compile_package("segline", Variant(Demand("none", profile), {}), tmp_path)
             for profile in ("full", "small")
         ]
         assert [package.path.name for package in packages] == ["segline-cpu.yaml", "segline-cpu-small.yaml"]
@@ -411,7 +411,7 @@ def test_the_benchmark_has_its_cpus_for_itself(gpu: Compiled) -> None:
 def test_built_images_go_by_digest(tmp_path: Path) -> None:
     image = f"registry.test/segline-gpu@sha256:{'a' * 64}"
     (tmp_path / "digests.json").write_text(json.dumps({"gpu": image}))
-    target = Target.of(Demand(), tmp_path / "digests.json")
+    target = Variant.of(Demand(), tmp_path / "digests.json")
     compiled = Compiled(compile_package("segline", target, tmp_path).path)
     assert compiled.container("train")["image"] == image
 
@@ -419,10 +419,10 @@ def test_built_images_go_by_digest(tmp_path: Path) -> None:
 def test_an_image_by_tag_among_the_digests_is_refused(tmp_path: Path) -> None:
     (tmp_path / "digests.json").write_text('{"gpu": "segline-gpu:latest"}')
     with pytest.raises(SeglineError, match=r"digests.json: every image must be given by digest"):
-        Target.of(Demand(), tmp_path / "digests.json")
+        Variant.of(Demand(), tmp_path / "digests.json")
 
 
 def test_damaged_digests_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "digests.json").write_text('{"gpu": ')
     with pytest.raises(SeglineError, match=r"digests.json: damaged .*make images"):
-        Target.of(Demand(), tmp_path / "digests.json")
+        Variant.of(Demand(), tmp_path / "digests.json")

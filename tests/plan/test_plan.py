@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 
 def content(**changes: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.plan.task import Task, merged
+from segline.plan import Task, merged
 
 YAML = """
 name: spleen

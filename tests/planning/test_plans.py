@@ -10,22 +10,20 @@ import pytest
 from segline.common.errors import SeglineError
 from segline.data.fingerprint import Fingerprint
 from segline.data.manifest import CaseEntry, FileEntry, Manifest
-from segline.plan.plan import Plan, Window, ZScore
-from segline.plan.task import Task
-from segline.planning.plans import (
+from segline.plan import IntensityWindow, Plan, Task, ZScore
+from segline.planning.folds import fold_tasks, resplit
+from segline.planning.plans import make_plan
+from segline.planning.proposals import (
     BATCH_VOXELS,
     LARGEST_BATCH,
     PATCH_VOXELS,
     SMALLEST_FEATURE_MAP,
     VOXELS_AT_ONCE,
     cheapest_window,
-    fold_tasks,
-    make_plan,
     propose_network,
     propose_patch,
     propose_preprocessing,
     propose_training,
-    resplit,
 )
 from segline.planning.splits import SplitRule, split_cases
 
@@ -99,7 +97,7 @@ class TestSpacing:
 class TestIntensity:
     def test_ct_gets_a_window_from_the_organ_s_percentiles_and_the_body_as_foreground(self):
         plan = planned()
-        assert plan.preprocessing.intensity == (Window(window=(-40.5, 190.25)),)
+        assert plan.preprocessing.intensity == (IntensityWindow(window=(-40.5, 190.25)),)
         assert plan.preprocessing.foreground_above == -500
 
     @pytest.mark.parametrize("name", ["CT", "ct"])
@@ -114,7 +112,7 @@ class TestIntensity:
     def test_each_channel_has_the_rule_of_its_modality(self):
         task = Task(name="tumour", source="x")
         both = make_plan(manifest(modalities=("CT", "PET")), fingerprint(["CT", "PET"]), task)
-        assert both.preprocessing.intensity == (Window(window=(-40.5, 190.25)), ZScore())
+        assert both.preprocessing.intensity == (IntensityWindow(window=(-40.5, 190.25)), ZScore())
         assert both.channels == ("CT", "PET")
 
 

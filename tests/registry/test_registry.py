@@ -23,28 +23,21 @@ from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
-from segline.evaluation.scoring import EVALUATION, Evaluation, evaluate
+from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.scoring import evaluate
 from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.model.package import Model
-from segline.plan.plan import Gate
-from segline.plan.task import Task
+from segline.plan import Gate, Task
 from segline.registry.logged_models import log_model
 from segline.registry.packing import PACKING_LIST, require_whole
+from segline.registry.pulling import pull
 from segline.registry.pyfunc import requirements
-from segline.registry.versions import (
-    Reference,
-    Version,
-    as_table,
-    promote,
-    pull,
-    register,
-    reject,
-    resolve,
-    rollback,
-    versions,
-)
-from segline.runs.run import Run, RunInfo
+from segline.registry.references import Reference
+from segline.registry.reigns import promote, reject, rollback
+from segline.registry.versions import Version, as_table, register, resolve, versions
+from segline.runs.records import RunInfo
+from segline.runs.run import Run
 from segline.tracking.mlflow import track
 from segline.tracking.mlflow_connection import Registry, local_uri, quiet_mlflow
 

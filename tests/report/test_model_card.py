@@ -8,7 +8,7 @@ import pytest
 
 from segline.common.errors import SeglineError
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.scoring import EVALUATION, Evaluation
+from segline.evaluation.records import EVALUATION, Evaluation
 from segline.report.model_card import MODEL_CARD, model_card, write_model_card
 from segline.runs.run import Run
 

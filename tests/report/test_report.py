@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segline.acceptance.benchmark import (
+from segline.acceptance.gate import judge
+from segline.acceptance.times import (
     STAGES,
     BackendTimes,
     Benchmark,
@@ -23,26 +24,28 @@ from segline.acceptance.benchmark import (
     Percentiles,
     Unavailable,
 )
-from segline.acceptance.gate import ABSENT, Absence, Verdict, judge
+from segline.acceptance.verdict import ABSENT, Absence, Verdict
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.fingerprint import take_fingerprint
-from segline.data.manifest import Manifest, verify
+from segline.data.manifest import Manifest
+from segline.data.verification import verify
 from segline.evaluation.confusion import Confusion
-from segline.evaluation.estimates import equivalence
+from segline.evaluation.equivalence import equivalence
 from segline.evaluation.folds import CROSS_VALIDATION, CrossValidation, Fold
+from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
-from segline.evaluation.scoring import EVALUATION, CaseEvaluation, Evaluation, summarise
-from segline.evaluation.surfaces import label_metrics
+from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
 from segline.imaging.geometry import Reorientation
 from segline.imaging.volume import Volume
 from segline.model.history import History, TrainingPoint
-from segline.model.package import Model, OnnxSidecar
+from segline.model.package import Model
+from segline.model.sidecars import OnnxSidecar
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan
-from segline.plan.task import Task
+from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
 from segline.report import gate_page, training_page, write_report
 from segline.report.findings import Findings
@@ -51,9 +54,10 @@ from segline.report.pictures.overlays import CaseVolumes, View
 from segline.report.pictures.spin import spin
 from segline.report.sections import acceptance, overview, quality, speed
 from segline.report.sections.voxels import voxels
-from segline.runs.run import Run, RunInfo
-from segline.training.tuning.probe import Candidate, Tuning
+from segline.runs.records import RunInfo
+from segline.runs.run import Run
 from segline.training.tuning.rate_test import RangeTest
+from segline.training.tuning.record import Candidate, Tuning
 
 SHAPE = (24, 20, 12)
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}

@@ -8,7 +8,7 @@ import pytest
 
 from segline.common.errors import SeglineError
 from segline.runs.remote import open_run
-from segline.storage.depot import Access
+from segline.storage.access import Access
 
 from ..s3_server import S3Server, see_the_disk
 

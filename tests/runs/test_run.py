@@ -11,8 +11,9 @@ import torch
 from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.manifest import Manifest
-from segline.plan.task import Task
-from segline.runs.run import Run, RunInfo, StageRecord
+from segline.plan import Task
+from segline.runs.records import RunInfo, StageRecord
+from segline.runs.run import Run
 
 
 @pytest.fixture

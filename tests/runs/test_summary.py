@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from segline.acceptance.gate import Absence, JudgedBackend, Verdict
+from segline.acceptance.verdict import Absence, JudgedBackend, Verdict
 from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
-from segline.evaluation.estimates import Equivalence, Estimate
-from segline.evaluation.scoring import EVALUATION, CaseEvaluation, Evaluation
-from segline.evaluation.surfaces import LabelMetrics
-from segline.plan.plan import Gate
-from segline.plan.task import Task
-from segline.runs.run import Run, RunInfo
+from segline.evaluation.equivalence import Equivalence
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.plan import Gate, Task
+from segline.runs.records import RunInfo
+from segline.runs.run import Run
 from segline.runs.summary import Summary, summarise_run
 
 EQUAL = Equivalence(mean_difference=0, ci90=(-0.001, 0.001), p=0.01, margin=0.002, count=3)

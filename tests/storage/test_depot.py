@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.storage.depot import Access, Depot, is_uri
+from segline.storage.access import Access, is_uri
+from segline.storage.depot import Depot
 from segline.storage.store import seal
 
 from ..s3_server import S3Server, see_the_disk

@@ -13,7 +13,7 @@ import pytest
 
 from segline.common.errors import SeglineError
 from segline.data.sources import fetch
-from segline.storage.s3 import S3Settings
+from segline.storage.s3_settings import S3Settings
 from segline.storage.store import open_store
 
 from ..s3_server import SECRET_KEY, S3Server, free_port, see_the_disk

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.storage.s3 import S3Settings
+from segline.storage.s3_settings import S3Settings
 from segline.storage.store import FOLDER_MARKER, Store, open_store
 
 from ..s3_server import ACCESS_KEY, SECRET_KEY, BadWay, S3Server, free_port, see_the_disk

@@ -17,10 +17,10 @@ from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.model.int8 import INT8_GRAPH
 from segline.model.package import Model
-from segline.networks.catalogue import fold_batch_norm, load_network
-from segline.plan.plan import Plan
-from segline.plan.task import Task, merged
-from segline.planning.plans import fold_tasks, resplit
+from segline.networks.folding import fold_batch_norm
+from segline.networks.weights import load_network
+from segline.plan import Plan, Task, merged
+from segline.planning.folds import fold_tasks, resplit
 from segline.training.assembly import MEMBERS, Membership, assemble
 from segline.training.trainer import Trainer
 

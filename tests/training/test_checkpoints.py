@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from segline.storage.depot import Access, Depot
+from segline.storage.access import Access
+from segline.storage.depot import Depot
 from segline.training.checkpoints import CheckpointKeeper
 
 from ..s3_server import S3Server, see_the_disk

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from segline.data.cases.index import CaseIndex
-from segline.inference.predictor import Network
+from segline.inference.stitching import WindowScorer
 from segline.model.history import History, TrainingPoint
-from segline.networks.catalogue import load_network
-from segline.plan.plan import Plan
-from segline.plan.task import merged
+from segline.networks.weights import load_network
+from segline.plan import Plan, merged
 from segline.training.outcome import Shipment, ship
 from segline.training.validation import validation_dice
 
@@ -58,7 +57,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, found: tuple[int, ...]) -> list[flo
     """Let validation find that ``found`` are better in one piece; gives the Dice of each network it is of."""
     asked: list[float] = []
 
-    def ask(answer: tuple[int, ...], network: Network, *of: Any) -> tuple[int, ...]:
+    def ask(answer: tuple[int, ...], network: WindowScorer, *of: Any) -> tuple[int, ...]:
         asked.append(float(validation_dice(network, *of).mean()))
         return answer
 

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
-from segline.machine.devices import peak_memory_bytes
+from segline.machine.memory import peak_memory_bytes
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Plan
-from segline.plan.task import merged
+from segline.plan import Plan, merged
 from segline.training import trainer as trainer_module
-from segline.training.trainer import Trainer, check_memory
+from segline.training.memory import check_memory
+from segline.training.trainer import Trainer
 from segline.training.validation import validation_dice
 
 from ..conftest import TinyTraining, small_plan

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from segline.data.cases.index import Case, CaseIndex
-from segline.plan.plan import Plan
-from segline.training.validation import better_in_one_piece, shown_worse, validation_dice
+from segline.data.cases.case import Case
+from segline.data.cases.index import CaseIndex
+from segline.evaluation.equivalence import shown_worse
+from segline.plan import Plan
+from segline.training.validation import better_in_one_piece, validation_dice
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from segline.backends.tensorrt.target import Target
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
-from segline.machine.devices import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing
 from segline.model.package import Model
 
 

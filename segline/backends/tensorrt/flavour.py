@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from segline.common.errors import SeglineError, UnavailableError
-from segline.machine.devices import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 FLAVOURS: tuple[FlavourName, ...] = ("tensorrt", "tensorrt_rtx")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.errors import SeglineError
-from segline.plan.plan import Plan
+from segline.plan import Plan
 
 WindowsShape = tuple[int, int, int, int, int]
 """``(B, C, x, y, z)``."""

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from segline.backends.tensorrt.flavour import Flavour, FlavourName
 from segline.common.errors import UnavailableError
-from segline.machine.devices import as_device, nvidia_driver_missing
+from segline.machine.devices import as_device
+from segline.machine.nvidia import nvidia_driver_missing
 
 
 class Target(BaseModel):

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from segline.acceptance.benchmark import STAGES, Benchmark
+from segline.acceptance.times import STAGES, Benchmark
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
-from segline.evaluation.scoring import Evaluation
 from segline.model.history import History, TrainingPoint
 from segline.report.html.markup import Html
 from segline.training.tuning.rate_test import RangeTest

@@ -9,12 +9,11 @@ import numpy as np
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.manifest import FileEntry, Manifest
-from segline.evaluation.scoring import CaseEvaluation
-from segline.evaluation.surfaces import Spacing
+from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
-from segline.imaging.geometry import Reorientation
+from segline.imaging.geometry import Reorientation, Spacing
 from segline.imaging.volume import Volume
-from segline.plan.plan import Plan, Window
+from segline.plan import IntensityWindow, Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, element
 
@@ -203,7 +202,7 @@ def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
 def _grey(image: np.ndarray, plan: Plan) -> np.ndarray:
     """Intensities in 0..1: the plan's window, or the 1st to 99th percentile of what is not zero."""
     rule = plan.preprocessing.intensity[0]
-    if isinstance(rule, Window):
+    if isinstance(rule, IntensityWindow):
         low, high = rule.window
     else:
         inside = image[image != 0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segline.common.errors import SeglineError
-from segline.evaluation.surfaces import Spacing
+from segline.imaging.geometry import Spacing
 from segline.report.html.markup import Html, data_uri, element
 from segline.report.pictures.overlays import AGREED, EXTRA, MISSED, CaseVolumes, color_of, label_color
 

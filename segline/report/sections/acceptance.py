@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from segline.acceptance.gate import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
-from segline.evaluation.estimates import EQUIVALENCE_CASES
-from segline.export.onnx import LARGEST_DIFFERENCE
-from segline.model.package import OnnxSidecar
-from segline.plan.plan import Agreement, Gate
+from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
+from segline.evaluation.equivalence import EQUIVALENCE_CASES
+from segline.model.sidecars import LARGEST_DIFFERENCE, OnnxSidecar
+from segline.plan import Agreement, Gate
 from segline.report.html.markup import Content, Html, cell, details, element, heading, number, table
 from segline.report.html.wording import counted, dash, decimal, scientific, short_digest
 from segline.report.sections.data import fact_list

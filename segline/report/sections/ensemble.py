@@ -1,10 +1,10 @@
 """The ensemble beside its members: what averaging gains, and what it costs."""
 
-from segline.acceptance.benchmark import Benchmark
+from segline.acceptance.members import Comparison, Standing
+from segline.acceptance.times import Benchmark
 from segline.evaluation.estimates import Estimate
 from segline.report.html.markup import Content, Html, element, heading, join, number, table
 from segline.report.html.wording import DICE, HD95, NSD, Metric, counted, dash, decimal, interval
-from segline.training.assembly import Comparison, Standing
 
 _METRICS = (DICE, NSD, HD95)
 _REFERENCE = "the others are compared with this one"

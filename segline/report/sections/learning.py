@@ -1,12 +1,12 @@
 """The training: what was tuned for it, what it took, its curves, and which weights were kept."""
 
 from segline.model.history import History
-from segline.plan.plan import Plan
+from segline.plan import Plan
 from segline.report.html.markup import Content, Html, details, drawn, element, heading, number, table
 from segline.report.html.wording import counted, dash, decimal, duration, times
 from segline.report.pictures import charts
 from segline.report.sections.data import fact_list
-from segline.training.tuning.probe import Candidate, Tuning
+from segline.training.tuning.record import Candidate, Tuning
 
 
 def training(history: History, plan: Plan | None, tuning: Tuning | None = None) -> Html:

@@ -6,7 +6,7 @@ from segline.evaluation.estimates import Estimate
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, cell, details, element, heading, join, number, table
 from segline.report.html.wording import DICE, HD95, NSD, Metric, counted, dash, duration, interval, moment
-from segline.runs.run import StageRecord
+from segline.runs.records import StageRecord
 from segline.runs.summary import KILLED
 
 _FEW_CASES = 10

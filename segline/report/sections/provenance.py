@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segline.model.package import OnnxSidecar
+from segline.model.sidecars import OnnxSidecar
 from segline.report.findings import Findings
 from segline.report.html.markup import Content, Html, details, element, table
 from segline.report.html.wording import dash, short_digest

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.scoring import WORST_CASES, CaseEvaluation, Evaluation
-from segline.evaluation.surfaces import LabelMetrics
-from segline.plan.plan import Plan
+from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation
+from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
 from segline.report.html.wording import METRICS, Metric, counted, decimal, interval
@@ -13,7 +13,7 @@ from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.pictures.spin import spin
 from segline.report.sections.voxels import voxels
-from segline.runs.run import StageRecord
+from segline.runs.records import StageRecord
 
 _VOLUME = "volume in millilitres on the label file's own grid"
 

@@ -1,6 +1,6 @@
 """The benchmark: where the time goes, and how far a faster network carries."""
 
-from segline.acceptance.benchmark import STAGES, BackendTimes, Benchmark, DeviceUse, Machine, Unavailable
+from segline.acceptance.times import STAGES, BackendTimes, Benchmark, DeviceUse, Machine, Unavailable
 from segline.report.html.markup import Content, Html, drawn, element, heading, join, number, table
 from segline.report.html.wording import bytes_in_words, counted, dash, decimal, percent
 from segline.report.pictures import charts

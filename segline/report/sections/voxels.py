@@ -1,8 +1,8 @@
 """The voxels of all test cases together: as which label they were predicted, and how scores part them."""
 
 from segline.evaluation.confusion import Confusion
+from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
-from segline.evaluation.scoring import Evaluation
 from segline.report.html.markup import Content, Html, drawn, element, heading, number, table
 from segline.report.html.wording import dash, decimal, small_share
 from segline.report.pictures import charts

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segline.plan.plan import Augmentation
+from segline.plan import Augmentation
 
 
 @dataclass(frozen=True)

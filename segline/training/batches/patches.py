@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segline.data.cases.index import Case
+from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.imaging.normalisation import OUTSIDE
 

@@ -9,9 +9,10 @@ import torch
 from segline.common.progress import Progress, silent
 from segline.data.cases.index import CaseIndex
 from segline.machine.devices import usable_device
-from segline.plan.plan import Plan
+from segline.plan import Plan
+from segline.training.memory import check_memory
 from segline.training.parallel.ranks import Ranks, Tell, in_ranks
-from segline.training.trainer import Trainer, check_memory
+from segline.training.trainer import Trainer
 
 
 def train_seeds(

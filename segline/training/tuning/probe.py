@@ -9,39 +9,31 @@ ends the training, and the probe counts: both together keep the budget.
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
-from segline.common.documents import Document
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.data.cases.index import Case
+from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.machine.devices import usable_device
 from segline.networks.catalogue import build_network
-from segline.plan.plan import Inference, Plan, Training
-from segline.planning.plans import propose_inference
+from segline.plan import Plan, Training
+from segline.planning.proposals import propose_inference
+from segline.training.memory import check_memory
 from segline.training.parallel.seeds import networks_at_once
-from segline.training.trainer import Trainer, check_memory
+from segline.training.trainer import Trainer
+from segline.training.tuning.ladder import choose
 from segline.training.tuning.rate_test import FEWEST_STEPS, MOST_STEPS, RangeTest, range_test
+from segline.training.tuning.record import TUNING, Candidate, Tuning, _by
 
-TUNING = "tuning.json"
 PROBE_SHARE = 0.05
 """Of the budget, for the probe."""
 VALIDATING_SHARE = 0.05
 """Of the budget, for all validations; one takes place in any case."""
-ENOUGH_STEPS = 1000
-"""The hippocampus' mean Dice is 0.88 after 1 700 to 4 000 steps, and a painted spleen's 0.91 after 900."""
-ENOUGH_PASSES = 10
-"""Patches of each case."""
-WORTHWHILE = 1.25
-"""Times the patches a second, from which a doubled batch pays: it takes nearly as many steps to learn."""
-_PATCH_SCALES = (1.0, 0.75, 0.5)
-_DOUBLINGS = 3
 _TIMED_SHARE = 1 / 8
 """Of the probe, for the steps of one candidate."""
 _MOST_TIMED_STEPS = 16
@@ -53,69 +45,7 @@ _SPARE_EPOCHS = 10
 """Times as many as are expected: a machine that was busy during the probe must not stop early."""
 _ALLOWANCE = 1.2
 """For what is not the same each time."""
-_HOPELESS = 0.7
-"""Of what would be enough: small patches are slower than their voxels say."""
 _CASES_FOR_SHAPES = 50
-
-
-class Candidate(BaseModel):
-    """A patch and a batch that was tried."""
-
-    model_config = ConfigDict(frozen=True)
-
-    patch_size: Shape
-    batch_size: int
-    seconds_a_step: float | None
-    """None where it does not fit into memory."""
-    steps: int
-    """That the budget has room for."""
-    passes: float
-    """Over the training cases, in these steps."""
-
-    @property
-    def samples_per_second(self) -> float:
-        """Patches."""
-        return self.batch_size / self.seconds_a_step if self.seconds_a_step else 0.0
-
-    @property
-    def sufficiency(self) -> float:
-        """1 or more where there are enough steps and passes."""
-        return min(self.steps / ENOUGH_STEPS, self.passes / ENOUGH_PASSES)
-
-
-class Tuning(Document):
-    """What a probe found, and what it chose."""
-
-    kind = "a tuning"
-    stage = "train"
-
-    device: str
-    budget_minutes: float
-    probe_minutes: float
-    candidates: tuple[Candidate, ...]
-    """In the order in which they were tried."""
-    validation_seconds: float
-    """Of one, estimated from a case of the median size."""
-    range_test: RangeTest | None
-    """None where the probe had no time for it: the rate is the plan's, then."""
-    steps: int
-    """Expected."""
-    training: Training
-    inference: Inference
-
-    def plan(self, asked: Plan) -> Plan:
-        """The plan to train under, for the one that asked."""
-        found = {"training": self.training.model_dump(), "inference": self.inference.model_dump()}
-        return Plan.parse({**asked.model_dump(), **found}, TUNING)
-
-    @property
-    def text(self) -> str:
-        """What was chosen, in a few words."""
-        return (
-            f"tuned in {60 * self.probe_minutes:.0f} s: patch {_by(self.training.patch_size)}, "
-            f"batch {self.training.batch_size}, "
-            f"learning rate {self.training.learning_rate:g}"
-        )
 
 
 def tune(
@@ -284,69 +214,6 @@ class _NoRoomError(SeglineError):
     """A candidate does not fit into memory."""
 
 
-def choose(
-    plan: Plan, measure: Callable[[Shape, int], Candidate], has_time: Callable[[], bool] = lambda: True
-) -> tuple[list[Candidate], Candidate]:
-    """All candidates that were tried, and the one to train with; larger batches only while ``has_time``.
-
-    Raises:
-        SeglineError: none fits into memory.
-    """
-    tried: list[Candidate] = []
-    ladder = list(_ladder(plan))
-    for patch, batch in ladder:
-        if (patch, batch) == ladder[-1] or not _is_hopeless(tried, patch, batch):
-            tried.append(measure(patch, batch))
-            if tried[-1].sufficiency >= 1:
-                break
-    chosen = max(tried, key=lambda candidate: candidate.sufficiency)
-    if chosen.seconds_a_step is None:
-        raise SeglineError(
-            f"training.tune: no patch down to {_by(ladder[-1][0])} fits into memory with a batch of "
-            f"{ladder[-1][1]}; free some, or give a smaller training.patch_size"
-        )
-    if len(tried) == 1 and chosen.sufficiency >= 1:
-        for _ in range(_DOUBLINGS):
-            if not has_time():
-                break
-            tried.append(measure(chosen.patch_size, 2 * chosen.batch_size))
-            if not _pays(tried[-1], chosen):
-                break
-            chosen = tried[-1]
-    return tried, chosen
-
-
-def _pays(doubled: Candidate, batch: Candidate) -> bool:
-    return doubled.sufficiency >= 1 and doubled.samples_per_second >= WORTHWHILE * batch.samples_per_second
-
-
-def _is_hopeless(tried: Sequence[Candidate], patch: Shape, batch: int) -> bool:
-    """Whether what was timed last says, if each voxel takes as long, that this would be far too slow."""
-    timed = [candidate for candidate in tried if candidate.seconds_a_step]
-    if not timed:
-        return False
-    last = timed[-1]
-    patches_for_one = math.prod(last.patch_size) / math.prod(patch)
-    steps, passes = int(last.steps * patches_for_one * last.batch_size / batch), last.passes * patches_for_one
-    return last.model_copy(update={"steps": steps, "passes": passes}).sufficiency < _HOPELESS
-
-
-def _ladder(plan: Plan) -> Iterator[tuple[Shape, int]]:
-    """Patch and batch, the best first where time is no matter."""
-    patches = dict.fromkeys(_scaled(plan, scale) for scale in _PATCH_SCALES)
-    for patch in patches:
-        batch = plan.training.batch_size
-        while batch >= 2:
-            yield patch, batch
-            batch //= 2
-
-
-def _scaled(plan: Plan, scale: float) -> Shape:
-    """The plan's patch made smaller, in multiples of the network's stride, of which it keeps two."""
-    sizes = zip(plan.training.patch_size, plan.network.total_stride, strict=True)
-    return as_shape(min(size, max(2, math.ceil(scale * size / stride)) * stride) for size, stride in sizes)
-
-
 def _seconds_of_steps(trainer: Trainer, count: int) -> float:
     """Of all of them, the device's work included."""
     rate = trainer.plan.training.learning_rate
@@ -364,7 +231,3 @@ def _let_go_of_memory(device: torch.device) -> None:
     if device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _by(sizes: Shape) -> str:
-    return "x".join(map(str, sizes))

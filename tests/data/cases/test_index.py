@@ -16,17 +16,19 @@ import psutil
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.data.cases.index import Case, CaseIndex, case_key, preprocess
+from segline.data.cases.building import preprocess
+from segline.data.cases.case import Case
+from segline.data.cases.index import CaseIndex, case_key
 from segline.data.cases.upkeep import damaged
 from segline.data.fingerprint import take_fingerprint
-from segline.data.manifest import Manifest, verify
-from segline.data.phantom.anatomy import write_phantom
+from segline.data.manifest import Manifest
+from segline.data.phantom.scanner import write_phantom
+from segline.data.verification import verify
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Reorientation
 from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.volume import Volume
-from segline.plan.plan import Plan
-from segline.plan.task import Task
+from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
 from segline.storage.depot import Depot
 from segline.training.batches.patches import cut

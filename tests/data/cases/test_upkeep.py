@@ -14,7 +14,8 @@ from segline.cli.main import main
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
 from segline.data.cases.upkeep import as_table, collect_garbage, damaged, entries, remember_use, remove
-from segline.storage.depot import Access, Depot
+from segline.storage.access import Access
+from segline.storage.depot import Depot
 from segline.storage.store import FOLDER_MARKER, seal
 
 from ...s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.data.phantom.anatomy import phantom_case, phantom_on_grid, write_phantom
+from segline.data.phantom.scanner import phantom_case, phantom_on_grid, write_phantom
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Grid, Reorientation
 from segline.imaging.volume import Volume

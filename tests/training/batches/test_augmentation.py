@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from segline.imaging.geometry import Shape
-from segline.plan.plan import Augmentation
+from segline.plan import Augmentation
 from segline.training.batches.augmentation import (
     Augmenter,
     apply_affine,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from segline.data.cases.index import Case
+from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
 from segline.imaging.normalisation import OUTSIDE
-from segline.imaging.preprocessing import Placement
+from segline.imaging.placement import Placement
 from segline.training.batches.patches import PatchSampler, cut, patch_start
 
 SHAPE: Shape = (24, 20, 16)

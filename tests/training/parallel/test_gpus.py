@@ -13,8 +13,7 @@ from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
-from segline.plan.plan import Plan
-from segline.plan.task import merged
+from segline.plan import Plan, merged
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.trainer import Trainer
 

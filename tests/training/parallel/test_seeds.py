@@ -10,11 +10,11 @@ from segline.backends import open_backend
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
 from segline.model.package import Model
-from segline.plan.plan import Plan
-from segline.plan.task import merged
+from segline.plan import Plan, merged
 from segline.runs.run import Run
+from segline.training.memory import check_memory
 from segline.training.parallel.seeds import networks_at_once, train_seeds
-from segline.training.trainer import Trainer, check_memory
+from segline.training.trainer import Trainer
 
 from ...conftest import small_plan
 from ...place import Place

@@ -14,11 +14,12 @@ from segline.data.manifest import Manifest
 from segline.imaging.geometry import Shape
 from segline.model.history import History
 from segline.model.package import Model
-from segline.plan.plan import Plan, Training
-from segline.plan.task import Task, merged
+from segline.plan import Plan, Task, Training, merged
 from segline.planning.plans import succeed_plan
 from segline.runs.run import Run
-from segline.training.tuning.probe import TUNING, VALIDATING_SHARE, Candidate, Tuning, choose, tune
+from segline.training.tuning.ladder import choose
+from segline.training.tuning.probe import VALIDATING_SHARE, tune
+from segline.training.tuning.record import TUNING, Candidate, Tuning
 
 from ...conftest import small_plan
 from ...place import Place

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segline.data.cases.index import CaseIndex
-from segline.plan.plan import Plan
+from segline.plan import Plan
 from segline.training.trainer import Trainer
 from segline.training.tuning.rate_test import FREEDOM, HIGHEST, LOWEST, RangeTest, as_table, range_test
 

@@ -1,0 +1,89 @@
+"""``segline models``, ``pull``, ``rollback`` and ``bundle``: what is registered."""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segline.model.package import Model
+    from segline.tracking.mlflow_connection import Registry
+
+
+def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> None:
+    models = commands.add_parser("models", help="the registered versions")
+    models.add_argument("task", nargs="?", help="of this task only")
+    models.set_defaults(run_command=_models)
+    pull = commands.add_parser("pull", help="bring a registered model to a folder")
+    pull.add_argument("reference", help="spleen@champion, spleen/3, or spleen for its champion")
+    pull.add_argument("-o", "--output", type=Path, help="new folder (TASK-VERSION)")
+    pull.set_defaults(run_command=_pull)
+    rollback = commands.add_parser("rollback", help="make the champion's predecessor the champion again")
+    rollback.add_argument("task")
+    rollback.set_defaults(run_command=_rollback)
+    bundle = commands.add_parser("bundle", help="write a model as a MONAI bundle")
+    bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
+    bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
+    bundle.set_defaults(run_command=_bundle)
+    for asker in (models, pull, rollback, predict, bundle):
+        asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
+        asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from segline.registry.versions import as_table, versions
+
+    sys.stdout.write(as_table(versions(_registry(options), options.task)))
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from segline.registry.pulling import pull
+    from segline.registry.references import Reference
+    from segline.registry.versions import resolve
+
+    registry = _registry(options)
+    version = resolve(registry, Reference.parse(options.reference))
+    folder = options.output or Path(version.name.replace("/", "-"))
+    pull(registry, version.reference, folder)
+    sys.stdout.write(f"{folder}: {version.name}\n")
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from segline.registry.reigns import rollback
+
+    sys.stdout.write(f"{rollback(_registry(options), options.task).name} is the champion again\n")
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from segline.export.monai_bundle import export_bundle
+
+    export_bundle(chosen_model(options), options.output)
+    sys.stdout.write(f"{options.output}: a MONAI bundle, run by python -m monai.bundle run\n")
+
+
+def chosen_model(options: argparse.Namespace) -> "Model":
+    """A package, the one of a run, or a registered one, which is kept in the store."""
+    from segline.model.package import Model
+    from segline.registry.pulling import pull
+    from segline.registry.references import Reference
+    from segline.registry.versions import resolve
+
+    folder = Path(options.model)
+    if folder.is_dir() or not _REFERENCE.fullmatch(options.model):
+        return Model.open(folder / "model" if (folder / "model").is_dir() else folder)
+    registry = _registry(options)
+    version = resolve(registry, Reference.parse(options.model))
+    return pull(registry, version.reference, options.store / "models" / version.package_digest)
+
+
+def _registry(options: argparse.Namespace) -> "Registry":
+    from segline.tracking.mlflow_connection import Registry, quiet_mlflow, tracking_uri
+
+    quiet_mlflow(os.environ)
+    return Registry(tracking_uri(options.store, options.tracking))
+
+
+_REFERENCE = re.compile(r"[\w-]+(@[\w-]+|/\d+)")
+"""``spleen@champion`` or ``spleen/3``; anything else is a folder."""

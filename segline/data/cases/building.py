@@ -1,0 +1,121 @@
+"""Cases brought into the cache, in several processes."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segline.common import atomic
+from segline.common.digests import sha256_of_file
+from segline.common.errors import SeglineError
+from segline.common.locks import exclusive
+from segline.common.parallel import do_all
+from segline.common.processes import end_with_parent
+from segline.data.cases.index import case_folder, case_key
+from segline.data.kept_files import bring_dataset
+from segline.data.manifest import CaseEntry, Manifest
+from segline.imaging.preprocessing import Preprocessor
+from segline.plan import Plan
+from segline.storage.access import Access
+from segline.storage.depot import Depot
+from segline.storage.store import seal
+
+LOCATIONS_A_LABEL = 4096
+
+
+def preprocess(
+    manifest: Manifest, plan: Plan, depot: Depot, workers: int, access: Access | None = None
+) -> Iterator[tuple[str, bool]]:
+    """Bring every case of a data set into the depot's cache, in ``workers`` processes.
+
+    Others may do the same at the same time. On one machine no case is computed twice; of machines that share
+    a depot in S3, two may compute the same case at the same moment, with the same result.
+
+    Args:
+        access: how to reach the data set where it is not on this machine.
+
+    Yields:
+        Case name and whether it had to be computed, as they get done.
+
+    Raises:
+        SeglineError: a case cannot be preprocessed, has changed since it was verified, or a process was
+            killed; the cases done before stay in the cache.
+    """
+    keys = {case.name: case_folder(case_key(case, plan)) for case in manifest.cases}
+    there: set[str] = set()
+    do_all(lambda key: there.add(key) if depot.has_folder(key) else None, keys.values(), depot.store.threads)
+    yield from ((name, False) for name, key in keys.items() if key in there)
+    missing = [case for case in manifest.cases if keys[case.name] not in there]
+    if not missing:
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker) as pool:
+        futures = {pool.submit(_provide, manifest, case, plan, depot, access): case for case in missing}
+        try:
+            for future in as_completed(futures):
+                yield futures[future].name, future.result()
+        except BrokenProcessPool as error:
+            raise SeglineError(
+                f"preprocess: a process was killed, perhaps for lack of memory ({workers} run at a time); "
+                "allow more memory or fewer CPUs and run again, the cases done are kept"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
+
+
+def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
+    """The key of a case is that of the files which were verified: others must not be kept under it."""
+    for file in (*case.images, case.label):
+        path = Path(manifest.root, file.path)
+        if path.is_file() and sha256_of_file(path) != file.sha256:
+            raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
+
+
+def _provide(manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None) -> bool:
+    """Whether the case had to be computed: another process may have been faster."""
+    key = case_key(case, plan)
+    with exclusive(depot.path(f"locks/{key}.lock"), stays=False):
+        if depot.has_folder(case_folder(key)):
+            return False
+        folder = depot.path(case_folder(key))
+        if not folder.is_dir():
+            here = bring_dataset(manifest, access, [case.name])
+            _require_unchanged(here, case)
+            _compute(here, case, plan, folder)
+        depot.keep_folder(case_folder(key))
+        return True
+
+
+def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path) -> None:
+    preprocessor = Preprocessor(plan.preprocessing)
+    volume = manifest.image(case)
+    placement = preprocessor.place(volume)
+    image = preprocessor.image(volume, placement)
+    label = preprocessor.label(manifest.label(case), placement, plan.label_values)
+    with atomic.new_folder(folder) as scratch:
+        np.save(scratch / "image.npy", image.half().numpy())
+        np.save(scratch / "label.npy", label.numpy())
+        np.save(scratch / "locations.npy", _locations(label, len(plan.labels)))
+        (scratch / "placement.json").write_text(placement.model_dump_json(), encoding="utf-8")
+        seal(scratch)
+
+
+def _locations(label: Tensor, classes: int) -> np.ndarray:
+    """``(n, 4)`` int32 rows of class, x, y, z: evenly spaced voxels of each foreground class."""
+    rows = [np.zeros((0, 4), np.int32)]
+    for index in range(1, classes):
+        voxels = np.argwhere(label.numpy() == index)
+        voxels = voxels[:: max(1, -(-len(voxels) // LOCATIONS_A_LABEL))]
+        rows.append(np.column_stack([np.full(len(voxels), index), voxels]).astype(np.int32))
+    return np.concatenate(rows)

@@ -1,0 +1,110 @@
+"""What a Decathlon folder declares in its dataset.json."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segline.common.documents import read_json_object
+from segline.common.errors import SeglineError
+from segline.data.manifest import CaseEntry, Manifest
+from segline.storage.archives import inner_path
+
+INDEX = "dataset.json"
+_MAX_LABEL = 255
+
+
+@dataclass(frozen=True)
+class Pair:
+    name: str
+    images: tuple[str, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    name: str
+    licence: str
+    modalities: tuple[str, ...]
+    labels: dict[int, str]
+    pairs: tuple[Pair, ...]
+
+    def manifest(self, root: Path, cases: Sequence[CaseEntry]) -> Manifest:
+        return Manifest(
+            name=self.name,
+            licence=self.licence,
+            modalities=self.modalities,
+            labels=self.labels,
+            root=str(root),
+            cases=tuple(sorted(cases, key=lambda case: case.name)),
+        )
+
+
+def read_declaration(root: Path) -> Declaration:
+    if not (root / INDEX).is_file():
+        raise SeglineError(f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr")
+    content = read_json_object(root / INDEX, INDEX)
+    return Declaration(
+        name=str(content.get("name") or root.name),
+        licence=str(content.get("licence") or content.get("license") or "not stated"),
+        modalities=_modalities(content.get("modality") or content.get("channel_names")),
+        labels=_labels(content.get("labels")),
+        pairs=_pairs(content.get("training")),
+    )
+
+
+def _modalities(declared: Any) -> tuple[str, ...]:
+    if isinstance(declared, list) and declared:
+        return tuple(str(name) for name in declared)
+    if not isinstance(declared, dict) or sorted(declared) != sorted(str(i) for i in range(len(declared))):
+        raise SeglineError(f'{INDEX}: "modality" must name the channels, such as {{"0": "CT"}}')
+    return tuple(str(declared[str(channel)]) for channel in range(len(declared)))
+
+
+def _labels(declared: Any) -> dict[int, str]:
+    if not isinstance(declared, dict) or not declared:
+        raise SeglineError(f'{INDEX}: "labels" must name the label values, such as {{"0": "background"}}')
+    if all(str(key).isdecimal() for key in declared):
+        pairs = [(int(key), str(name)) for key, name in declared.items()]
+    elif all(type(value) is int for value in declared.values()):
+        pairs = [(value, str(name)) for name, value in declared.items()]
+    else:
+        raise SeglineError(f'{INDEX}: "labels" must map one whole number to one name each; no regions')
+    labels = {0: "background", **dict(sorted(pairs))}
+    if len(dict(pairs)) < len(pairs) or min(labels) < 0 or max(labels) > _MAX_LABEL or len(labels) < 2:
+        raise SeglineError(
+            f'{INDEX}: "labels" must be different whole numbers from 0 to {_MAX_LABEL}, one or more above 0'
+        )
+    return labels
+
+
+def _pairs(declared: Any) -> tuple[Pair, ...]:
+    if not isinstance(declared, list) or not declared:
+        raise SeglineError(f'{INDEX}: no training entries; "training" must list images and labels')
+    pairs = tuple(_pair(entry, f"{INDEX}: training entry {i}") for i, entry in enumerate(declared, 1))
+    seen: dict[str, Pair] = {}
+    for pair in pairs:
+        if pair.name in seen:
+            first, second = seen[pair.name].images[0], pair.images[0]
+            raise SeglineError(f"{second}: case name {pair.name} is also that of {first}; rename one")
+        seen[pair.name] = pair
+    return pairs
+
+
+def _pair(entry: Any, where: str) -> Pair:
+    if not isinstance(entry, dict):
+        raise SeglineError(f'{where} must be {{"image": ..., "label": ...}}')
+    declared = entry.get("image")
+    images: list[Any] = declared if isinstance(declared, list) else [declared]
+    if not images or not all(isinstance(image, str) and image for image in images):
+        raise SeglineError(f"{where} has no image; name its file, or a list with one file a channel")
+    label = entry.get("label")
+    if not isinstance(label, str) or not label:
+        raise SeglineError(f"{where} ({images[0]}) has no label; name its file or move it to the test list")
+    paths = [str(inner_path(image, where)) for image in images]
+    return Pair(_case_name(paths[0]), tuple(paths), str(inner_path(label, where)))
+
+
+def _case_name(image: str) -> str:
+    name = PurePosixPath(image).name
+    return name.removesuffix(".gz").removesuffix(".nii").removesuffix("_0000")

@@ -1,0 +1,117 @@
+"""Shapes of the made-up anatomy: blobs as signed fields in millimetres, and smooth random fields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+Vector = tuple[float, float, float]
+"""Right, anterior, superior."""
+WARP_MM = 5.0
+ROLL = 0.07
+_SLACK_MM = 10.0  # a box leaves this for soft edges and coats
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An ellipsoid that can be tilted and made boxier.
+
+    Args:
+        centre_mm: its place in patient space.
+        radii_mm: half axes before the tilt.
+        tilt_deg: turns about x, then y, then z.
+        boxiness: 0 is an ellipsoid, 1 a superquadric of exponent 4.
+    """
+
+    centre_mm: Vector
+    radii_mm: Vector
+    tilt_deg: Vector = (0.0, 0.0, 0.0)
+    boxiness: float = 0.0
+
+    def vary(self, rng: np.random.Generator) -> "Blob":
+        """The same blob in another patient."""
+        centre = rng.uniform(-5, 5, 3) + self.centre_mm
+        radii = rng.uniform(0.9, 1.1, 3) * self.radii_mm
+        tilt = rng.uniform(-8, 8, 3) + self.tilt_deg
+        return replace(self, centre_mm=vector(centre), radii_mm=vector(radii), tilt_deg=vector(tilt))
+
+    def mirrored(self) -> "Blob":
+        """The same on the patient's other side."""
+        (x, y, z), (about_x, about_y, about_z) = self.centre_mm, self.tilt_deg
+        return replace(self, centre_mm=(-x, y, z), tilt_deg=(about_x, -about_y, -about_z))
+
+    def scaled(self, *factors: float) -> "Blob":
+        """The same with its radii multiplied."""
+        return replace(self, radii_mm=vector(np.multiply(self.radii_mm, factors)))
+
+    def moved(self, *by_mm: float) -> "Blob":
+        """The same elsewhere."""
+        return replace(self, centre_mm=vector(np.add(self.centre_mm, by_mm)))
+
+    def box_mm(self) -> np.ndarray:
+        """Lowest and highest corner ``(2, 3)`` of a box around the blob, warp and roll included."""
+        turned = np.abs(_rotation(self.tilt_deg)) * np.asarray(self.radii_mm)
+        reach = turned.sum(axis=1) + 2 * WARP_MM + ROLL * np.abs(self.centre_mm).max() + _SLACK_MM
+        return np.stack([self.centre_mm - reach, self.centre_mm + reach])
+
+
+def signed_field(points_mm: np.ndarray, blob: Blob) -> np.ndarray:
+    """Signed distance ``(X, Y, Z)`` to ``blob``: (norm - 1) over the length of its gradient."""
+    turned = _rotation(blob.tilt_deg).astype(np.float32).T
+    moved = [points - np.float32(centre) for points, centre in zip(points_mm, blob.centre_mm, strict=True)]
+    second, fourth, steep = (np.zeros_like(moved[0]) for _ in range(3))
+    for row, radius in zip(turned, blob.radii_mm, strict=True):
+        squared = ((row[0] * moved[0] + row[1] * moved[1] + row[2] * moved[2]) / np.float32(radius)) ** 2
+        second += squared
+        fourth += squared * squared
+        steep += squared / np.float32(radius**2)
+    squared_norm = (1 - blob.boxiness) * second + blob.boxiness * np.sqrt(fourth)
+    # The small terms keep the centre finite, where both the norm and its gradient vanish.
+    tiny = 1e-4
+    per_norm = np.sqrt((squared_norm + tiny) / (steep + tiny / min(blob.radii_mm) ** 2))
+    return (np.sqrt(squared_norm) - 1) * per_norm
+
+
+def smooth_max(first: np.ndarray, second: np.ndarray, width_mm: float) -> np.ndarray:
+    """The larger of two fields with the crease between them rounded over ``width_mm``."""
+    apart = first - second
+    return (first + second + np.sqrt(apart * apart + width_mm**2 / 4)) / 2
+
+
+def waves(
+    axes_mm: Sequence[np.ndarray], rng: np.random.Generator, shortest_mm: float, longest_mm: float
+) -> np.ndarray:
+    """Five plane waves ``(X, Y, Z)`` of random direction, of unit variance together.
+
+    A plane wave is the product of one complex exponential an axis, so no voxel costs a sine.
+    """
+    total = np.zeros([len(axis) for axis in axes_mm], np.float32)
+    for _ in range(5):
+        direction = rng.standard_normal(3)
+        wave = direction / np.linalg.norm(direction) * 2 * np.pi / rng.uniform(shortest_mm, longest_mm)
+        phases = [k * axis for k, axis in zip(wave, axes_mm, strict=True)]
+        plane = np.exp(1j * (phases[0][:, None] + phases[1] + rng.uniform(0, 2 * np.pi)))[..., None]
+        up = np.exp(1j * phases[2])
+        total += plane.real.astype(np.float32) * up.real.astype(np.float32)
+        total -= plane.imag.astype(np.float32) * up.imag.astype(np.float32)
+    return total * np.float32(np.sqrt(2 / 5))
+
+
+def _rotation(tilt_deg: Vector) -> np.ndarray:
+    """Rotation matrix ``(3, 3)``: about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(np.deg2rad(tilt_deg)), np.sin(np.deg2rad(tilt_deg))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return np.asarray(about_z @ about_y @ about_x)
+
+
+def around(*blobs: Blob) -> np.ndarray:
+    """One box ``(2, 3)`` around several blobs."""
+    boxes = np.stack([blob.box_mm() for blob in blobs])
+    return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
+
+
+def vector(values: Sequence[float] | np.ndarray) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

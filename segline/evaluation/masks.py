@@ -1,0 +1,43 @@
+"""Two masks on one grid: whether they can be compared, and where they are."""
+
+import numpy as np
+
+from segline.common.errors import SeglineError
+
+
+def voxel_agreement(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of voxels at which two label maps of one shape are equal, background included.
+
+    Raises:
+        SeglineError: the shapes differ or hold no voxel.
+    """
+    if a.shape != b.shape or a.size == 0:
+        raise SeglineError(
+            f"label maps of {_size(a)} and {_size(b)} voxels cannot be compared: "
+            "give two predictions of one image"
+        )
+    return np.count_nonzero(a == b) / a.size
+
+
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The slices that hold all set voxels; empty slices for an empty mask."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0))
+    return tuple(box)
+
+
+def require_comparable(truth: np.ndarray, prediction: np.ndarray) -> None:
+    if truth.dtype != bool or prediction.dtype != bool:
+        raise TypeError(f"masks must be bool, not {truth.dtype} and {prediction.dtype}: compare with a label")
+    if truth.ndim != 3 or truth.shape != prediction.shape:
+        raise SeglineError(
+            f"truth of {_size(truth)} and prediction of {_size(prediction)} voxels cannot be compared: "
+            "bring both to the grid of the label file"
+        )
+
+
+def _size(array: np.ndarray) -> str:
+    return "x".join(map(str, array.shape))

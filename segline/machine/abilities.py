@@ -1,0 +1,85 @@
+"""What this machine can do, with the reason for each no."""
+
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from segline.machine.devices import why_no_cuda
+from segline.machine.memory import available_bytes
+from segline.machine.nvidia import nvidia_driver_missing
+
+
+@dataclass(frozen=True)
+class Ability:
+    """One thing a machine may be able to do: whether it can, and which version, or why not."""
+
+    name: str
+    available: bool
+    detail: str
+
+
+def abilities() -> list[Ability]:
+    """Examine this machine. Never crashes where a driver or package is missing."""
+    return [_host(), _package("torch"), _cuda(), *_onnx_providers(), _package("openvino"), _tensorrt()]
+
+
+def _host() -> Ability:
+    gib = available_bytes(torch.device("cpu")) / 2**30
+    detail = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {gib:.1f} GiB free"
+    return Ability("host", True, detail)
+
+
+def _package(name: str) -> Ability:
+    try:
+        return Ability(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Ability(name, False, f"not installed: pip install {name}")
+
+
+def _cuda() -> Ability:
+    if torch.cuda.is_available():
+        return Ability("cuda", True, f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    return Ability("cuda", False, why_no_cuda())
+
+
+def _onnx_providers() -> list[Ability]:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return [Ability("onnxruntime", False, "not installed: pip install onnxruntime or onnxruntime-gpu")]
+    try:
+        import onnxruntime
+    except Exception as error:  # a broken installation may raise anything
+        return [Ability("onnxruntime", False, f"installed, but cannot be loaded: {error}")]
+    compiled_in = onnxruntime.get_available_providers()
+    found = [Ability("onnxruntime CPU", True, onnxruntime.__version__)]
+    if "CUDAExecutionProvider" not in compiled_in:
+        found.append(Ability("onnxruntime CUDA", False, "not in this build: pip install onnxruntime-gpu"))
+    else:
+        missing = nvidia_driver_missing()
+        found.append(Ability("onnxruntime CUDA", missing is None, missing or onnxruntime.__version__))
+    return found
+
+
+def _tensorrt() -> Ability:
+    missing = nvidia_driver_missing()
+    if missing:
+        return Ability("tensorrt", False, missing)
+    for name in ("tensorrt", "tensorrt_rtx"):
+        if (found := _package(name)).available:
+            return Ability("tensorrt", True, f"{name} {found.detail}")
+    return Ability("tensorrt", False, "not installed: pip install tensorrt, or tensorrt-rtx for an RTX GPU")
+
+
+def processor_name() -> str:
+    """The model of the CPU, as the system calls it; its architecture where the system does not say."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,21 @@
+"""The preprocessing part of a plan."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from segline.plan.normalisation import Intensity
+from segline.plan.part import Part, Spacing
+
+
+class Preprocessing(Part):
+    """From a file's grid to the plan's grid. Only this part (and the raw files) decides a cached case."""
+
+    orientation: Literal["RAS"] = "RAS"
+    spacing_mm: Spacing
+    intensity: tuple[Intensity, ...]
+    """One rule a channel."""
+    foreground_above: float | None
+    """Crop to the box of voxels above this raw value in any channel; ``None`` keeps the whole volume."""
+    margin_mm: float = Field(default=10.0, ge=0)
+    """Kept around the foreground box."""

@@ -1,0 +1,83 @@
+"""A task's overrides, part by part, in place of what was proposed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from segline.common.documents import first_fault
+from segline.common.errors import SeglineError
+from segline.imaging.geometry import Shape
+from segline.plan import Split, Task, Training, merged
+from segline.planning.proposals import propose_training
+from segline.planning.splits import SPLIT_PARTS, SplitRule, split_cases
+
+_PARTS = ("preprocessing", "training", "network", "inference", "gate", "split")
+Part = TypeVar("Part", bound=BaseModel)
+
+
+class Overrides:
+    """A task's ``plan``, part by part."""
+
+    def __init__(self, task: Task) -> None:
+        self.name = f"task {task.name}: plan"
+        self._values = task.plan
+
+    def part(self, key: str) -> dict[str, Any]:
+        part = self._values.get(key, {})
+        if not isinstance(part, Mapping):
+            raise SeglineError(f"{self.name}.{key}: a mapping is needed, not {part!r}")
+        return dict(part)
+
+    def apply(
+        self, key: str, model: type[Part], proposal: dict[str, Any], leave_out: Collection[str] = ()
+    ) -> Part:
+        asked = {name: value for name, value in self.part(key).items() if name not in leave_out}
+        try:
+            return model.model_validate(merged(proposal, asked))
+        except ValidationError as error:
+            raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
+
+    def training(self, patch: Shape) -> Training:
+        """The batch follows the patch, also where the task names another."""
+        asked = self.apply("training", Training, propose_training(patch)).patch_size
+        return self.apply("training", Training, propose_training(asked))
+
+    def split(self, names: Sequence[str], ensemble: bool = False) -> dict[str, Any]:
+        """An ensemble's folds are no matter of its own split."""
+        if set(SPLIT_PARTS) & self.part("split").keys():
+            return self._explicit_split(names, SplitRule.model_fields if ensemble else ())
+        rule = self.split_rule()
+        return self._followed(rule.model_copy(update={"folds": 0}) if ensemble else rule, names)
+
+    def split_rule(self, ensemble: bool = False) -> SplitRule:
+        return self.apply("split", SplitRule, {}, leave_out=SPLIT_PARTS if ensemble else ())
+
+    def member_split(self, whole: Split) -> dict[str, Any]:
+        """A fold of the cases that an ensemble does not hold out."""
+        rule = self.split_rule(ensemble=True)
+        listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
+        return self._followed(rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val])
+
+    def _followed(self, rule: SplitRule, names: Sequence[str]) -> dict[str, Any]:
+        try:
+            return split_cases(names, rule)
+        except SeglineError as error:
+            raise SeglineError(f"{self.name}.{error}") from error
+
+    def rest(self) -> dict[str, Any]:
+        for key in ("task", "dataset_digest", "channels", "labels"):
+            if key in self._values:
+                raise SeglineError(
+                    f"{self.name}.{key}: the task and its data set decide this; take it out of the plan"
+                )
+        return {key: value for key, value in self._values.items() if key not in _PARTS}
+
+    def _explicit_split(self, names: Sequence[str], leave_out: Collection[str]) -> dict[str, Any]:
+        split = self.apply("split", Split, {}, leave_out)
+        unknown = {*split.train, *split.val, *split.test} - set(names)
+        if unknown:
+            raise SeglineError(
+                f"{self.name}.split: the data set has no case {min(unknown)}; its first is {min(names)}"
+            )
+        return split.model_dump()

@@ -1,0 +1,46 @@
+"""What is written down of a run and of each of its stages."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from segline.common.documents import Document
+from segline.plan import Task
+
+INFO = "run.json"
+Status = Literal["running", "succeeded", "skipped", "failed"]
+
+
+class StageRecord(Document):
+    """What became of one stage."""
+
+    kind = "a stage record"
+    stage = "the stage"
+
+    name: str
+    status: Status
+    started: datetime
+    seconds: float
+    reason: str
+    """Why it was skipped or failed; otherwise what it did, in a few words."""
+
+
+class RunInfo(Document):
+    """What was asked for, written before the first stage."""
+
+    kind = "a run's description"
+    stage = "download"
+
+    id: str
+    task: Task
+    started: datetime
+    versions: dict[str, str]
+    """Of segline and the packages that decide the result."""
+    machine: str
+
+
+@dataclass
+class Notes:
+    """What a stage says of itself, in a few words."""
+
+    text: str = ""

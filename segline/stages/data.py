@@ -1,0 +1,175 @@
+"""From a source to preprocessed cases and a plan."""
+
+import importlib.metadata
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from segline import __version__
+from segline.common.progress import ConsoleProgress
+from segline.data import sources
+from segline.data.cases.building import preprocess as preprocess_cases
+from segline.data.cases.index import CaseIndex
+from segline.data.cases.upkeep import remember_use
+from segline.data.fingerprint import take_fingerprint
+from segline.data.intake import NOTHING_NEW, QUARANTINE, take_in
+from segline.data.kept_files import bring_dataset, keep_dataset
+from segline.data.manifest import Manifest
+from segline.data.portraits import not_portrayed
+from segline.data.verification import survey, verify
+from segline.machine.abilities import abilities
+from segline.plan import Plan, Task
+from segline.planning.plans import make_plan, succeed_plan
+from segline.runs.records import RunInfo
+from segline.runs.remote import open_run
+from segline.runs.run import Run
+from segline.stages.frame import (
+    Location,
+    access_here,
+    manifest_here,
+    open_registry,
+    require_same_dataset,
+    stage,
+    worker_count,
+)
+from segline.storage.depot import Depot
+
+_DECIDING_PACKAGES = ("torch", "monai", "numpy", "nibabel", "onnx", "onnxruntime")
+
+
+def start_run(run: Location, task: Task) -> None:
+    """Make a run's folder and write down what was asked for, with which versions, where."""
+    info = RunInfo(
+        id=str(run).rstrip("/").rpartition("/")[2],
+        task=task,
+        started=datetime.now(UTC),
+        versions={"segline": __version__, "python": platform.python_version(), **_versions()},
+        machine=abilities()[0].detail,
+    )
+    with open_run(run, access_here()) as record:
+        Run.start(record.folder, info)
+
+
+def download(run: Location, store: Location, source: str, manifest_out: Location) -> None:
+    """Fetch and verify a data set; ``manifest_out`` says where it lies and what is in it.
+
+    Credentials of an object store come from the environment.
+    """
+    with stage(run, "download") as (record, notes):
+        progress = ConsoleProgress("[download]")
+        depot = access_here().depot(store)
+        folder = sources.fetch(source, depot.folder, access_here().s3, progress)
+        manifest = verify(folder, depot.path("verified"), worker_count(), progress)
+        _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
+        notes.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
+
+
+def intake(
+    run: Location, store: Location, source: str, tracking: str, manifest_out: Location, previous_out: Location
+) -> str:
+    """Look for new cases since the champion was trained; bad ones are set aside with their reasons.
+
+    ``previous_out`` is the champion's plan. Without a champion every case is new, and it stays unwritten.
+
+    Returns:
+        ``new``, or ``nothing new`` where a model that learned from these cases was judged before.
+    """
+    from segline.registry.succession import champion_plan, judged_on
+
+    with stage(run, "intake") as (record, notes):
+        progress = ConsoleProgress("[intake]")
+        depot = access_here().depot(store)
+        folder = sources.fetch(source, depot.folder, access_here().s3, progress)
+        found = survey(folder, depot.path("verified"), worker_count(), progress)
+        task, registry = record.info.task.name, open_registry(store, tracking)
+        champion = champion_plan(registry, task)
+        if champion is None:
+            accepted, aside, new = found.manifest, len(found.faults), len(found.manifest.cases)
+        else:
+            known = Manifest.read(depot.bring_file(_known_manifest(champion.dataset_digest)))
+            champion = champion.named(known.pseudonyms)
+            champion.write(Path(previous_out))
+            portraits = depot.bring_files("portraits")
+            known = bring_dataset(known, access_here(), not_portrayed(known, portraits), progress)
+            taken = take_in(found, known, champion, portraits, workers=worker_count())
+            depot.keep_files("portraits")
+            taken.quarantine.write(record.folder / QUARANTINE)
+            accepted, aside = taken.accepted, len(taken.quarantine.cases)
+            new = taken.quarantine.new - aside
+        _keep_manifest(keep_dataset(depot, accepted, progress), depot, Path(manifest_out), record)
+        judged = judged_on(registry, task, accepted.digest)
+        notes.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
+        notes.text += f", {aside} set aside" if aside else ""
+        return NOTHING_NEW if judged else "new"
+    return NOTHING_NEW
+
+
+def plan(
+    run: Location, task: str, manifest_in: Location, plan_out: Location, previous_in: Location | None = None
+) -> None:
+    """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
+    with stage(run, "plan") as (record, notes):
+        manifest = manifest_here(manifest_in)
+        asked = Task.parse(json.loads(task), "task")
+        if previous_in and Path(previous_in).is_file():
+            made = succeed_plan(Plan.read(Path(previous_in)), manifest, asked)
+        else:
+            made = make_plan(manifest, take_fingerprint(manifest, worker_count()), asked)
+        made.write(Path(plan_out))
+        record.publish(plan_out, "plan.json")
+        notes.text = _describe_plan(made)
+
+
+def preprocess(
+    run: Location, store: Location, manifest_in: Location, plan_in: Location, cases_out: Location
+) -> None:
+    """Bring every case into the cache, in several processes; cases already there are reused."""
+    with stage(run, "preprocess") as (_, notes):
+        manifest, made = Manifest.read(Path(manifest_in)), Plan.read(Path(plan_in))
+        require_same_dataset(made, manifest)
+        depot = access_here().depot(store)
+        index = _fill_cache(manifest, made, depot)
+        index.write(Path(cases_out))
+        remember_use(index, depot)
+        notes.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
+
+
+def _known_manifest(digest: str) -> str:
+    return f"manifests/{digest}.json"
+
+
+def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) -> None:
+    """Also in the depot, where a later intake learns what the champion was trained on."""
+    known = _known_manifest(manifest.digest)
+    for place in (path, depot.path(known)):
+        manifest.write(place)
+    depot.keep_file(known)
+    record.publish(path, "manifest.json")
+
+
+def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
+    progress, total = ConsoleProgress("[preprocess]"), len(manifest.cases)
+    computed = 0
+    for number, (_, new) in enumerate(
+        preprocess_cases(manifest, made, depot, worker_count(), access_here()), 1
+    ):
+        computed += new
+        progress(number / total, f"{number} of {total} cases")
+    return CaseIndex.of(manifest, made, depot, computed)
+
+
+def _describe_plan(made: Plan) -> str:
+    spacing = "x".join(f"{mm:g}" for mm in made.preprocessing.spacing_mm)
+    patch = "x".join(map(str, made.training.patch_size))
+    return f"spacing {spacing} mm, patch {patch}, batch {made.training.batch_size}, digest {made.digest[:12]}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _DECIDING_PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

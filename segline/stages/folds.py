@@ -1,0 +1,134 @@
+"""A cross-validation: its folds, their cases together, and their networks as one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segline.acceptance.members import COMPARISON, Comparison
+from segline.acceptance.members import compare_members as compare_with_members
+from segline.acceptance.times import Benchmark
+from segline.backends import REFERENCE
+from segline.common.errors import SeglineError
+from segline.common.progress import ConsoleProgress
+from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, POOLED
+from segline.evaluation.folds import pool as pool_folds
+from segline.model.package import PLAN, Model
+from segline.plan import Plan
+from segline.planning.folds import fold_tasks, resplit
+from segline.runs.summary import SUMMARY, summarise_run
+from segline.stages.data import start_run
+from segline.stages.frame import (
+    Location,
+    LogClasses,
+    LogMetric,
+    as_paths,
+    fold_plans,
+    inference_device,
+    manifest_here,
+    open_registry,
+    stage,
+    tell_classes,
+    tell_figures,
+)
+from segline.stages.judging import describe_evaluation
+from segline.training.assembly import assemble as assemble_model
+from segline.training.assembly import members_in_order
+
+
+def split_folds(run: Location) -> list[str]:
+    """A run within the run for each fold that its task asks for; gives where they are."""
+    folds: list[str] = []
+    with stage(run, "split_folds") as (record, notes):
+        for number, task in enumerate(fold_tasks(record.info.task)):
+            folds.append(f"{str(run).rstrip('/')}/{FOLDS}/{number}")
+            start_run(folds[-1], task)
+        notes.text = f"{len(folds)} folds"
+    return folds
+
+
+def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
+    """The plan of one fold, whose run this is: that of the data set with the split of its task."""
+    with stage(run, "take_fold") as (record, notes):
+        made = resplit(Plan.read(Path(plan_in)), record.info.task)
+        made.write(Path(plan_out))
+        record.publish(plan_out, "plan.json")
+        notes.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
+
+
+def pool(
+    run: Location,
+    plan_in: Location,
+    evaluations_in: Sequence[Location],
+    evaluation_out: Location,
+    log_metric: LogMetric | None = None,
+    log_classes: LogClasses | None = None,
+) -> None:
+    """Every case of the folds, tested once: their evaluations in one."""
+    with stage(run, "pool") as (record, notes):
+        made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
+        pooled, folds = pool_folds(as_paths(evaluations_in), made, fold_plans(record, made), folder)
+        folds.write(folder / CROSS_VALIDATION)
+        record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
+        # beside the predictions of an ensemble, of which its run is
+        record.publish(folder, POOLED if made.network.members > 1 else f"predictions/{pooled.backend}")
+        tell_figures(folds.scalars, log_metric)
+        tell_classes(pooled, log_classes)
+        notes.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
+
+
+def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], model_out: Location) -> None:
+    """The folds' networks as one model, whose class scores are the mean of theirs."""
+    with stage(run, "assemble") as (record, notes):
+        made = Plan.read(Path(plan_in))
+        members = [Model.open(folder) for folder in as_paths(members_in)]
+        model = assemble_model(members, made, fold_plans(record, made), Path(model_out))
+        if model.plan != made:
+            record.publish(model.folder / PLAN, PLAN)
+        record.publish(model_out, "model")
+        notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
+
+
+def compare_members(
+    run: Location,
+    members_in: Sequence[Location],
+    manifest_in: Location,
+    comparison_out: Location,
+    device: str = "auto",
+    log_metric: LogMetric | None = None,
+) -> None:
+    """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
+    with stage(run, "compare_members", whole=True) as (record, notes):
+        found = record.contents
+        evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+        if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
+            raise SeglineError(f"{run}: the ensemble is not evaluated and timed yet; run benchmark first")
+        members = [Model.open(folder) for folder in as_paths(members_in)]
+        ordered = members_in_order(members, fold_plans(record, found.plan), "compare_members")
+        manifest = manifest_here(manifest_in, found.plan.split.test)
+        used, progress = inference_device(device), ConsoleProgress("[compare_members]")
+        comparison = compare_with_members(
+            found.model, evaluation, found.benchmark, ordered, manifest, used, progress
+        )
+        comparison.write(Path(comparison_out))
+        record.publish(comparison_out, COMPARISON)
+        tell_figures(comparison.scalars, log_metric)
+        notes.text = _describe_comparison(comparison, found.benchmark)
+
+
+def track_folds(run: Location, store: Location, tracking: str = "") -> None:
+    """Track a cross-validation in MLflow: a run, and in it a run for each fold. No version is registered."""
+    from segline.common.source_commit import source_commit
+    from segline.tracking.mlflow import track_folds as track_in_mlflow
+
+    with stage(run, "track_folds", whole=True) as (record, notes):
+        registry = open_registry(store, tracking)
+        summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
+        tracked = track_in_mlflow(record, registry, source_commit(Path(__file__).parent))
+        notes.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
+
+
+def _describe_comparison(found: Comparison, timed: Benchmark) -> str:
+    means = ", ".join(f"{member.overall['dice'].mean:.4f}" for member in found.members)
+    slower = found.slowdowns(timed).get(REFERENCE)
+    return f"mean Dice {found.ensemble.overall['dice'].mean:.4f}, of its members {means}" + (
+        f"; {slower:.1f} times the time of one" if slower else ""
+    )

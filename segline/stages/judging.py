@@ -1,0 +1,93 @@
+"""What a model is worth, and whether that is enough."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from segline.acceptance.gate import judge
+from segline.acceptance.verdict import ABSENT, Absence
+from segline.backends import open_backend
+from segline.common import atomic
+from segline.common.errors import UnavailableError
+from segline.common.progress import ConsoleProgress
+from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.scoring import evaluate as evaluate_model
+from segline.model.package import Model
+from segline.plan import Plan
+from segline.stages.frame import (
+    Location,
+    LogClasses,
+    LogMetric,
+    inference_device,
+    manifest_here,
+    require_same_dataset,
+    stage,
+    tell_classes,
+    tell_figures,
+)
+
+
+def evaluate(
+    run: Location,
+    backend: str,
+    model_in: Location,
+    manifest_in: Location,
+    evaluation_out: Location,
+    device: str = "auto",
+    log_classes: LogClasses | None = None,
+) -> None:
+    """Predict and score the test cases with one backend; ``log_classes`` is told of their voxels."""
+    with stage(run, f"evaluate_{backend}") as (record, notes):
+        model = Model.open(Path(model_in))
+        manifest = manifest_here(manifest_in, model.plan.split.test)
+        require_same_dataset(model.plan, manifest)
+        folder = Path(evaluation_out)
+        with _absence_noted(backend, folder):
+            opened = open_backend(backend, model, inference_device(device))
+        evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
+        evaluation.write(folder / EVALUATION)
+        record.publish(folder, f"predictions/{backend}")
+        tell_classes(evaluation, log_classes)
+        notes.text = describe_evaluation(evaluation)
+
+
+def compare(
+    run: Location,
+    plan_in: Location,
+    evaluations_in: Sequence[Location],
+    verdict_out: Location,
+    page_out: Location | None = None,
+    log_metric: LogMetric | None = None,
+) -> str:
+    """The gate, ``passed`` or ``blocked``: whether the backends agree and the floor is met.
+
+    ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
+    """
+    with stage(run, "compare") as (record, notes):
+        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
+        verdict.write(Path(verdict_out))
+        record.publish(verdict_out, "gate.json")
+        if page_out:
+            from segline.report import gate_page
+
+            atomic.write_text(Path(page_out), gate_page(verdict))
+        tell_figures(verdict.scalars, log_metric)
+        notes.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
+    return "passed" if verdict.passed else "blocked"
+
+
+@contextmanager
+def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
+    """Leave the reason for the gate where a backend cannot be had; what an earlier run left is removed."""
+    for earlier in (ABSENT, EVALUATION):
+        (folder / earlier).unlink(missing_ok=True)
+    try:
+        yield
+    except UnavailableError as error:
+        Absence(backend=backend, reason=str(error)).write(folder / ABSENT)
+        raise
+
+
+def describe_evaluation(evaluation: Evaluation) -> str:
+    dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
+    return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"

@@ -1,0 +1,117 @@
+"""From cases to a model package."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from segline.common import atomic
+from segline.common.digests import sha256_of_json
+from segline.common.locks import exclusive
+from segline.common.progress import ConsoleProgress
+from segline.data.cases.index import CaseIndex
+from segline.model.history import History
+from segline.model.package import PLAN, Model
+from segline.plan import Plan
+from segline.runs.run import Run
+from segline.stages.frame import Location, access_here, stage
+from segline.storage.depot import Depot
+from segline.training.checkpoints import CheckpointKeeper
+from segline.training.outcome import ship
+from segline.training.parallel.gpus import gpus_to_share, train_on
+from segline.training.parallel.seeds import train_seeds
+from segline.training.trainer import Trainer
+from segline.training.tuning.probe import tune
+from segline.training.tuning.record import TUNING, Tuning
+
+
+def train(
+    run: Location,
+    store: Location,
+    plan_in: Location,
+    cases_in: Location,
+    model_out: Location,
+    device: str = "auto",
+    page_out: Location | None = None,
+    plan_out: Location | None = None,
+) -> None:
+    """Train, or continue an interrupted training of the same plan and cases; write the model package.
+
+    Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
+    people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
+    """
+    with stage(run, "train") as (record, notes):
+        asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
+        depot, key = access_here().depot(store), _training_key(asked, index)
+        index = index.bring((*asked.split.train, *asked.split.val), access_here(), ConsoleProgress("[train]"))
+        with exclusive(depot.path(f"locks/{key}.lock"), wait=False):
+            tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
+            made = tuning.plan(asked) if tuning else asked
+            history, shipped = _trained(made, index, depot, Path(model_out), device, record)
+            if shipped != asked:
+                record.publish(Path(model_out) / PLAN, PLAN)
+            if tuning:
+                record.publish(depot.path(_tuning_name(key)), TUNING)
+                depot.forget_file(_tuning_name(key))
+        if plan_out:
+            shipped.write(Path(plan_out))
+        if page_out:
+            from segline.report import training_page
+
+            atomic.write_text(Path(page_out), training_page(history, shipped, tuning))
+        told = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
+        notes.text = "; ".join(filter(None, told))
+
+
+def _training_key(plan: Plan, index: CaseIndex) -> str:
+    return sha256_of_json([plan.digest, [index.keys[n] for n in (*plan.split.train, *plan.split.val)]])
+
+
+def _tuning_name(key: str) -> str:
+    return f"tunings/{key}.json"
+
+
+def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -> Tuning:
+    """What an interrupted training was tuned to, or what is found now; kept until the training is done."""
+    name = _tuning_name(key)
+    path = depot.bring_file(name)
+    if not path.is_file():
+        cases = index.open(asked.split.train), index.open(asked.split.val)
+        tune(asked, *cases, device, ConsoleProgress("[tune]")).write(path)
+        depot.keep_file(name)
+    return Tuning.read(path)
+
+
+def _trained(
+    made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
+) -> tuple[History, Plan]:
+    """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
+    plans, progress = made.of_each_seed(), ConsoleProgress("[train]")
+    keys = [_training_key(plan, index) for plan in plans]
+    cases, val = index.open(made.split.train), index.open(made.split.val)
+    with ExitStack() as stack:
+        kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
+        paths = [keeper.path for keeper in kept]
+        if len(plans) > 1:
+            train_seeds(plans, index, paths, keys, device, progress, lambda number: kept[number].saved())
+        elif gpus := gpus_to_share(made, device):
+            train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved)
+        trainers = [
+            Trainer(plan, cases, val, keeper.path, key, device, keeper.saved)
+            for plan, keeper, key in zip(plans, kept, keys, strict=True)
+        ]
+        histories = [trainer.run(progress) for trainer in trainers]
+        weights = [trainer.best_weights for trainer in trainers]
+        shipped = ship(made, weights, histories, val, trainers[0].device)
+        Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
+        record.publish(model_out, "model")
+        for keeper in kept:
+            keeper.forget()
+    return shipped.history, shipped.plan
+
+
+def _describe_training(history: History) -> str:
+    resumed = history.resumed_from_step
+    return (
+        f"{history.steps} steps in {history.minutes:.1f} min, "
+        f"validation Dice {history.best_val_dice:.4f} with the weights of {history.kept}"
+        + (f"; continued from step {resumed}" if resumed is not None else "")
+    )

@@ -1,0 +1,51 @@
+"""From a model that was judged to a version, and to the report."""
+
+import shutil
+from pathlib import Path
+
+from segline.common.errors import UnavailableError
+from segline.common.progress import ConsoleProgress
+from segline.stages.frame import Location, inference_device, open_registry, stage
+
+
+def register(run: Location, store: Location, tracking: str = "", device: str = "auto") -> str:
+    """Track the run in MLflow and register its model, which becomes champion if it is better than that.
+
+    Args:
+        run: folder of the run.
+        store: its SQLite file is the registry where ``tracking`` is empty; a folder, then.
+        tracking: URI of an MLflow server.
+        device: where the champion is evaluated on the run's test cases.
+
+    Returns:
+        The version, as in ``spleen/3``; empty where the gate blocked the model, which is then skipped.
+    """
+    from segline.common.source_commit import source_commit
+    from segline.registry.succession import contend
+    from segline.report.model_card import write_model_card
+
+    with stage(run, "register", whole=True) as (record, notes):
+        if record.verdict and not record.verdict.passed:
+            raise UnavailableError("the gate blocked the model; it is not registered")
+        write_model_card(record)
+        registry = open_registry(store, tracking)
+        commit = source_commit(Path(__file__).parent)
+        used = inference_device(device)
+        version = contend(record, registry, commit, used, ConsoleProgress("[register]"))
+        notes.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
+        return version.name
+    return ""
+
+
+def report(run: Location, page_out: Location | None = None, summary_out: Location | None = None) -> None:
+    """Write ``summary.json``, ``summary.md`` and ``report.html`` from whatever the run has come to.
+
+    The latter two also to ``summary_out`` and ``page_out``.
+    """
+    from segline.report import write_report
+
+    with stage(run, "report", whole=True) as (record, _):
+        write_report(record)
+        for name, out in (("report.html", page_out), ("summary.md", summary_out)):
+            if out:
+                shutil.copyfile(record.folder / name, out)

@@ -72,6 +72,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 images: $(READY)  ## build the stages' images: make images IMAGES="base serve" REGISTRY=registry.example.org/team
 	@$(BIN)/python -m pipelines.images $(IMAGES) \

@@ -27,7 +27,7 @@ from segline.training.batches.patches import PatchSampler
 from segline.training.batches.prefetching import Prefetched
 from segline.training.loss import dice_cross_entropy
 from segline.training.memory import check_memory
-from segline.training.parallel.ranks import ALONE, Ranks
+from segline.training.ranks import ALONE, Ranks
 from segline.training.schedule import Schedule
 from segline.training.validation import inferring, validation_dice
 

@@ -13,7 +13,7 @@ from segline.inference.stitching import WindowScorer, predict_leads
 from segline.machine.devices import half_precision
 from segline.networks.running import infer
 from segline.plan import Plan
-from segline.training.parallel.ranks import ALONE, Ranks
+from segline.training.ranks import ALONE, Ranks
 
 
 def validation_dice(

@@ -9,7 +9,7 @@ import torch
 from segline.common.progress import Progress, silent
 from segline.data.cases.index import CaseIndex
 from segline.plan import Plan
-from segline.training.parallel.ranks import Ranks, Tell, in_ranks
+from segline.training.ranks import Ranks, Tell, in_ranks
 from segline.training.trainer import Trainer
 
 

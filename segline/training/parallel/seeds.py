@@ -11,7 +11,7 @@ from segline.data.cases.index import CaseIndex
 from segline.machine.devices import usable_device
 from segline.plan import Plan
 from segline.training.memory import check_memory
-from segline.training.parallel.ranks import Ranks, Tell, in_ranks
+from segline.training.ranks import Ranks, Tell, in_ranks
 from segline.training.trainer import Trainer
 
 

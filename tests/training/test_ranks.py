@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segline.common.errors import SeglineError
-from segline.training.parallel.ranks import ALONE, Ranks, Tell, in_ranks
+from segline.training.ranks import ALONE, Ranks, Tell, in_ranks
 
 
 def add_up(ranks: Ranks, tell: Tell, scale: float) -> None:

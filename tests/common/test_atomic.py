@@ -103,7 +103,7 @@ class TestNewFolder:
 def test_a_killed_process_leaves_nothing_under_the_final_name(tmp_path, kind):
     script = f"""
 import os, pathlib, signal
-from segline import atomic
+from segline.common import atomic
 with atomic.{kind}(pathlib.Path({str(tmp_path)!r}) / "result") as scratch:
     (scratch if scratch.is_file() else scratch / "part").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -67,7 +67,7 @@ def test_its_peak_memory_is_its_own() -> None:
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import time\nfrom segline.processes import in_own_process\n"
+        "import time\nfrom segline.common.processes import in_own_process\n"
         "if __name__ == '__main__':\n    in_own_process('toy', time.sleep, 600)\n"
     )
     parent = psutil.Process(subprocess.Popen([sys.executable, str(script)]).pid)

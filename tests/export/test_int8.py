@@ -28,9 +28,9 @@ PARTS = (INT8_GRAPH, INT8_WEIGHTS, INT8_SIDECAR)
 QUANTIZE = """
 import sys
 from pathlib import Path
-from segline.cases import CaseIndex
-from segline.model import Model
-from segline.quantization import quantize
+from segline.data.cases.index import CaseIndex
+from segline.model.package import Model
+from segline.export.int8 import quantize
 
 model = Model.open(Path(sys.argv[1]))
 quantize(model, CaseIndex.read(Path(sys.argv[2])).open(model.plan.split.train))

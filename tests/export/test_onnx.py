@@ -27,9 +27,9 @@ from ..conftest import TinyTraining, small_plan
 EXPORT = """
 import sys
 from pathlib import Path
-from segline.cases import CaseIndex
-from segline.export import export_onnx
-from segline.model import Model
+from segline.data.cases.index import CaseIndex
+from segline.export.onnx import export_onnx
+from segline.model.package import Model
 
 model = Model.open(Path(sys.argv[1]))
 export_onnx(model, CaseIndex.read(Path(sys.argv[2])).open(model.plan.split.val), patches=2)

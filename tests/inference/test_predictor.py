@@ -28,9 +28,9 @@ PEAK = """
 import os
 import numpy as np
 import torch
-from segline.machine import peak_memory_bytes
-from segline.prediction import Predictor
-from segline.volumes import Volume
+from segline.machine.memory import peak_memory_bytes
+from segline.inference.predictor import Predictor
+from segline.imaging.volume import Volume
 from tests.conftest import small_plan
 
 CLASSES, SIZE = 48, 128

@@ -123,7 +123,7 @@ def test_the_peak_memory_is_that_of_this_process() -> None:
 FAULTS = """
 import resource, sys
 import numpy as np
-from segline.machine import keep_freed_memory
+from segline.machine.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def work():

@@ -26,9 +26,10 @@ ANISOTROPIC = {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]]}
 
 MEASURE = """
 import json, sys
-from segline.machine import peak_memory_bytes
+from segline.machine.memory import peak_memory_bytes
 import torch
-from segline.networks import build_network, channels_last
+from segline.networks.catalogue import build_network
+from segline.networks.running import channels_last
 from segline.plan import Plan
 
 def train(plan):

@@ -108,7 +108,7 @@ def test_a_run_with_a_failed_stage_failed_even_if_the_gate_passed(run: Run) -> N
 
 def test_a_killed_stage_failed(run: Run) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; from segline.runs import Run\n"
+        "import os, signal, sys; from pathlib import Path; from segline.runs.run import Run\n"
         "with Run(Path(sys.argv[1])).stage('train'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(run.folder)], env=os.environ)

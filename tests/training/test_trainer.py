@@ -33,9 +33,9 @@ TRAIN = """
 import sys
 from pathlib import Path
 import torch
-from segline.cases import CaseIndex
+from segline.data.cases.index import CaseIndex
 from segline.plan import Plan
-from segline.training import Trainer
+from segline.training.trainer import Trainer
 
 plan, index, checkpoint = map(Path, sys.argv[1:])
 plan, index = Plan.read(plan), CaseIndex.read(index)

@@ -299,9 +299,9 @@ def unstarted(cache: Cache, tmp_path: Path) -> Unstarted:
 PREPROCESS = """
 import sys
 from pathlib import Path
-from segline.cases import preprocess
-from segline.dataset import Manifest
-from segline.depot import Depot
+from segline.data.cases.building import preprocess
+from segline.data.manifest import Manifest
+from segline.storage.depot import Depot
 from segline.plan import Plan
 if __name__ == "__main__":
     manifest, plan, root = map(Path, sys.argv[1:])

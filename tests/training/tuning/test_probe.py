@@ -205,7 +205,7 @@ def test_networks_that_are_trained_at_once_share_the_machine(
 def test_a_smaller_patch_comes_with_windows_of_its_own(
     asking: Plan, tiny_index: CaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segline.training.tuning.probe.ENOUGH_STEPS", 10**9)
+    monkeypatch.setattr("segline.training.tuning.record.ENOUGH_STEPS", 10**9)
     cases = tiny_index.open(asking.split.train), tiny_index.open(asking.split.val)
     tuning = tune(asking, *cases)
     assert tuning.training.patch_size == tuning.inference.smallest_window == (8, 8, 8)

@@ -20,7 +20,8 @@ import yaml
 
 from segline.backends import REFERENCE
 from segline.evaluation.estimates import paired_difference
-from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.records import Evaluation
+from segline.runs.names import EVALUATION, predictions_of
 
 WORST = 10
 
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.run is None:
         parser.error("name the run's folder and the reference's file")
     else:
-        evaluation = Evaluation.read(options.run / "predictions" / REFERENCE / EVALUATION)
+        evaluation = Evaluation.read(options.run / predictions_of(REFERENCE) / EVALUATION)
         print(options.reference.name, json.loads(options.reference.read_text(encoding="utf-8"))["source"])
         compare({case.case: case.mean_dice for case in evaluation.cases}, published(options.reference))
 

@@ -52,6 +52,7 @@ from segline.machine.abilities import processor_name
 from segline.machine.devices import default_device
 from segline.networks.catalogue import build_network
 from segline.plan import IntensityWindow, Plan, merged
+from segline.runs.names import CASES, MANIFEST, PLAN
 from segline.training.trainer import Trainer
 
 WARM_UP = 40
@@ -328,9 +329,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--most-minutes", type=float, default=30.0, help="end of a race that is not won")
     parser.add_argument("--every", type=float, default=10.0, help="seconds of training between validations")
     options = parser.parse_args(arguments)
-    plan = Plan.read(options.run / "plan.json")
-    manifest = Manifest.read(options.run / "manifest.json")
-    index = CaseIndex.read(options.run / "cases.json")
+    plan = Plan.read(options.run / PLAN)
+    manifest = Manifest.read(options.run / MANIFEST)
+    index = CaseIndex.read(options.run / CASES)
     threads = torch.get_num_threads()
     print(f"{processor_name()}, {threads} threads, {options.device}, torch {torch.__version__}")
     (race if options.until_dice else compare_paces)(plan, manifest, index, options)

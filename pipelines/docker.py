@@ -32,6 +32,7 @@ from pipelines.images import VERSION_LABEL, content_tag
 from pipelines.resources import USER_ID, Variant
 from segline.common.errors import SeglineError
 from segline.machine.nvidia import nvidia_driver_missing
+from segline.runs.names import stage_record
 from segline.runs.records import StageRecord
 from segline.runs.run import Run
 from segline.storage.access import Access, is_uri
@@ -291,7 +292,7 @@ def _record_failure(stage: Stage, reason: str) -> None:
     started = found.started if found else now
     seconds = round((now - started).total_seconds(), 3)
     failed = StageRecord(name=stage.record, status="failed", started=started, seconds=seconds, reason=reason)
-    failed.write(run.folder / "stages" / f"{stage.record}.json")
+    failed.write(run.folder / stage_record(stage.record))
 
 
 def _hand_over(folder: Path, giver: User, taker: User) -> None:

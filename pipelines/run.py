@@ -20,6 +20,7 @@ from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.common.errors import SeglineError, plain_error
 from segline.plan import Task
+from segline.runs.names import LOG, REPORT, STAGES, SUMMARY
 from segline.runs.run import Run
 from segline.runs.summary import Summary
 from segline.storage.access import is_uri
@@ -116,7 +117,7 @@ def run_pipeline(
     """Run a DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
     artifacts = run.folder / "artifacts"
     artifacts.mkdir()
-    lines = StageLines(run.folder / "run.log", sys.stdout)
+    lines = StageLines(run.folder / LOG, sys.stdout)
     with contextlib.closing(lines), contextlib.redirect_stdout(lines), warnings.catch_warnings():
         # the runner doubts every image whose name does not contain "python"
         warnings.filterwarnings("ignore", message="You may be attemping to run a task")
@@ -174,14 +175,14 @@ def local_source(source: str) -> str:
 
 def announce(folder: Path) -> int:
     """Print the outcome; the exit status that belongs to it."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     if not path.is_file():
-        sys.stderr.write(f"segline: the run ended without a summary; see {folder / 'stages'}\n")
+        sys.stderr.write(f"segline: the run ended without a summary; see {folder / STAGES}\n")
         return EXIT_STATUS["failed"]
     summary = Summary.model_validate_json(path.read_text(encoding="utf-8"))
     for stage in summary.stages:
         sys.stdout.write(f"{stage.name:22} {stage.status:10} {stage.seconds:8.1f} s  {stage.reason}\n")
-    sys.stdout.write(f"\n{summary.status} in {summary.seconds / 60:.1f} min: {folder / 'report.html'}\n")
+    sys.stdout.write(f"\n{summary.status} in {summary.seconds / 60:.1f} min: {folder / REPORT}\n")
     for reason in summary.reasons:
         sys.stderr.write(f"segline: {reason}\n")
     return EXIT_STATUS[summary.status]

@@ -69,10 +69,11 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     from segline.registry.pulling import pull
     from segline.registry.references import Reference
     from segline.registry.versions import resolve
+    from segline.runs.names import MODEL
 
     folder = Path(options.model)
     if folder.is_dir() or not _REFERENCE.fullmatch(options.model):
-        return Model.open(folder / "model" if (folder / "model").is_dir() else folder)
+        return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
     registry = _registry(options)
     version = resolve(registry, Reference.parse(options.model))
     return pull(registry, version.reference, options.store / "models" / version.package_digest)

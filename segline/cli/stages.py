@@ -34,58 +34,66 @@ def add_stages(commands: Any) -> None:
 def _download(options: argparse.Namespace) -> None:
     from segline import stages
     from segline.plan import Task
+    from segline.runs.names import MANIFEST
 
     task = Task.read(options.task)
     stages.start_run(options.run, task)
-    stages.download(options.run, options.store, options.data or task.source, options.run / "manifest.json")
+    stages.download(options.run, options.store, options.data or task.source, options.run / MANIFEST)
 
 
 def _plan(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import MANIFEST, PLAN
     from segline.runs.run import Run
 
     task = json.dumps(Run(options.run).info.task.model_dump())
-    stages.plan(options.run, task, options.run / "manifest.json", options.run / "plan.json")
+    stages.plan(options.run, task, options.run / MANIFEST, options.run / PLAN)
 
 
 def _preprocess(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import CASES, MANIFEST, PLAN
 
     run = options.run
-    stages.preprocess(run, options.store, run / "manifest.json", run / "plan.json", run / "cases.json")
+    stages.preprocess(run, options.store, run / MANIFEST, run / PLAN, run / CASES)
 
 
 def _train(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import CASES, MODEL, PLAN
 
     run = options.run
-    stages.train(run, options.store, run / "plan.json", run / "cases.json", run / "model", options.device)
+    stages.train(run, options.store, run / PLAN, run / CASES, run / MODEL, options.device)
 
 
 def _export_onnx(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import CASES, MODEL
 
-    stages.export_onnx(options.run, options.run / "model", options.run / "cases.json", options.run / "model")
+    stages.export_onnx(options.run, options.run / MODEL, options.run / CASES, options.run / MODEL)
 
 
 def _quantize(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import CASES, MODEL
 
-    stages.quantize(options.run, options.run / "model", options.run / "cases.json", options.run / "model")
+    stages.quantize(options.run, options.run / MODEL, options.run / CASES, options.run / MODEL)
 
 
 def _build_tensorrt(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import MODEL
 
-    stages.build_tensorrt(options.run, options.store, options.run / "model", options.run / "model")
+    stages.build_tensorrt(options.run, options.store, options.run / MODEL, options.run / MODEL)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import MANIFEST, MODEL, predictions_of
 
     run, backend = options.run, options.backend
-    folder = run / "predictions" / backend
-    stages.evaluate(run, backend, run / "model", run / "manifest.json", folder, options.device)
+    folder = run / predictions_of(backend)
+    stages.evaluate(run, backend, run / MODEL, run / MANIFEST, folder, options.device)
 
 
 def _register(options: argparse.Namespace) -> None:
@@ -96,24 +104,27 @@ def _register(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import GATE, PLAN, predictions_of
 
     run = options.run
-    folders = sorted(folder for folder in run.glob("predictions/[!.]*") if folder.is_dir())
-    stages.compare(run, run / "plan.json", folders, run / "gate.json")
+    folders = sorted(folder for folder in run.glob(predictions_of("[!.]*")) if folder.is_dir())
+    stages.compare(run, run / PLAN, folders, run / GATE)
 
 
 def _benchmark(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import BENCHMARK, MANIFEST, MODEL
 
     run = options.run
-    stages.benchmark(run, run / "model", run / "manifest.json", run / "benchmark.json", options.device)
+    stages.benchmark(run, run / MODEL, run / MANIFEST, run / BENCHMARK, options.device)
 
 
 def _report(options: argparse.Namespace) -> None:
     from segline import stages
+    from segline.runs.names import REPORT
 
     stages.report(options.run)
-    sys.stdout.write(f"{options.run / 'report.html'}\n")
+    sys.stdout.write(f"{options.run / REPORT}\n")
 
 
 _STAGES = {
@@ -135,11 +146,12 @@ _STAGES = {
 def _find_lr(options: argparse.Namespace) -> None:
     from segline.data.cases.index import CaseIndex
     from segline.plan import Plan
+    from segline.runs.names import CASES, PLAN
     from segline.storage.access import Access
     from segline.training.trainer import Trainer
     from segline.training.tuning.rate_test import MOST_STEPS, as_table, range_test
 
-    plan, index = Plan.read(options.run / "plan.json"), CaseIndex.read(options.run / "cases.json")
+    plan, index = Plan.read(options.run / PLAN), CaseIndex.read(options.run / CASES)
     index = index.bring(plan.split.train, Access.from_environment(os.environ))
     with TemporaryDirectory() as folder:
         unused = Path(folder, "none.pt")

@@ -7,13 +7,12 @@ from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
 from segline.common.errors import SeglineError
 from segline.data.pseudonyms import Pseudonyms
-from segline.evaluation.records import EVALUATION
 from segline.model.package import PLAN, Model
+from segline.runs.names import BENCHMARK, GATE, MODEL_CARD
 from segline.runs.run import Run
 
 PACKING_LIST = "package.json"
-_DOCUMENTS = ("gate.json", "benchmark.json")
-_MODEL_CARD = "model_card.md"
+_DOCUMENTS = (GATE, BENCHMARK)
 
 
 class PackingList(Document):
@@ -49,11 +48,11 @@ def pack(run: Run, model: Model, names: Pseudonyms, folder: Path) -> str:
     model.plan.pseudonymous().write(folder / PLAN)
     for name in _DOCUMENTS:
         _copy_hidden(run.folder / name, folder / name, names)
-    for path in run.folder.glob(f"predictions/[!.]*/{EVALUATION}"):
+    for path in run.evaluation_files:
         _copy_hidden(path, folder / "evaluations" / f"{path.parent.name}.json", names)
-    card = run.folder / _MODEL_CARD
+    card = run.folder / MODEL_CARD
     if card.is_file():
-        (folder / _MODEL_CARD).write_text(names.hide(card.read_text(encoding="utf-8")), encoding="utf-8")
+        (folder / MODEL_CARD).write_text(names.hide(card.read_text(encoding="utf-8")), encoding="utf-8")
     PackingList.of(folder, run.info.id, model).write(folder / PACKING_LIST)
     return sha256_of_file(folder / PACKING_LIST)
 

@@ -16,11 +16,9 @@ from segline.plan import Plan
 from segline.registry.pulling import pull
 from segline.registry.reigns import champion_of, promote, reject
 from segline.registry.versions import Version, register, versions
+from segline.runs.names import PROMOTION
 from segline.runs.run import Run
 from segline.tracking.mlflow_connection import Registry
-
-DECISION = "promotion.json"
-"""Its file in the run's folder."""
 
 
 def contend(
@@ -45,7 +43,7 @@ def contend(
     if version.decision:
         return version
     decision = _decision(run, registry, device, progress)
-    decision.write(run.folder / DECISION)
+    decision.write(run.folder / PROMOTION)
     settle = promote if decision.promoted else reject
     return settle(registry, version.reference, decision.reasons)
 

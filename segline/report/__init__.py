@@ -4,8 +4,9 @@ from segline.common import atomic
 from segline.report.brief import brief
 from segline.report.findings import Findings
 from segline.report.page import gate_page, page, training_page
+from segline.runs.names import BRIEF, REPORT, SUMMARY
 from segline.runs.run import Run
-from segline.runs.summary import SUMMARY, Summary
+from segline.runs.summary import Summary
 
 __all__ = ["gate_page", "training_page", "write_report"]
 
@@ -20,6 +21,6 @@ def write_report(run: Run) -> Summary:
     """
     findings = Findings.of(run)
     findings.summary.write(run.folder / SUMMARY)
-    atomic.write_text(run.folder / "summary.md", brief(findings))
-    atomic.write_text(run.folder / "report.html", page(findings))
+    atomic.write_text(run.folder / BRIEF, brief(findings))
+    atomic.write_text(run.folder / REPORT, page(findings))
     return findings.summary

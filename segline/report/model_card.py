@@ -15,11 +15,9 @@ from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import METRICS, CaseEvaluation, Evaluation
 from segline.plan import IntensityWindow, Plan
 from segline.runs.contents import Contents
+from segline.runs.names import MODEL_CARD
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
-
-MODEL_CARD = "model_card.md"
-"""Its file, in the run's folder."""
 
 _TITLES = {
     "dice": "Dice",

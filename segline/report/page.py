@@ -23,6 +23,7 @@ from segline.report.sections import (
     speed,
 )
 from segline.runs.contents import Contents
+from segline.runs.names import SUMMARY
 from segline.training.tuning.record import Tuning
 
 Section = Callable[[Findings], Html | None]
@@ -164,7 +165,7 @@ def _sections(found: Contents) -> tuple[tuple[str, str, Section], ...]:
 
 def _footer(findings: Findings) -> Html:
     version = findings.info.versions.get("segline", "of unknown version")
-    told = f"Written by segline {version}. The same figures for machines: summary.json beside this file."
+    told = f"Written by segline {version}. The same figures for machines: {SUMMARY} beside this file."
     return element("footer", element("p", told))
 
 

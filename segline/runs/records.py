@@ -7,7 +7,6 @@ from typing import Literal
 from segline.common.documents import Document
 from segline.plan import Task
 
-INFO = "run.json"
 Status = Literal["running", "succeeded", "skipped", "failed"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segline.common.parallel import do_all
-from segline.runs.records import INFO
+from segline.runs.names import RUN
 from segline.runs.run import Run
 from segline.storage.access import Access, is_uri
 from segline.storage.store import Store
@@ -32,7 +32,7 @@ def open_run(location: str | Path, access: Access, whole: bool = False) -> Itera
     store = access.store(location)
     with TemporaryDirectory(prefix="segline-run-") as scratch:
         folder = Path(scratch)
-        names = [item.key for item in store.listed()] if whole else [INFO]
+        names = [item.key for item in store.listed()] if whole else [RUN]
         do_all(lambda name: _bring(store, name, folder), names, store.threads)
         before = _files(folder)
         try:

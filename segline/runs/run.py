@@ -15,22 +15,23 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from segline.acceptance.members import COMPARISON, Comparison
+from segline.acceptance.members import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
 from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError, plain_error
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import Manifest
-from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, CrossValidation
-from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.folds import CrossValidation
+from segline.evaluation.records import Evaluation
 from segline.model.history import History
-from segline.model.package import HISTORY, Model
+from segline.model.package import Model
 from segline.plan import Plan
+from segline.runs import names
 from segline.runs.contents import Contents
-from segline.runs.records import INFO, Notes, RunInfo, StageRecord, Status
+from segline.runs.records import Notes, RunInfo, StageRecord, Status
 from segline.storage.access import Access, is_uri
-from segline.training.tuning.record import TUNING, Tuning
+from segline.training.tuning.record import Tuning
 
 Part = TypeVar("Part")
 
@@ -63,7 +64,7 @@ class Run:
     @classmethod
     def start(cls, folder: Path, info: RunInfo) -> "Run":
         """Make the folder of a new run."""
-        info.write(folder / INFO)
+        info.write(folder / names.RUN)
         return cls(folder)
 
     @contextmanager
@@ -78,7 +79,7 @@ class Run:
         def record(status: Status, reason: str) -> None:
             seconds = round(time.perf_counter() - clock, 3)
             entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
-            path = self.folder / "stages" / f"{name}.json"
+            path = self.folder / names.stage_record(name)
             try:
                 entry.write(path)
             except OSError as error:
@@ -120,15 +121,15 @@ class Run:
             SeglineError: this is not a run's folder.
         """
         try:
-            return RunInfo.read(self.folder / INFO)
+            return RunInfo.read(self.folder / names.RUN)
         except SeglineError as error:
-            raise SeglineError(f"{self.folder}: not a run's folder, run.json cannot be read") from error
+            raise SeglineError(f"{self.folder}: not a run's folder, {names.RUN} cannot be read") from error
 
     @property
     def stages(self) -> list[StageRecord]:
         """Records in the order in which the stages started, those of folds too; a damaged one failed."""
-        records = [_stage_record(path) for path in (self.folder / "stages").glob("[!.]*.json")]
-        for path in self.folder.glob(f"{FOLDS}/*/stages/[!.]*.json"):
+        records = [_stage_record(path) for path in self.folder.glob(names.STAGE_RECORDS)]
+        for path in self.folder.glob(f"{names.FOLDS}/*/{names.STAGE_RECORDS}"):
             record = _stage_record(path)
             name = f"{record.name}, fold {path.parents[1].name}"
             records.append(record.model_copy(update={"name": name}))
@@ -149,27 +150,27 @@ class Run:
             return None
 
         evaluations = [
-            attempt(partial(Evaluation.read, folder / EVALUATION), f"predictions/{folder.name}/{EVALUATION}")
-            for folder in self._evaluation_folders
+            attempt(partial(Evaluation.read, path), path.relative_to(self.folder).as_posix())
+            for path in self.evaluation_files
         ]
         return Contents(
-            manifest=attempt(lambda: self.manifest, "manifest.json"),
-            plan=attempt(lambda: self.plan, "plan.json"),
-            tuning=attempt(lambda: self.tuning, TUNING),
-            history=attempt(lambda: self.history, "model/history.json"),
-            model=attempt(lambda: self.model, "model"),
+            manifest=attempt(lambda: self.manifest, names.MANIFEST),
+            plan=attempt(lambda: self.plan, names.PLAN),
+            tuning=attempt(lambda: self.tuning, names.TUNING),
+            history=attempt(lambda: self.history, names.HISTORY),
+            model=attempt(lambda: self.model, names.MODEL),
             evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
-            verdict=attempt(lambda: self.verdict, "gate.json"),
-            benchmark=attempt(lambda: self.benchmark, "benchmark.json"),
-            cross_validation=attempt(lambda: self.cross_validation, CROSS_VALIDATION),
-            comparison=attempt(lambda: self.comparison, COMPARISON),
+            verdict=attempt(lambda: self.verdict, names.GATE),
+            benchmark=attempt(lambda: self.benchmark, names.BENCHMARK),
+            cross_validation=attempt(lambda: self.cross_validation, names.CROSS_VALIDATION),
+            comparison=attempt(lambda: self.comparison, names.COMPARISON),
             problems=tuple(problems),
         )
 
     @property
     def manifest(self) -> Manifest | None:
         """The data set, once downloaded; its test cases are on this machine."""
-        path = self.folder / "manifest.json"
+        path = self.folder / names.MANIFEST
         if not path.is_file():
             return None
         manifest = Manifest.read(path)
@@ -185,63 +186,65 @@ class Run:
     @property
     def plan(self) -> Plan | None:
         """The plan, once made."""
-        path = self.folder / "plan.json"
+        path = self.folder / names.PLAN
         return Plan.read(path) if path.is_file() else None
 
     @property
     def tuning(self) -> Tuning | None:
         """What a probe chose before the training, where the plan asked for one."""
-        path = self.folder / TUNING
+        path = self.folder / names.TUNING
         return Tuning.read(path) if path.is_file() else None
 
     @property
     def history(self) -> History | None:
         """The training, once done."""
-        path = self.folder / "model" / HISTORY
+        path = self.folder / names.HISTORY
         return History.read(path) if path.is_file() else None
 
     @property
     def model(self) -> Model | None:
         """The model package, once trained."""
-        return Model.open(self.folder / "model") if (self.folder / "model").is_dir() else None
+        path = self.folder / names.MODEL
+        return Model.open(path) if path.is_dir() else None
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """One a backend evaluated so far, in the order of their names."""
-        return [Evaluation.read(folder / EVALUATION) for folder in self._evaluation_folders]
+        return [Evaluation.read(path) for path in self.evaluation_files]
 
     @property
-    def _evaluation_folders(self) -> list[Path]:
-        return sorted(path.parent for path in self.folder.glob(f"predictions/[!.]*/{EVALUATION}"))
+    def evaluation_files(self) -> list[Path]:
+        """Where they lie."""
+        return sorted(self.folder.glob(names.EVALUATIONS))
 
     @property
     def verdict(self) -> Verdict | None:
         """The gate's, once compared."""
-        path = self.folder / "gate.json"
+        path = self.folder / names.GATE
         return Verdict.read(path) if path.is_file() else None
 
     @property
     def benchmark(self) -> Benchmark | None:
         """The benchmark, once timed."""
-        path = self.folder / "benchmark.json"
+        path = self.folder / names.BENCHMARK
         return Benchmark.read(path) if path.is_file() else None
 
     @property
     def cross_validation(self) -> CrossValidation | None:
         """The folds, once pooled."""
-        path = self.folder / CROSS_VALIDATION
+        path = self.folder / names.CROSS_VALIDATION
         return CrossValidation.read(path) if path.is_file() else None
 
     @property
     def comparison(self) -> Comparison | None:
         """The ensemble and its members, once compared."""
-        path = self.folder / COMPARISON
+        path = self.folder / names.COMPARISON
         return Comparison.read(path) if path.is_file() else None
 
     @property
     def folds(self) -> list["Run"]:
         """The runs of a cross-validation's folds, in their order."""
-        numbered = (path.parent for path in self.folder.glob(f"{FOLDS}/[0-9]*/{INFO}"))
+        numbered = (path.parent for path in self.folder.glob(f"{names.FOLDS}/[0-9]*/{names.RUN}"))
         return [Run(folder, self.access) for folder in sorted(numbered, key=lambda path: int(path.name))]
 
 

@@ -20,8 +20,6 @@ from segline.runs.run import Run
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""
-SUMMARY = "summary.json"
-"""Its file in the run's folder."""
 KILLED = "killed before it could end"
 """The reason of a stage that left no other."""
 

@@ -13,7 +13,7 @@ from segline.data.cases.building import preprocess as preprocess_cases
 from segline.data.cases.index import CaseIndex
 from segline.data.cases.upkeep import remember_use
 from segline.data.fingerprint import take_fingerprint
-from segline.data.intake import NOTHING_NEW, QUARANTINE, take_in
+from segline.data.intake import NOTHING_NEW, take_in
 from segline.data.kept_files import bring_dataset, keep_dataset
 from segline.data.manifest import Manifest
 from segline.data.portraits import not_portrayed
@@ -21,6 +21,7 @@ from segline.data.verification import survey, verify
 from segline.machine.abilities import abilities
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan, succeed_plan
+from segline.runs.names import MANIFEST, PLAN, QUARANTINE
 from segline.runs.records import RunInfo
 from segline.runs.remote import open_run
 from segline.runs.run import Run
@@ -117,7 +118,7 @@ def plan(
         else:
             made = make_plan(manifest, take_fingerprint(manifest, worker_count()), asked)
         made.write(Path(plan_out))
-        record.publish(plan_out, "plan.json")
+        record.publish(plan_out, PLAN)
         notes.text = _describe_plan(made)
 
 
@@ -145,7 +146,7 @@ def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) ->
     for place in (path, depot.path(known)):
         manifest.write(place)
     depot.keep_file(known)
-    record.publish(path, "manifest.json")
+    record.publish(path, MANIFEST)
 
 
 def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:

@@ -11,6 +11,7 @@ from segline.common.progress import ConsoleProgress
 from segline.export.int8 import quantize as quantize_model
 from segline.export.onnx import export_onnx as export_model
 from segline.model.package import Model
+from segline.runs.names import BENCHMARK, MODEL
 from segline.stages.frame import (
     Location,
     LogMetric,
@@ -30,7 +31,7 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.val)
         sidecar = export_model(model, cases)
-        record.publish(model_out, "model")
+        record.publish(model_out, MODEL)
         notes.text = (
             f"scores within {sidecar.max_abs_difference:.1e} of PyTorch's, {sidecar.label_agreement:.6f} of "
             f"labels equal, on {sidecar.checked_patches} patches"
@@ -43,7 +44,7 @@ def quantize(run: Location, model_in: Location, cases_in: Location, model_out: L
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.train if model.plan.export.int8_patches else ())
         sidecar = quantize_model(model, cases)
-        record.publish(model_out, "model")
+        record.publish(model_out, MODEL)
         notes.text = (
             f"{sidecar.label_agreement:.6f} of labels as in float32 on {sidecar.checked_patches} patches, "
             f"calibrated on {sidecar.calibration_patches}"
@@ -64,7 +65,7 @@ def build_tensorrt(
         engine = build_engine(model, target, depot.bring_file(timings))
         depot.keep_file(timings)
         # the rest of the package is there, and builds for other GPUs add to it at the same time
-        record.publish(engine.parent, f"model/{engine.parent.relative_to(model.folder)}")
+        record.publish(engine.parent, f"{MODEL}/{engine.parent.relative_to(model.folder)}")
         notes.text = f"{engine.relative_to(model.folder)}"
 
 
@@ -91,7 +92,7 @@ def benchmark(
         used = inference_device(device)
         result = run_benchmark(model, list(BACKENDS), manifest, cases, used, progress=progress)
         result.write(Path(benchmark_out))
-        record.publish(benchmark_out, "benchmark.json")
+        record.publish(benchmark_out, BENCHMARK)
         tell_figures(result.scalars, log_metric)
         notes.text = _describe_benchmark(result)
 

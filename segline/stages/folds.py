@@ -3,18 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segline.acceptance.members import COMPARISON, Comparison
+from segline.acceptance.members import Comparison
 from segline.acceptance.members import compare_members as compare_with_members
 from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
-from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, POOLED
 from segline.evaluation.folds import pool as pool_folds
-from segline.model.package import PLAN, Model
+from segline.model.package import Model
 from segline.plan import Plan
 from segline.planning.folds import fold_tasks, resplit
-from segline.runs.summary import SUMMARY, summarise_run
+from segline.runs.names import (
+    COMPARISON,
+    CROSS_VALIDATION,
+    FOLDS,
+    MODEL,
+    PLAN,
+    POOLED,
+    SUMMARY,
+    predictions_of,
+)
+from segline.runs.summary import summarise_run
 from segline.stages.data import start_run
 from segline.stages.frame import (
     Location,
@@ -50,7 +59,7 @@ def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
     with stage(run, "take_fold") as (record, notes):
         made = resplit(Plan.read(Path(plan_in)), record.info.task)
         made.write(Path(plan_out))
-        record.publish(plan_out, "plan.json")
+        record.publish(plan_out, PLAN)
         notes.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
 
 
@@ -69,7 +78,7 @@ def pool(
         folds.write(folder / CROSS_VALIDATION)
         record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
         # beside the predictions of an ensemble, of which its run is
-        record.publish(folder, POOLED if made.network.members > 1 else f"predictions/{pooled.backend}")
+        record.publish(folder, POOLED if made.network.members > 1 else predictions_of(pooled.backend))
         tell_figures(folds.scalars, log_metric)
         tell_classes(pooled, log_classes)
         notes.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
@@ -83,7 +92,7 @@ def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], m
         model = assemble_model(members, made, fold_plans(record, made), Path(model_out))
         if model.plan != made:
             record.publish(model.folder / PLAN, PLAN)
-        record.publish(model_out, "model")
+        record.publish(model_out, MODEL)
         notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
 
 

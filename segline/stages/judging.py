@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segline.acceptance.gate import judge
-from segline.acceptance.verdict import ABSENT, Absence
+from segline.acceptance.verdict import Absence
 from segline.backends import open_backend
 from segline.common import atomic
 from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
-from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate as evaluate_model
 from segline.model.package import Model
 from segline.plan import Plan
+from segline.runs.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.stages.frame import (
     Location,
     LogClasses,
@@ -46,7 +47,7 @@ def evaluate(
             opened = open_backend(backend, model, inference_device(device))
         evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
         evaluation.write(folder / EVALUATION)
-        record.publish(folder, f"predictions/{backend}")
+        record.publish(folder, predictions_of(backend))
         tell_classes(evaluation, log_classes)
         notes.text = describe_evaluation(evaluation)
 
@@ -66,7 +67,7 @@ def compare(
     with stage(run, "compare") as (record, notes):
         verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
         verdict.write(Path(verdict_out))
-        record.publish(verdict_out, "gate.json")
+        record.publish(verdict_out, GATE)
         if page_out:
             from segline.report import gate_page
 

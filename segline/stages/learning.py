@@ -9,8 +9,9 @@ from segline.common.locks import exclusive
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.index import CaseIndex
 from segline.model.history import History
-from segline.model.package import PLAN, Model
+from segline.model.package import Model
 from segline.plan import Plan
+from segline.runs.names import MODEL, PLAN, TUNING
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, stage
 from segline.storage.depot import Depot
@@ -20,7 +21,7 @@ from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
 from segline.training.trainer import Trainer
 from segline.training.tuning.probe import tune
-from segline.training.tuning.record import TUNING, Tuning
+from segline.training.tuning.record import Tuning
 
 
 def train(
@@ -102,7 +103,7 @@ def _trained(
         weights = [trainer.best_weights for trainer in trainers]
         shipped = ship(made, weights, histories, val, trainers[0].device)
         Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
-        record.publish(model_out, "model")
+        record.publish(model_out, MODEL)
         for keeper in kept:
             keeper.forget()
     return shipped.history, shipped.plan

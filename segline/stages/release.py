@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
+from segline.runs.names import BRIEF, REPORT
 from segline.stages.frame import Location, inference_device, open_registry, stage
 
 
@@ -46,6 +47,6 @@ def report(run: Location, page_out: Location | None = None, summary_out: Locatio
 
     with stage(run, "report", whole=True) as (record, _):
         write_report(record)
-        for name, out in (("report.html", page_out), ("summary.md", summary_out)):
+        for name, out in ((REPORT, page_out), (BRIEF, summary_out)):
             if out:
                 shutil.copyfile(record.folder / name, out)

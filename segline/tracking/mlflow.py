@@ -11,11 +11,22 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from segline.acceptance.members import COMPARISON
 from segline.data.pseudonyms import Pseudonyms
-from segline.evaluation.folds import CROSS_VALIDATION, POOLED
-from segline.evaluation.records import EVALUATION
 from segline.runs.contents import Contents
+from segline.runs.names import (
+    BENCHMARK,
+    COMPARISON,
+    CROSS_VALIDATION,
+    EVALUATION,
+    GATE,
+    MODEL_CARD,
+    PLAN,
+    POOLED,
+    PREDICTIONS,
+    REPORT,
+    RUN,
+    SUMMARY,
+)
 from segline.runs.run import Run
 from segline.tracking.facts import (
     CONTENT_TAG,
@@ -37,18 +48,18 @@ if TYPE_CHECKING:
 _METRICS_A_BATCH = 1000
 _PARAMS_A_BATCH = 100
 _JSON_DOCUMENTS = (
-    "run.json",
-    "plan.json",
-    "gate.json",
-    "benchmark.json",
+    RUN,
+    PLAN,
+    GATE,
+    BENCHMARK,
     "decision.json",
-    "summary.json",
+    SUMMARY,
     CROSS_VALIDATION,
     f"{POOLED}/{EVALUATION}",
     COMPARISON,
 )
-_PAGES = ("report.html",)
-_TEXTS = ("model_card.md",)
+_PAGES = (REPORT,)
+_TEXTS = (MODEL_CARD,)
 
 Item = TypeVar("Item")
 
@@ -153,10 +164,10 @@ def _log_documents(registry: Registry, run_id: str, run: Run, names: Pseudonyms)
 
 
 def _documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:
-    evaluations = [f"predictions/{path.parent.name}/{path.name}" for path in _evaluation_files(run)]
+    evaluations = [path.relative_to(run.folder).as_posix() for path in run.evaluation_files]
     for name in (*_JSON_DOCUMENTS, *evaluations):
         if (run.folder / name).is_file():
-            shown = name.replace("predictions/", "evaluations/").replace("/evaluation.json", ".json")
+            shown = name.replace(f"{PREDICTIONS}/", "evaluations/").replace(f"/{EVALUATION}", ".json")
             yield shown, names.hide_in_json((run.folder / name).read_text(encoding="utf-8"))
     for name in _TEXTS:
         if (run.folder / name).is_file():
@@ -164,10 +175,6 @@ def _documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:
     for name in _PAGES if names.telling else ():
         if (run.folder / name).is_file():
             yield name, names.hide_in_page((run.folder / name).read_text(encoding="utf-8"))
-
-
-def _evaluation_files(run: Run) -> Iterable[Path]:
-    return sorted(run.folder.glob("predictions/[!.]*/evaluation.json"))
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -9,7 +9,8 @@ import pytest
 from segline.common.errors import SeglineError
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import EVALUATION, Evaluation
-from segline.report.model_card import MODEL_CARD, model_card, write_model_card
+from segline.report.model_card import model_card, write_model_card
+from segline.runs.names import MODEL_CARD
 from segline.runs.run import Run
 
 

@@ -16,6 +16,7 @@ from segline.imaging.volume import Volume
 from segline.plan import IntensityWindow, Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, element
+from segline.runs.names import predictions_of
 
 PANEL_PIXELS = 360
 LABEL_COLORS = ("#3fc6a0", "#f2c14e", "#c792ea", "#ff8f6b", "#7cc4ff", "#d7e36b")
@@ -53,7 +54,7 @@ class CaseVolumes:
         """
         entry = manifest.case(case)
         image, truth = _unchanged(manifest, entry.images[0]), _unchanged(manifest, entry.label)
-        found = read_volume(mask, f"predictions/{mask.parent.name}/{mask.name}")
+        found = read_volume(mask, f"{predictions_of(mask.parent.name)}/{mask.name}")
         if not found.grid.matches(truth.grid) or found.grid.shape != image.grid.shape:
             raise SeglineError(f"{mask.name}: on another grid than {entry.label.path}; evaluate again")
         turn = Reorientation.between(truth.grid.orientation, "RAS")
@@ -74,7 +75,7 @@ def read_case(findings: Findings, case: CaseEvaluation) -> CaseVolumes:
     manifest, plan, reference = findings.contents.manifest, findings.contents.plan, findings.reference
     if manifest is None or plan is None or reference is None:
         raise SeglineError("the run's folder holds no readable data set, plan or evaluation")
-    mask = findings.run.folder / "predictions" / reference.backend / case.mask
+    mask = findings.run.folder / predictions_of(reference.backend) / case.mask
     return CaseVolumes.read(manifest, plan, case.case, mask)
 
 

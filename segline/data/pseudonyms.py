@@ -7,15 +7,14 @@ from typing import Any
 
 from segline.data.manifest import Manifest
 
-_DIGITS = 12
 _DATA_URI = r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+"
 
 
 class Pseudonyms:
-    """The first 12 digits of each case's content digest, in place of its name."""
+    """What each case is called in place of its name."""
 
-    def __init__(self, digests: Mapping[str, str]) -> None:
-        self._short = {name: digest[:_DIGITS] for name, digest in digests.items()}
+    def __init__(self, pseudonyms: Mapping[str, str]) -> None:
+        self._short = dict(pseudonyms)
         longest_first = sorted(map(re.escape, self._short), key=len, reverse=True)
         names = rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)" if longest_first else r"(?!)"
         self._names = re.compile(names)
@@ -23,8 +22,8 @@ class Pseudonyms:
 
     @classmethod
     def of(cls, manifest: Manifest | None) -> "Pseudonyms":
-        """Of the cases of a data set; of none where there is no data set."""
-        return cls({case.name: case.digest for case in manifest.cases} if manifest else {})
+        """Of the cases of a data set, as :attr:`.Manifest.pseudonyms`; of none where there is no data set."""
+        return cls(manifest.pseudonyms if manifest else {})
 
     def __getitem__(self, name: str) -> str:
         return self._short[name]
@@ -37,7 +36,7 @@ class Pseudonyms:
     def hide(self, text: str) -> str:
         """``text`` with every name replaced.
 
-        >>> Pseudonyms({"spleen_8": "c0ffee123456789"}).hide("spleen_8.nii.gz, spleen_80")
+        >>> Pseudonyms({"spleen_8": "c0ffee123456"}).hide("spleen_8.nii.gz, spleen_80")
         'c0ffee123456.nii.gz, spleen_80'
         """
         return self._names.sub(lambda found: self._short[found[0]], text)

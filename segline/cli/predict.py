@@ -13,7 +13,7 @@ BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tenso
 def add_predict(commands: Any) -> argparse.ArgumentParser:
     """The parser of ``predict``, with all but what it shares with the other readers of the registry."""
     predict: argparse.ArgumentParser = commands.add_parser("predict", help="segment one volume")
-    predict.add_argument("model", help="model package, folder of a run, or reference: spleen@champion")
+    predict.add_argument("model", help="model package, folder of a run, or reference as for pull")
     predict.add_argument("image", type=Path, nargs="+", help="NIfTI or DICOM folder; one a channel, or all")
     predict.add_argument("-o", "--output", type=Path, required=True, help="mask to write, .nii or .nii.gz")
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)

@@ -2,13 +2,15 @@
 
 import argparse
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segline.common.errors import SeglineError
+
 if TYPE_CHECKING:
     from segline.model.package import Model
+    from segline.registry.references import Reference
     from segline.tracking.mlflow_connection import Registry
 
 
@@ -64,18 +66,22 @@ def _bundle(options: argparse.Namespace) -> None:
 
 
 def chosen_model(options: argparse.Namespace) -> "Model":
-    """A package, the one of a run, or a registered one, which is kept in the store."""
+    """A package, the one of a run, or a registered one, which is kept in the store; a folder comes first.
+
+    Raises:
+        SeglineError: it is neither, or damaged.
+    """
     from segline.model.package import Model
     from segline.registry.pulling import pull
-    from segline.registry.references import Reference
     from segline.registry.versions import resolve
     from segline.runs.names import MODEL
 
     folder = Path(options.model)
-    if folder.is_dir() or not _REFERENCE.fullmatch(options.model):
+    if folder.is_dir():
         return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
-    registry = _registry(options)
-    version = resolve(registry, Reference.parse(options.model))
+    reference = _reference(options.model)
+    registry = _registry_that_exists(options, reference)
+    version = resolve(registry, reference)
     return pull(registry, version.reference, options.store / "models" / version.package_digest)
 
 
@@ -86,5 +92,24 @@ def _registry(options: argparse.Namespace) -> "Registry":
     return Registry(tracking_uri(options.store, options.tracking))
 
 
-_REFERENCE = re.compile(r"[\w-]+(@[\w-]+|/\d+)")
-"""``spleen@champion`` or ``spleen/3``; anything else is a folder."""
+def _reference(text: str) -> "Reference":
+    from segline.registry.references import Reference
+
+    try:
+        return Reference.parse(text)
+    except SeglineError as error:
+        raise SeglineError(
+            f"{text}: neither a folder nor a reference to a registered model; give the folder of a package "
+            "or of a run, or as in spleen, spleen@champion or spleen/3"
+        ) from error
+
+
+def _registry_that_exists(options: argparse.Namespace, reference: "Reference") -> "Registry":
+    """A mistyped folder, which reads as a reference, makes no registry."""
+    registry = _registry(options)
+    if not registry.exists:
+        raise SeglineError(
+            f"{options.model}: no such folder, and no registry in {options.store} that may have {reference}; "
+            "name the store that has it, --store FOLDER, or the MLflow server, --tracking URI"
+        )
+    return registry

@@ -75,6 +75,11 @@ class Registry:
             urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else self.uri
         )
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to ask; of a server that is not known before it is asked."""
+        return not self.uri.startswith(_SQLITE) or Path(self.uri.removeprefix(_SQLITE)).is_file()
+
     @cached_property
     def client(self) -> "MlflowClient":
         """MLflow's own client, once the other side has answered.

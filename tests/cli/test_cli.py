@@ -99,6 +99,36 @@ def test_predict_refuses_what_is_not_a_model(tmp_path: Path) -> None:
     assert "not a model package" in refused("predict", tmp_path, "ct.nii.gz", "-o", tmp_path / "m.nii.gz")
 
 
+def test_predict_takes_what_the_registry_calls_a_model(finished: Path, tmp_path: Path) -> None:
+    image = tmp_path / "ct.nii"
+    write_volume(image, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+    for number, reference in enumerate(("tiny", "tiny@champion", "tiny/1")):
+        mask = tmp_path / f"mask{number}.nii.gz"
+        done = segline("predict", reference, image, "-o", mask, "--store", finished / "store")
+        assert done.returncode == 0, done.stderr
+        assert mask.is_file()
+
+
+def test_a_folder_comes_before_a_registered_model_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "tiny: not a model package" in refused("predict", "tiny", "ct.nii.gz", "-o", tmp_path / "m.nii.gz")
+
+
+def test_predict_says_what_a_model_may_be_called(tmp_path: Path) -> None:
+    line = refused("predict", tmp_path / "absent", "ct.nii.gz", "-o", tmp_path / "m.nii.gz")
+    assert "absent: neither a folder nor a reference to a registered model; give the folder of" in line
+
+
+def test_a_mistyped_folder_makes_no_registry(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    line = refused("predict", "modle", "ct.nii.gz", "-o", tmp_path / "m.nii.gz", "--store", store)
+    assert f"modle: no such folder, and no registry in {store} that may have modle@champion; name the" in line
+    assert not store.exists()
+
+
 def test_predict_refuses_an_unknown_backend(package: Path, shared_data: Path, tmp_path: Path) -> None:
     image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
     line = refused("predict", package, image, "-o", tmp_path / "m.nii.gz", "--backend", "caffe")

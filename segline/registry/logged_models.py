@@ -9,7 +9,7 @@ from segline.model.package import Model
 from segline.registry.packing import pack
 from segline.registry.pyfunc import save_pyfunc
 from segline.runs.run import Run
-from segline.tracking.mlflow import Tracked
+from segline.tracking.mlflow import MlflowRun
 from segline.tracking.mlflow_connection import Registry
 
 PACKAGE_TAG = "segline.package"
@@ -25,7 +25,7 @@ class LoggedModel:
     """Of its packing list."""
 
 
-def log_model(run: Run, registry: Registry, tracked: Tracked) -> LoggedModel | None:
+def log_model(run: Run, registry: Registry, tracked: MlflowRun) -> LoggedModel | None:
     """Log the package of a tracked run, once; ``None`` where the run has no model.
 
     Safe to repeat: what an earlier call finished is found again, what it broke off is logged anew.
@@ -54,7 +54,7 @@ def log_model(run: Run, registry: Registry, tracked: Tracked) -> LoggedModel | N
     return LoggedModel(created.model_id, digest)
 
 
-def _ready(registry: Registry, tracked: Tracked, digest: str) -> str | None:
+def _ready(registry: Registry, tracked: MlflowRun, digest: str) -> str | None:
     """MLflow's id of a package that was logged whole for this run."""
     same = registry.client.search_logged_models([tracked.experiment_id], f"tags.`{PACKAGE_TAG}` = '{digest}'")
     ready = (model for model in same if model.source_run_id == tracked.run_id and model.status == "READY")

@@ -14,7 +14,8 @@ from segline.evaluation.estimates import Estimate
 from segline.registry.logged_models import PACKAGE_TAG, LoggedModel, log_model
 from segline.registry.references import CHALLENGER, CHAMPION, MODEL_PREFIX, Reference
 from segline.runs.run import Run
-from segline.tracking.mlflow import Tracked, track
+from segline.tracking.facts import facts_of
+from segline.tracking.mlflow import MlflowRun, MlflowTracker
 from segline.tracking.mlflow_connection import Registry
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def register(run: Run, registry: Registry, commit: str = "") -> Version:
         SeglineError: the gate did not pass it, or MLflow cannot be reached or refuses.
     """
     verdict = _require_passed(run)
-    tracked = track(run, registry, commit)
+    tracked = MlflowTracker(registry).record(facts_of(run, commit))
     logged = log_model(run, registry, tracked)
     if logged is None:
         raise SeglineError(f"{run.folder}: no model package to register; run train and export_onnx first")
@@ -185,7 +186,7 @@ def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, 
 
 
 def _create(
-    registry: Registry, task: str, tracked: Tracked, logged: LoggedModel, tags: dict[str, str]
+    registry: Registry, task: str, tracked: MlflowRun, logged: LoggedModel, tags: dict[str, str]
 ) -> Version:
     from mlflow.exceptions import MlflowException
 

@@ -33,10 +33,10 @@ from segline.stages.frame import (
     fold_plans,
     inference_device,
     manifest_here,
-    open_registry,
     stage,
     tell_classes,
     tell_figures,
+    tracker_at,
 )
 from segline.stages.judging import describe_evaluation
 from segline.training.assembly import assemble as assemble_model
@@ -126,12 +126,12 @@ def compare_members(
 def track_folds(run: Location, store: Location, tracking: str = "") -> None:
     """Track a cross-validation in MLflow: a run, and in it a run for each fold. No version is registered."""
     from segline.common.source_commit import source_commit
-    from segline.tracking.mlflow import track_folds as track_in_mlflow
+    from segline.tracking.facts import facts_with_folds
 
     with stage(run, "track_folds", whole=True) as (record, notes):
-        registry = open_registry(store, tracking)
+        tracker = tracker_at(store, tracking)
         summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
-        tracked = track_in_mlflow(record, registry, source_commit(Path(__file__).parent))
+        tracked = tracker.record(facts_with_folds(record, source_commit(Path(__file__).parent)))
         notes.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
 
 

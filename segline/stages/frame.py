@@ -22,6 +22,7 @@ from segline.runs.run import Run
 from segline.storage.access import Access
 
 if TYPE_CHECKING:
+    from segline.tracking import Tracker
     from segline.tracking.mlflow_connection import Registry
 
 
@@ -67,6 +68,14 @@ def open_registry(store: Location, tracking: str) -> "Registry":
 
     quiet_mlflow(os.environ)
     return Registry(tracking_uri(store, tracking))
+
+
+def tracker_at(store: Location, tracking: str) -> "Tracker":
+    from segline.tracking import open_tracker
+    from segline.tracking.mlflow_connection import quiet_mlflow, tracking_uri
+
+    quiet_mlflow(os.environ)
+    return open_tracker("mlflow", tracking_uri(store, tracking))
 
 
 @contextmanager

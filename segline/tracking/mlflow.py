@@ -1,180 +1,160 @@
-"""Tracking: a run's plan, curves, figures and documents, as one run of MLflow.
+"""MLflow as a tracker: the facts of a run, as one run of the experiment ``segline-<task>``."""
 
-No patient is named: cases go by the short digest of their content, of which the private map stays in the
-run's folder.
-"""
-
+import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from segline.data.pseudonyms import Pseudonyms
-from segline.runs.contents import Contents
-from segline.runs.names import (
-    BENCHMARK,
-    COMPARISON,
-    CROSS_VALIDATION,
-    EVALUATION,
-    GATE,
-    MODEL_CARD,
-    PLAN,
-    POOLED,
-    PREDICTIONS,
-    REPORT,
-    RUN,
-    SUMMARY,
-)
-from segline.runs.run import Run
-from segline.tracking.facts import (
-    CONTENT_TAG,
-    NOT_IN_A_NAME,
-    Point,
-    content_digest,
-    ended,
-    milliseconds,
-    parameters,
-    points,
-    status,
-    tags,
-)
+from segline.tracking import Tracked
+from segline.tracking.curves import Point
+from segline.tracking.facts import Facts
 from segline.tracking.mlflow_connection import Registry
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
+    from mlflow.entities import Run as StoredRun
 
+CONTENT_TAG = "segline.content"
+ONGOING_TAG = "segline.ongoing"
+"""On a run that was begun and not recorded yet: what was asked for, as a digest."""
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
 _METRICS_A_BATCH = 1000
 _PARAMS_A_BATCH = 100
-_JSON_DOCUMENTS = (
-    RUN,
-    PLAN,
-    GATE,
-    BENCHMARK,
-    "decision.json",
-    SUMMARY,
-    CROSS_VALIDATION,
-    f"{POOLED}/{EVALUATION}",
-    COMPARISON,
-)
-_PAGES = (REPORT,)
-_TEXTS = (MODEL_CARD,)
 
 Item = TypeVar("Item")
 
 
+def open_tracker(location: str) -> "MlflowTracker":
+    """MLflow at a tracking URI; it is reached when it is used."""
+    return MlflowTracker(Registry(location))
+
+
 @dataclass(frozen=True)
-class Tracked:
-    """Where a run went."""
+class MlflowRun(Tracked):
+    """A run of MLflow."""
 
     experiment_id: str
-    run_id: str
-    """MLflow's."""
 
 
-def track(run: Run, registry: Registry, commit: str = "") -> Tracked:
-    """Log a run, in whatever state it is, to the experiment ``segline-<task>``.
+@dataclass(frozen=True)
+class MlflowTracker:
+    """Writes facts to MLflow."""
 
-    Safe to repeat: the same content goes into the same run of MLflow, also after a kill half way, and
-    documents written since, such as the report, are added.
+    registry: Registry
 
-    Args:
-        run: in which at least ``run.json`` lies.
-        registry: where to.
-        commit: of the code that made it.
+    def begin(self, facts: Facts) -> MlflowRun:
+        """Show a run that goes on."""
+        experiment_id = self._experiment(facts)
+        with self.registry.told():
+            known = self._find(experiment_id, ONGOING_TAG, facts.asked)
+            run_id = known or self._create(experiment_id, facts, facts.run, {ONGOING_TAG: facts.asked})
+            self._write(run_id, facts)
+        return MlflowRun(run_id, experiment_id)
 
-    Raises:
-        SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
-    """
-    return _track(run, run.contents, registry, commit)
+    def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
+        """Add to the curves of a run; MLflow keeps one of two equal points."""
+        with self.registry.told():
+            self._log_points(tracked.run_id, points)
 
+    def record(self, facts: Facts) -> MlflowRun:
+        """Keep a run and its folds."""
+        tracked = self._record(facts, parent="")
+        for fold in facts.folds:
+            self._record(fold, parent=tracked.run_id)
+        return tracked
 
-def track_folds(run: Run, registry: Registry, commit: str = "") -> Tracked:
-    """Log a cross-validation as :func:`track` does, and each of its folds as a run nested in its own.
+    def _record(self, facts: Facts, parent: str) -> MlflowRun:
+        """``parent`` is MLflow's id of the run in which this one is nested."""
+        experiment_id = self._experiment(facts)
+        with self.registry.told():
+            run_id = self._run_to_record(experiment_id, facts, parent)
+            self._write(run_id, facts)
+            self._log_points(run_id, facts.curves)
+            self._log_points(run_id, (Point(*figure, facts.ended, 0) for figure in facts.figures.items()))
+            self._log_documents(run_id, facts.documents)
+            status = "FAILED" if facts.failed else "FINISHED"
+            self.registry.client.set_terminated(run_id, status, _milliseconds(facts.ended))
+        return MlflowRun(run_id, experiment_id)
 
-    Raises:
-        SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
-    """
-    found = run.contents
-    whole = _track(run, found, registry, commit)
-    for fold in run.folds:
-        _track(fold, replace(fold.contents, manifest=found.manifest), registry, commit, whole.run_id)
-    return whole
+    def _experiment(self, facts: Facts) -> str:
+        return self.registry.experiment(f"segline-{facts.task}")
 
+    def _run_to_record(self, experiment_id: str, facts: Facts, parent: str) -> str:
+        """The one that has this content, else the one that was begun, else a new one."""
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-def _track(run: Run, found: Contents, registry: Registry, commit: str, parent: str = "") -> Tracked:
-    """``parent`` is MLflow's id of the run in which this one is nested."""
-    from mlflow.entities import Param, RunTag
+        name = f"fold {facts.run}" if parent else facts.run
+        identity = {CONTENT_TAG: facts.content, **({MLFLOW_PARENT_RUN_ID: parent} if parent else {})}
+        recorded = self._find(experiment_id, CONTENT_TAG, facts.content)
+        begun = self._find(experiment_id, ONGOING_TAG, facts.asked)
+        if begun and recorded in (None, begun):
+            self._end(begun, name, identity)
+        return recorded or begun or self._create(experiment_id, facts, name, identity)
 
-    names = Pseudonyms.of(found.manifest)
-    experiment_id = registry.experiment(f"segline-{run.info.task.name}")
-    run_id = _find_or_create(registry, experiment_id, run, found, parent)
-    with registry.told():
-        for params in _batches(parameters(run, found), _PARAMS_A_BATCH):
-            registry.client.log_batch(run_id, params=[Param(*param) for param in params])
-        for metrics in _batches(points(run, found, names), _METRICS_A_BATCH):
-            registry.client.log_batch(run_id, metrics=[_metric(point) for point in metrics])
-        told = [RunTag(key, value) for key, value in tags(run, found, commit).items()]
-        registry.client.log_batch(run_id, tags=told)
-        _log_documents(registry, run_id, run, names)
-        registry.client.set_terminated(run_id, status(run), milliseconds(ended(run)))
-    return Tracked(experiment_id, run_id)
+    def _end(self, run_id: str, name: str, identity: Mapping[str, str]) -> None:
+        """The mark last: what is killed in between is done again by the same call."""
+        self.registry.client.update_run(run_id, name=name)
+        for key, value in identity.items():
+            self.registry.client.set_tag(run_id, key, value)
+        self.registry.client.delete_tag(run_id, ONGOING_TAG)
 
+    def _find(self, experiment_id: str, tag: str, value: str) -> str | None:
+        found = self.registry.client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
 
-def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Contents, parent: str) -> str:
-    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+    def _create(self, experiment_id: str, facts: Facts, name: str, identity: Mapping[str, str]) -> str:
+        from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
-    nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-    content = content_digest(run, found)
-    with registry.told():
-        same = registry.client.search_runs(
-            [experiment_id], f"tags.`{CONTENT_TAG}` = '{content}'", max_results=1
-        )
-        if same:
-            return str(same[0].info.run_id)
-        created = registry.client.create_run(
+        source = {MLFLOW_SOURCE_NAME: "segline", MLFLOW_SOURCE_TYPE: "PROJECT"}
+        created: StoredRun = self.registry.client.create_run(
             experiment_id,
-            start_time=milliseconds(run.info.started),
-            tags={
-                CONTENT_TAG: content,
-                MLFLOW_SOURCE_NAME: "segline",
-                MLFLOW_SOURCE_TYPE: "PROJECT",
-                **nested,
-            },
-            run_name=f"fold {run.info.id}" if nested else run.info.id,
+            start_time=_milliseconds(facts.started),
+            tags={**identity, **source},
+            run_name=name,
         )
-    return str(created.info.run_id)
+        return str(created.info.run_id)
+
+    def _write(self, run_id: str, facts: Facts) -> None:
+        """Parameters and tags."""
+        from mlflow.entities import Param, RunTag
+        from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+
+        params = [Param(_name(name), value) for name, value in facts.parameters.items()]
+        for batch in _batches(params, _PARAMS_A_BATCH):
+            self.registry.client.log_batch(run_id, params=batch)
+        commit = {MLFLOW_GIT_COMMIT: facts.commit} if facts.commit else {}
+        tags = [RunTag(key, value) for key, value in {**facts.tags, **commit}.items()]
+        self.registry.client.log_batch(run_id, tags=tags)
+
+    def _log_points(self, run_id: str, points: Iterable[Point]) -> None:
+        for batch in _batches(map(_metric, points), _METRICS_A_BATCH):
+            self.registry.client.log_batch(run_id, metrics=batch)
+
+    def _log_documents(self, run_id: str, documents: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, text in documents.items():
+                path = Path(scratch, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            self.registry.client.log_artifacts(run_id, scratch)
 
 
 def _metric(point: Point) -> "Metric":
     from mlflow.entities import Metric
 
-    name, value, at, step = point
-    return Metric(NOT_IN_A_NAME.sub("_", name), value, at, step)
+    return Metric(_name(point.name), point.value, _milliseconds(point.at), point.step)
 
 
-def _log_documents(registry: Registry, run_id: str, run: Run, names: Pseudonyms) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, text in _documents(run, names):
-            path = Path(scratch, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        registry.client.log_artifacts(run_id, scratch)
+def _name(name: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", name)
 
 
-def _documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:
-    evaluations = [path.relative_to(run.folder).as_posix() for path in run.evaluation_files]
-    for name in (*_JSON_DOCUMENTS, *evaluations):
-        if (run.folder / name).is_file():
-            shown = name.replace(f"{PREDICTIONS}/", "evaluations/").replace(f"/{EVALUATION}", ".json")
-            yield shown, names.hide_in_json((run.folder / name).read_text(encoding="utf-8"))
-    for name in _TEXTS:
-        if (run.folder / name).is_file():
-            yield name, names.hide((run.folder / name).read_text(encoding="utf-8"))
-    for name in _PAGES if names.telling else ():
-        if (run.folder / name).is_file():
-            yield name, names.hide_in_page((run.folder / name).read_text(encoding="utf-8"))
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -16,7 +16,8 @@ from segline.networks.weights import load_network
 from segline.plan import Plan
 from segline.planning.folds import resplit
 from segline.runs.run import Run
-from segline.tracking.mlflow import track
+from segline.tracking.facts import facts_of
+from segline.tracking.mlflow import MlflowTracker
 from segline.tracking.mlflow_connection import Registry, local_uri
 
 from ..tiny_task import run_task
@@ -191,7 +192,7 @@ def test_mlflow_has_the_pooled_figures_with_intervals(listed: Run, tmp_path: Pat
 
 def test_tracking_that_was_killed_is_finished_and_not_doubled(listed: Run, tmp_path: Path) -> None:
     registry = Registry(local_uri(tmp_path))
-    track(listed, registry)
+    MlflowTracker(registry).record(facts_of(listed))
     for _ in range(2):
         stages.track_folds(listed.folder, tmp_path)
         assert tree(registry, "tiny") == {listed.info.id: ["fold 0", "fold 1"]}

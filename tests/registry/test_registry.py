@@ -2,14 +2,10 @@
 
 import importlib.metadata
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +14,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import segline
-from segline.acceptance.gate import judge
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
-from segline.common.errors import SeglineError
-from segline.data.manifest import Manifest
-from segline.evaluation.records import EVALUATION, Evaluation
-from segline.evaluation.scoring import evaluate
+from segline.evaluation.records import Evaluation
 from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
-from segline.model.package import Model
-from segline.plan import Gate, Task
 from segline.registry.logged_models import log_model
 from segline.registry.packing import PACKING_LIST, require_whole
 from segline.registry.pulling import pull
@@ -36,87 +26,10 @@ from segline.registry.pyfunc import requirements
 from segline.registry.references import Reference
 from segline.registry.reigns import promote, reject, rollback
 from segline.registry.versions import Version, as_table, register, resolve, versions
-from segline.runs.records import RunInfo
-from segline.runs.run import Run
-from segline.tracking.mlflow import track
-from segline.tracking.mlflow_connection import Registry, local_uri, quiet_mlflow
+from segline.tracking.mlflow_connection import Registry
 
+from ..mlflow_runs import BACKENDS, Runs, refusal, track
 from ..mlflow_server import SILENT
-from ..s3_server import free_port
-
-pytest.importorskip("mlflow", reason="mlflow is not installed; pip install 'segline[registry]'")
-
-BACKENDS = ("pytorch", "onnxruntime")
-
-
-NAME = "Report of phantom_004"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet() -> None:
-    quiet_mlflow(os.environ)
-
-
-@pytest.fixture(scope="module")
-def server(mlflow_server: str) -> str:
-    """The URI of an MLflow server."""
-    return mlflow_server
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URI of the registry that a store has by default."""
-    return local_uri(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
-def registry(file: str) -> Registry:
-    return Registry(file)
-
-
-@pytest.fixture(scope="module", params=["file", "server"])
-def either(request: pytest.FixtureRequest) -> Registry:
-    """What both must do alike."""
-    return Registry(request.getfixturevalue(request.param))
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Makes runs of the tiny model, each of a task of its own unless named."""
-
-    model: Model
-    manifest: Manifest
-    predictions: Path
-    folder: Path
-
-    def make(self, name: str, task: str = "tiny", **requirements: Any) -> Run:
-        asked = Task(name=task, source="none")
-        info = RunInfo(
-            id=name, task=asked, started=datetime.now(UTC), versions={"torch": "2"}, machine="here"
-        )
-        run = Run.start(self.folder / name, info)
-        self.manifest.write(run.folder / "manifest.json")
-        self.model.plan.write(run.folder / "plan.json")
-        run.publish(self.model.folder, "model")
-        run.publish(self.predictions, "predictions")
-        gate = Gate(nsd_tolerance_mm=3.0, required=BACKENDS, **requirements)
-        judge([self.predictions / backend for backend in BACKENDS], gate).write(run.folder / "gate.json")
-        (run.folder / "report.html").write_text(NAME)
-        return run
-
-
-@pytest.fixture(scope="module")
-def predictions(tiny_model: Model, phantoms: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("predictions")
-    for backend in BACKENDS:
-        opened = open_backend(backend, tiny_model, "cpu")
-        evaluate(tiny_model, opened, phantoms, folder / backend).write(folder / backend / EVALUATION)
-    return folder
-
-
-@pytest.fixture
-def runs(tiny_model: Model, phantoms: Manifest, predictions: Path, tmp_path: Path) -> Runs:
-    return Runs(tiny_model, phantoms, predictions, tmp_path / "runs")
 
 
 @pytest.fixture
@@ -130,71 +43,8 @@ def at(version: Version) -> Reference:
     return Reference(version.task, number=version.number)
 
 
-def refusal(action: Callable[[], object]) -> str:
-    with pytest.raises(SeglineError) as caught:
-        action()
-    return str(caught.value)
-
-
 def aliases(registry: Registry, task: str) -> dict[str, int]:
     return {alias: version.number for version in versions(registry, task) for alias in version.aliases}
-
-
-def test_a_tracked_run_is_named_and_keeps_its_params_curves_and_tags(runs: Runs, either: Registry) -> None:
-    run = runs.make("named")
-    stored = either.client.get_run(track(run, either, "c0ffee").run_id)
-    assert (stored.info.run_name, stored.info.status) == ("named", "FINISHED")
-    assert stored.data.params["plan.training.epochs"] == "100"
-    assert stored.data.params["plan.split.test"] == "2"
-    assert stored.data.tags["segline.verdict"] == "passed"
-    assert stored.data.tags["segline.plan"] == runs.model.plan.digest
-    assert stored.data.tags["mlflow.source.git.commit"] == "c0ffee"
-    history = run.history
-    assert history
-    curve = either.client.get_metric_history(stored.info.run_id, "train/loss")
-    assert [(point.step, point.value) for point in curve] == [(p.step, p.loss) for p in history.points]
-
-
-def test_networks_that_were_trained_at_once_have_curves_of_their_own(runs: Runs, registry: Registry) -> None:
-    run = runs.make("seeds")
-    history = run.history
-    assert history
-    others = [point.model_copy(update={"network": 1, "loss": 2 * point.loss}) for point in history.points]
-    both = {"kept_steps": (*history.kept_steps, 5), "points": (*history.points, *others)}
-    (run.folder / "model/history.json").unlink()
-    history.model_copy(update=both).write(run.folder / "model/history.json")
-    tracked = track(run, registry).run_id
-    for number in range(2):
-        curve = registry.client.get_metric_history(tracked, f"train/loss/network_{number}")
-        losses = [(1 + number) * point.loss for point in history.points]
-        assert [point.value for point in curve] == losses
-
-
-def test_figures_are_overall_with_intervals_and_by_case(runs: Runs, registry: Registry) -> None:
-    run = runs.make("figures")
-    metrics = registry.client.get_run(track(run, registry).run_id).data.metrics
-    wanted = run.evaluations[1]
-    assert wanted.backend == "pytorch"
-    dice = wanted.overall["dice"]
-    assert dice.ci95
-    assert metrics["test/pytorch/dice"] == pytest.approx(dice.mean)
-    assert metrics["test/onnxruntime/dice_ci95_low"] == pytest.approx(dice.ci95[0], abs=1e-3)
-    case = wanted.cases[0]
-    label, values = next(iter(case.labels.items()))
-    short = runs.manifest.case(case.case).digest[:12]
-    assert metrics[f"case/{short}/{label}/dice"] == pytest.approx(values.dice)
-
-
-def test_no_case_is_named_in_what_is_tracked(runs: Runs, either: Registry, tmp_path: Path) -> None:
-    tracked = track(runs.make("private"), either)
-    stored = either.client.get_run(tracked.run_id).data
-    either.client.download_artifacts(tracked.run_id, "", str(tmp_path))
-    documents = {path.name: path.read_text() for path in tmp_path.rglob("*.*") if "runs" not in path.parts}
-    assert {"run.json", "plan.json", "gate.json", "pytorch.json", "report.html"} <= documents.keys()
-    for text in (str(stored.params), str(stored.metrics), str(stored.tags), *documents.values()):
-        assert "phantom_0" not in text
-    short = runs.manifest.case("phantom_004").digest[:12]
-    assert documents["report.html"] == f"Report of {short}"
 
 
 def test_no_case_is_named_in_what_is_registered(runs: Runs, either: Registry, tmp_path: Path) -> None:
@@ -207,16 +57,6 @@ def test_no_case_is_named_in_what_is_registered(runs: Runs, either: Registry, tm
         runs.manifest.case(name).short_digest for name in runs.model.plan.split.test
     )
     assert model.plan.named(runs.manifest.pseudonyms) == runs.model.plan
-
-
-def test_tracking_again_adds_what_was_written_since_to_the_same_run(runs: Runs, either: Registry) -> None:
-    run = runs.make("again")
-    first = track(run, either)
-    (run.folder / "summary.json").write_text('{"status": "succeeded"}')
-    again = track(run, either)
-    assert again == first
-    assert "summary.json" in [item.path for item in either.client.list_artifacts(first.run_id)]
-    assert len(either.client.get_metric_history(first.run_id, "test/pytorch/dice")) == 1
 
 
 def test_a_registration_that_was_killed_is_finished_by_the_next(
@@ -421,25 +261,6 @@ def test_the_table_has_a_line_a_version(three: list[Version], registry: Registry
         [f"{three[0].task}/1", "-"],
     ]
     assert lines[0].endswith(three[0].dataset_digest[:12])
-
-
-def test_a_server_that_is_not_there_is_told_at_once() -> None:
-    uri = f"http://127.0.0.1:{free_port()}"
-    started = time.monotonic()
-    assert refusal(lambda: versions(Registry(uri))).startswith(f"{uri}: no MLflow server answers")
-    assert time.monotonic() - started < 10
-
-
-def test_a_password_in_the_uri_is_not_shown() -> None:
-    registry = Registry(f"http://user:secret@127.0.0.1:{free_port()}")
-    assert "secret" not in refusal(lambda: versions(registry))
-    assert "secret" not in repr(registry)
-
-
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").write_text("no database" * 100)
-    line = refusal(lambda: versions(Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")))
-    assert "mlflow.db: cannot be opened as MLflow's database" in line
 
 
 PREDICT = """

@@ -1,0 +1,59 @@
+"""The figures of a run by name: test, cases, folds, ensemble, speed, gate and training."""
+
+from collections.abc import Iterator, Mapping
+
+from segline.backends import REFERENCE
+from segline.data.pseudonyms import Pseudonyms
+from segline.evaluation.estimates import Estimate
+from segline.evaluation.folds import CrossValidation
+from segline.evaluation.records import METRICS, Evaluation
+from segline.runs.contents import Contents
+
+Figure = tuple[str, float | None]
+"""``None`` where it is undefined."""
+
+
+def figures(found: Contents, names: Pseudonyms) -> Iterator[Figure]:
+    """All that a run has come to; cases go by their pseudonyms."""
+    for evaluation in found.evaluations:
+        yield from _overall_figures(evaluation)
+        if evaluation.backend == REFERENCE:  # the gate holds every other backend to the same figures
+            yield from _case_figures(evaluation, names)
+    if found.cross_validation:
+        yield from _fold_figures(found.cross_validation)
+    yield from _scalars(found)
+    if found.history:
+        yield "train/minutes", found.history.minutes
+        yield "train/best_val_dice", found.history.best_val_dice
+
+
+def _scalars(found: Contents) -> Iterator[Figure]:
+    parts = {"ensemble": found.comparison, "speed": found.benchmark, "gate": found.verdict}
+    for group, part in parts.items():
+        for name, value in part.scalars.items() if part else ():
+            yield f"{group}/{name}", value
+
+
+def _overall_figures(evaluation: Evaluation) -> Iterator[Figure]:
+    groups = {"": evaluation.overall, **{f"/{label}": each for label, each in evaluation.by_label.items()}}
+    for label, estimates in groups.items():
+        yield from _estimates(f"test/{evaluation.backend}{label}", estimates)
+
+
+def _fold_figures(found: CrossValidation) -> Iterator[Figure]:
+    yield from _estimates("folds", found.overall)
+    for number, fold in enumerate(found.folds):
+        yield from _estimates(f"folds/{number}", fold.overall)
+
+
+def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[Figure]:
+    for metric, estimate in estimates.items():
+        name, (low, high) = f"{group}/{metric}", estimate.ci95 or (None, None)
+        yield from ((name, estimate.mean), (f"{name}_ci95_low", low), (f"{name}_ci95_high", high))
+
+
+def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[Figure]:
+    for case in evaluation.cases:
+        for label, values in case.labels.items():
+            for metric in METRICS:
+                yield f"case/{names[case.case]}/{label}/{metric}", getattr(values, metric)

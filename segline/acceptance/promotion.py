@@ -81,7 +81,7 @@ class Decision(Document):
     """Whether the challenger becomes champion, and why."""
 
     kind = "a promotion decision"
-    stage = "promote"
+    stage = "register"
 
     promoted: bool
     reasons: tuple[str, ...]

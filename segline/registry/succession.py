@@ -18,6 +18,8 @@ from segline.registry.reigns import champion_of, promote, reject
 from segline.registry.versions import Version, register, versions
 from segline.runs.names import PROMOTION
 from segline.runs.run import Run
+from segline.tracking.facts import facts_of
+from segline.tracking.mlflow import MlflowTracker
 from segline.tracking.mlflow_connection import Registry
 
 
@@ -27,7 +29,8 @@ def contend(
     """Register a run's model and let it contend with its task's champion.
 
     The champion is evaluated anew, on the test cases of the run: both are judged on the same cases, with the
-    same code. The decision is written into the run's folder, and its reasons are tags of the version.
+    same code. The decision is written into the run's folder and tracked, and its reasons are tags of the
+    version.
 
     Args:
         run: finished but for the report.
@@ -44,6 +47,7 @@ def contend(
         return version
     decision = _decision(run, registry, device, progress)
     decision.write(run.folder / PROMOTION)
+    MlflowTracker(registry).record(facts_of(run, commit))  # for the decision; all else is there
     settle = promote if decision.promoted else reject
     return settle(registry, version.reference, decision.reasons)
 

@@ -184,20 +184,11 @@ def inference(plan: Plan) -> Config:
 
 
 def _network(plan: Plan) -> Config:
-    network = plan.network
-    if network.count > 1:
+    if (count := plan.ensemble.count) > 1:
         (one, *_) = plan.of_one_member().of_each_seed()
-        return {"_target_": "torch.nn.ModuleList", "modules": [_network(one) for _ in range(network.count)]}
-    return {
-        "_target_": "UNet",
-        "spatial_dims": 3,
-        "in_channels": len(plan.channels),
-        "out_channels": len(plan.labels),
-        "channels": list(network.channels),
-        "strides": [list(stride) for stride in network.strides],
-        "num_res_units": network.residual_units,
-        "norm": network.norm,
-    }
+        return {"_target_": "torch.nn.ModuleList", "modules": [_network(one) for _ in range(count)]}
+    name, arguments = plan.network.monai(len(plan.channels), len(plan.labels))
+    return {"_target_": name, **arguments}
 
 
 def _preprocessing(settings: Preprocessing) -> list[Config]:
@@ -279,7 +270,7 @@ def _inferer(plan: Plan) -> Config:
         f"[1 - step / length for length, step in windows], '{settings.blending}', cval={OUTSIDE})"
     )
     scores = f"{inferer}(image, network)"
-    if plan.network.count > 1:  # averaged once stitched, which is the same to rounding
+    if plan.ensemble.count > 1:  # averaged once stitched, which is the same to rounding
         scores = f"sum({inferer}(image, member) for member in network) / len(network)"
     return {
         "window_along": _WINDOW_ALONG,

@@ -113,15 +113,12 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
     yield f"- Preprocessing: {_times(settings.spacing_mm)} mm, {settings.orientation}; {', '.join(rules)}."
-    yield (
-        f"- Network: {plan.network.name} with {', '.join(map(str, plan.network.channels))} channels, "
-        f"{plan.network.norm} normalisation; patches of {_times(plan.training.patch_size)} voxels."
-    )
-    seeds = plan.network.seeds
+    yield (f"- Network: {plan.network.words}; patches of {_times(plan.training.patch_size)} voxels.")
+    seeds = plan.ensemble.seeds
     of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""
-    if plan.network.members > 1:
+    if plan.ensemble.members > 1:
         yield (
-            f"- Training: {plan.network.members} networks, each on a fold of the training and validation "
+            f"- Training: {plan.ensemble.members} networks, each on a fold of the training and validation "
             "cases; the answer is the mean of their class scores."
         )
     elif history is None:

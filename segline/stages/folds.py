@@ -69,7 +69,7 @@ def pool(
         folds.write(folder / CROSS_VALIDATION)
         record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
         # beside the predictions of an ensemble, of which its run is
-        record.publish(folder, POOLED if made.network.members > 1 else f"predictions/{pooled.backend}")
+        record.publish(folder, POOLED if made.ensemble.members > 1 else f"predictions/{pooled.backend}")
         tell_figures(folds.scalars, log_metric)
         tell_classes(pooled, log_classes)
         notes.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"

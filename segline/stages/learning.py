@@ -8,6 +8,7 @@ from segline.common.digests import sha256_of_json
 from segline.common.locks import exclusive
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.index import CaseIndex
+from segline.machine.memory import keep_freed_memory
 from segline.model.history import History
 from segline.model.package import PLAN, Model
 from segline.plan import Plan
@@ -18,6 +19,7 @@ from segline.training.checkpoints import CheckpointKeeper
 from segline.training.outcome import ship
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.probe import tune
 from segline.training.tuning.record import TUNING, Tuning
@@ -38,6 +40,7 @@ def train(
     Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
     people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
     """
+    keep_freed_memory()
     with stage(run, "train") as (record, notes):
         asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
         depot, key = access_here().depot(store), _training_key(asked, index)
@@ -95,7 +98,7 @@ def _trained(
         elif gpus := gpus_to_share(made, device):
             train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved)
         trainers = [
-            Trainer(plan, cases, val, keeper.path, key, device, keeper.saved)
+            Trainer(plan, cases, val, Checkpoint(keeper.path, key, keeper.saved), device)
             for plan, keeper, key in zip(plans, kept, keys, strict=True)
         ]
         histories = [trainer.run(progress) for trainer in trainers]

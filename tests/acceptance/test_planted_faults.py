@@ -28,6 +28,7 @@ from segline.networks.running import infer
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
 from segline.storage.depot import Depot
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from ..conftest import small_plan
@@ -101,7 +102,7 @@ def model(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Model
     )
     depot = Depot.here(folder)
     index = CaseIndex.of(manifest, plan, depot, len(dict(preprocess(manifest, plan, depot, workers=1))))
-    trainer = Trainer(plan, index.open(TRAIN), index.open(VAL), folder / "checkpoint.pt", "two")
+    trainer = Trainer(plan, index.open(TRAIN), index.open(VAL), Checkpoint(folder / "checkpoint.pt"))
     history = trainer.run()
     written = Model.write(folder / "model", plan, trainer.best_weights, history)
     export_onnx(written, index.open(VAL))

@@ -9,8 +9,9 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from segline.common.errors import SeglineError
+from segline.evaluation import masks, overlap
 from segline.evaluation import surfaces as module
-from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.label_metrics import LabelMetrics, label_metrics
 from segline.evaluation.surfaces import SurfaceDistances
 from segline.imaging.files import read_volume
 
@@ -77,27 +78,27 @@ class TestEmptyMasks:
 
     def test_the_result_is_valid_json_both_ways(self):
         found = label_metrics(empty(), np.ones((8, 8, 8), bool), CT_SPACING_MM, tolerance_mm=1)
-        assert module.LabelMetrics.model_validate_json(found.model_dump_json()) == found
+        assert LabelMetrics.model_validate_json(found.model_dump_json()) == found
 
 
 class TestOverlap:
     def test_dice_of_half_overlapping_boxes(self):
-        assert module.dice(box((0, 0, 0), (4, 4, 4)), box((2, 0, 0), (6, 4, 4))) == 0.5
+        assert overlap.dice(box((0, 0, 0), (4, 4, 4)), box((2, 0, 0), (6, 4, 4))) == 0.5
 
     def test_dice_of_concentric_balls_is_that_of_their_volumes(self):
         small, large = ball(12, (1, 1, 2)), ball(16, (1, 1, 2))
-        assert module.dice(small, large) == pytest.approx(2 * 12**3 / (12**3 + 16**3), rel=0.02)
+        assert overlap.dice(small, large) == pytest.approx(2 * 12**3 / (12**3 + 16**3), rel=0.02)
 
     def test_sensitivity_ignores_false_positives(self):
-        assert module.sensitivity(box((0, 0, 0), (4, 4, 4)), np.ones((40, 36, 20), bool)) == 1
+        assert overlap.sensitivity(box((0, 0, 0), (4, 4, 4)), np.ones((40, 36, 20), bool)) == 1
 
     def test_sensitivity_is_the_share_found(self):
-        assert module.sensitivity(box((0, 0, 0), (4, 4, 4)), box((0, 0, 0), (4, 4, 1))) == 0.25
+        assert overlap.sensitivity(box((0, 0, 0), (4, 4, 4)), box((0, 0, 0), (4, 4, 1))) == 0.25
 
     def test_volume_error_is_positive_where_too_much_is_predicted(self):
         truth, prediction = box((0, 0, 0), (4, 4, 2)), box((0, 0, 0), (4, 4, 3))
-        assert module.relative_volume_error(truth, prediction) == 0.5
-        assert module.relative_volume_error(prediction, truth) == pytest.approx(-1 / 3)
+        assert overlap.relative_volume_error(truth, prediction) == 0.5
+        assert overlap.relative_volume_error(prediction, truth) == pytest.approx(-1 / 3)
 
     def test_volumes_are_in_millilitres(self):
         found = label_metrics(box((0, 0, 0), (10, 10, 10)), empty((40, 36, 20)), (0.5, 2, 5), tolerance_mm=1)
@@ -223,31 +224,31 @@ class TestAgainstTheAuthorsCode:
 class TestLesionDetection:
     def test_it_is_the_share_of_lesions_touched(self):
         found, missed = box((2, 2, 2), (6, 6, 6)), box((20, 20, 10), (24, 24, 12))
-        assert module.lesion_detection_rate(found | missed, found) == 0.5
+        assert overlap.lesion_detection_rate(found | missed, found) == 0.5
 
     def test_one_voxel_detects_a_lesion(self):
-        assert module.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((5, 5, 5), (9, 9, 9))) == 1
+        assert overlap.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((5, 5, 5), (9, 9, 9))) == 1
 
     def test_beside_a_lesion_is_not_in_it(self):
-        assert module.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((6, 2, 2), (9, 6, 6))) == 0
+        assert overlap.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((6, 2, 2), (9, 6, 6))) == 0
 
     def test_corners_that_touch_make_one_lesion(self):
         near, diagonal = box((2, 2, 2), (4, 4, 4)), box((4, 4, 4), (6, 6, 6))
-        assert module.lesion_detection_rate(near | diagonal, near) == 1
+        assert overlap.lesion_detection_rate(near | diagonal, near) == 1
 
     def test_false_lesions_do_not_count(self):
         truth = box((2, 2, 2), (6, 6, 6))
-        assert module.lesion_detection_rate(truth, truth | box((20, 20, 10), (24, 24, 12))) == 1
+        assert overlap.lesion_detection_rate(truth, truth | box((20, 20, 10), (24, 24, 12))) == 1
 
 
 class TestVoxelAgreement:
     def test_it_is_the_share_of_equal_voxels(self):
         a = np.array([[[0, 1, 2, 2]]], np.uint8)
-        assert module.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
+        assert masks.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
 
     def test_shapes_must_be_equal(self):
         with pytest.raises(SeglineError, match="4x4x4 and 4x4x5 voxels cannot be compared"):
-            module.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
+            masks.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
 
 
 class TestBadInput:
@@ -257,7 +258,7 @@ class TestBadInput:
 
     def test_a_label_map_is_not_a_mask(self):
         with pytest.raises(TypeError, match="masks must be bool, not uint8"):
-            module.dice(empty().astype(np.uint8), empty())
+            overlap.dice(empty().astype(np.uint8), empty())
 
     @pytest.mark.parametrize("tolerance_mm", [-1, math.nan, math.inf])
     def test_a_tolerance_is_a_length(self, tolerance_mm):

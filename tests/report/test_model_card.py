@@ -132,8 +132,8 @@ def test_what_the_run_does_not_tell_is_unknown(run: Run, missing: str, title: st
 
 def test_networks_from_several_seeds_are_told(run: Run) -> None:
     assert run.plan is not None and run.history is not None
-    network = run.plan.network.model_copy(update={"seeds": 3})
-    run.plan.model_copy(update={"network": network}).write(run.folder / "plan.json")
+    ensemble = run.plan.ensemble.model_copy(update={"seeds": 3})
+    run.plan.model_copy(update={"ensemble": ensemble}).write(run.folder / "plan.json")
     kept = run.history.model_copy(update={"kept_steps": (5, 6, 7)})
     kept.write(run.folder / "model/history.json")
     told = section(model_card(run), "Method")

@@ -30,7 +30,7 @@ def weights(tiny_training: TinyTraining) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def of_two(tiny_plan: Plan) -> Plan:
-    return Plan.parse(merged(tiny_plan.model_dump(), {"network": {"seeds": SEEDS}}), "plan")
+    return Plan.parse(merged(tiny_plan.model_dump(), {"ensemble": {"seeds": SEEDS}}), "plan")
 
 
 def history(steps: int, minutes: float, kept: int, resumed: int | None) -> History:

@@ -174,7 +174,7 @@ def _learning_rate(axes: Any, history: History) -> None:
 
 
 def _mark_steps(axes: Any, history: History) -> None:
-    if history.best_val_dice >= 0:
+    if history.best_val_dice is not None:
         for step in history.kept_steps:
             axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:

@@ -151,18 +151,13 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
     training, network, inference = made.training, made.network, made.inference
     rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
     budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
-    several = f"; the mean of {network.count}" if network.count > 1 else ""
-    strides = ", ".join(times(stride) for stride in network.strides)
+    several = f"; the mean of {made.ensemble.count}" if made.ensemble.count > 1 else ""
     return [
         ("Labels", ", ".join(f"{value} {name}" for value, name in made.labels.items())),
         ("Grid", f"{made.preprocessing.orientation}, {times(made.preprocessing.spacing_mm)} mm"),
         ("Intensity", _intensity(made)),
         ("Crop", _crop(made)),
-        (
-            "Network",
-            f"{network.name}, {'–'.join(map(str, network.channels))} channels, strides {strides}, "
-            f"{network.residual_units} residual units, {network.norm} norm{several}",
-        ),
+        ("Network", f"{network.words}{several}"),
         ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
         ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),
         ("Weights", f"average over steps, decay {training.ema_decay:g} (0 would be none)"),

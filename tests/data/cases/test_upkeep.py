@@ -167,7 +167,7 @@ def command(cache: Cache, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) 
         "SEGLINE_SCRATCH": str(cache.depot.folder.parent),
     }.items():
         monkeypatch.setenv(name, value)
-    return lambda *arguments: main.main(["cache", *arguments, "--store", cache.depot.store.uri])
+    return lambda *arguments: main(["cache", *arguments, "--store", cache.depot.store.uri])
 
 
 class TestCommand:

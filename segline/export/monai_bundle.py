@@ -20,11 +20,11 @@ import torch
 
 from segline.common import atomic
 from segline.evaluation.records import Evaluation
-from segline.imaging.normalisation import OUTSIDE
 from segline.model.package import Model
 from segline.networks.ensemble import Ensemble
 from segline.networks.weights import load_network
 from segline.plan import Intensity, IntensityWindow, Plan, Preprocessing
+from segline.plan.normalisation import OUTSIDE
 
 METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"

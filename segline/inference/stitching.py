@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape, as_shape
-from segline.imaging.normalisation import OUTSIDE
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.plan import PROFILES, Plan
+from segline.plan.normalisation import OUTSIDE
 
 WindowScorer = Callable[[Tensor], Tensor]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.

@@ -13,7 +13,7 @@ from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import METRICS, CaseEvaluation, Evaluation
-from segline.plan import IntensityWindow, Plan
+from segline.plan import Plan
 from segline.runs.contents import Contents
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
@@ -104,12 +104,7 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
 
 def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
     settings, history = plan.preprocessing, found.history
-    rules = [
-        f"{name} clipped to {rule.window[0]:g} to {rule.window[1]:g}"
-        if isinstance(rule, IntensityWindow)
-        else f"{name} as z-score"
-        for name, rule in zip(plan.channels, settings.intensity, strict=True)
-    ]
+    rules = [f"{name}: {rule.words}" for name, rule in zip(plan.channels, settings.intensity, strict=True)]
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
     yield f"- Preprocessing: {_times(settings.spacing_mm)} mm, {settings.orientation}; {', '.join(rules)}."

@@ -13,7 +13,7 @@ from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Reorientation, Spacing
 from segline.imaging.volume import Volume
-from segline.plan import IntensityWindow, Plan
+from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, element
 
@@ -200,13 +200,8 @@ def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
 
 
 def _grey(image: np.ndarray, plan: Plan) -> np.ndarray:
-    """Intensities in 0..1: the plan's window, or the 1st to 99th percentile of what is not zero."""
-    rule = plan.preprocessing.intensity[0]
-    if isinstance(rule, IntensityWindow):
-        low, high = rule.window
-    else:
-        inside = image[image != 0]
-        low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
+    """Intensities in 0..1, as the plan's rule shows them."""
+    low, high = plan.preprocessing.intensity[0].display_range(image)
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation
-from segline.plan import Augmentation, IntensityWindow, Plan, Split
+from segline.plan import Augmentation, Plan, Split
 from segline.report.html.markup import (
     Content,
     Html,
@@ -173,13 +173,8 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
 
 
 def _intensity(made: Plan) -> str:
-    rules = [
-        f"window {rule.window[0]:g} to {rule.window[1]:g}".replace("-", "−")
-        if isinstance(rule, IntensityWindow)
-        else f"z-score of the foreground, clipped at {rule.clip_sd:g} SD"
-        for rule in made.preprocessing.intensity
-    ]
-    return "; ".join(f"{channel}: {rule}" for channel, rule in zip(made.channels, rules, strict=True))
+    rules = zip(made.channels, made.preprocessing.intensity, strict=True)
+    return "; ".join(f"{channel}: {rule.words}" for channel, rule in rules)
 
 
 def _crop(made: Plan) -> str:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
-from segline.imaging.normalisation import OUTSIDE
 from segline.plan import Plan
+from segline.plan.normalisation import OUTSIDE
 
 
 class Sampler(Protocol):

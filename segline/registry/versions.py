@@ -95,14 +95,14 @@ def register(run: Run, registry: Registry, commit: str = "") -> Version:
     known = next((each for each in there if each.package_digest == logged.package_digest), None)
     made = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
     if not made.decision and CHAMPION not in made.aliases:
-        with registry.told():
+        with registry.readable_errors():
             registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, str(made.number))
     return resolve(registry, Reference(task, number=made.number))
 
 
 def versions(registry: Registry, task: str | None = None) -> list[Version]:
     """The versions of a task, or of all tasks, newest first; none where nothing was registered."""
-    with registry.told():
+    with registry.readable_errors():
         models = _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'")
         found = []
         for model in models:
@@ -190,7 +190,7 @@ def _create(
     from mlflow.exceptions import MlflowException
 
     name = MODEL_PREFIX + task
-    with registry.told():
+    with registry.readable_errors():
         try:
             registry.client.create_registered_model(name, {"segline.task": task})
         except MlflowException as error:

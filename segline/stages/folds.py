@@ -37,21 +37,21 @@ from segline.training.assembly import members_in_order
 def split_folds(run: Location) -> list[str]:
     """A run within the run for each fold that its task asks for; gives where they are."""
     folds: list[str] = []
-    with stage(run, "split_folds") as (record, notes):
+    with stage(run, "split_folds") as (record, outcome):
         for number, task in enumerate(fold_tasks(record.info.task)):
             folds.append(f"{str(run).rstrip('/')}/{FOLDS}/{number}")
             start_run(folds[-1], task)
-        notes.text = f"{len(folds)} folds"
+        outcome.text = f"{len(folds)} folds"
     return folds
 
 
 def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
     """The plan of one fold, whose run this is: that of the data set with the split of its task."""
-    with stage(run, "take_fold") as (record, notes):
+    with stage(run, "take_fold") as (record, outcome):
         made = resplit(Plan.read(Path(plan_in)), record.info.task)
         made.write(Path(plan_out))
         record.publish(plan_out, "plan.json")
-        notes.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
+        outcome.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
 
 
 def pool(
@@ -63,7 +63,7 @@ def pool(
     log_classes: LogClasses | None = None,
 ) -> None:
     """Every case of the folds, tested once: their evaluations in one."""
-    with stage(run, "pool") as (record, notes):
+    with stage(run, "pool") as (record, outcome):
         made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
         pooled, folds = pool_folds(as_paths(evaluations_in), made, fold_plans(record, made), folder)
         folds.write(folder / CROSS_VALIDATION)
@@ -72,19 +72,19 @@ def pool(
         record.publish(folder, POOLED if made.ensemble.members > 1 else f"predictions/{pooled.backend}")
         tell_figures(folds.scalars, log_metric)
         tell_classes(pooled, log_classes)
-        notes.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
+        outcome.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
 
 
 def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], model_out: Location) -> None:
     """The folds' networks as one model, whose class scores are the mean of theirs."""
-    with stage(run, "assemble") as (record, notes):
+    with stage(run, "assemble") as (record, outcome):
         made = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in as_paths(members_in)]
         model = assemble_model(members, made, fold_plans(record, made), Path(model_out))
         if model.plan != made:
             record.publish(model.folder / PLAN, PLAN)
         record.publish(model_out, "model")
-        notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
+        outcome.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
 
 
 def compare_members(
@@ -96,7 +96,7 @@ def compare_members(
     log_metric: LogMetric | None = None,
 ) -> None:
     """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
-    with stage(run, "compare_members", whole=True) as (record, notes):
+    with stage(run, "compare_members", whole=True) as (record, outcome):
         found = record.contents
         evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
         if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
@@ -111,7 +111,7 @@ def compare_members(
         comparison.write(Path(comparison_out))
         record.publish(comparison_out, COMPARISON)
         tell_figures(comparison.scalars, log_metric)
-        notes.text = _describe_comparison(comparison, found.benchmark)
+        outcome.text = _describe_comparison(comparison, found.benchmark)
 
 
 def track_folds(run: Location, store: Location, tracking: str = "") -> None:
@@ -119,11 +119,11 @@ def track_folds(run: Location, store: Location, tracking: str = "") -> None:
     from segline.common.source_commit import source_commit
     from segline.tracking.mlflow import track_folds as track_in_mlflow
 
-    with stage(run, "track_folds", whole=True) as (record, notes):
+    with stage(run, "track_folds", whole=True) as (record, outcome):
         registry = open_registry(store, tracking)
         summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
         tracked = track_in_mlflow(record, registry, source_commit(Path(__file__).parent))
-        notes.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
+        outcome.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
 
 
 def _describe_comparison(found: Comparison, timed: Benchmark) -> str:

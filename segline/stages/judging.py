@@ -37,7 +37,7 @@ def evaluate(
     log_classes: LogClasses | None = None,
 ) -> None:
     """Predict and score the test cases with one backend; ``log_classes`` is told of their voxels."""
-    with stage(run, f"evaluate_{backend}") as (record, notes):
+    with stage(run, f"evaluate_{backend}") as (record, outcome):
         model = Model.open(Path(model_in))
         manifest = manifest_here(manifest_in, model.plan.split.test)
         require_same_dataset(model.plan, manifest)
@@ -48,7 +48,7 @@ def evaluate(
         evaluation.write(folder / EVALUATION)
         record.publish(folder, f"predictions/{backend}")
         tell_classes(evaluation, log_classes)
-        notes.text = describe_evaluation(evaluation)
+        outcome.text = describe_evaluation(evaluation)
 
 
 def compare(
@@ -63,7 +63,7 @@ def compare(
 
     ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
     """
-    with stage(run, "compare") as (record, notes):
+    with stage(run, "compare") as (record, outcome):
         verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, "gate.json")
@@ -72,8 +72,9 @@ def compare(
 
             atomic.write_text(Path(page_out), gate_page(verdict))
         tell_figures(verdict.scalars, log_metric)
-        notes.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
-    return "passed" if verdict.passed else "blocked"
+        outcome.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
+        outcome.answer = "passed" if verdict.passed else "blocked"
+    return outcome.answer or "blocked"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_json
-from segline.common.locks import exclusive
+from segline.common.locks import exclusive_at_once
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.index import CaseIndex
 from segline.machine.memory import keep_freed_memory
@@ -41,11 +41,11 @@ def train(
     people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
     """
     keep_freed_memory()
-    with stage(run, "train") as (record, notes):
+    with stage(run, "train") as (record, outcome):
         asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
         depot, key = access_here().depot(store), _training_key(asked, index)
         index = index.bring((*asked.split.train, *asked.split.val), access_here(), ConsoleProgress("[train]"))
-        with exclusive(depot.path(f"locks/{key}.lock"), wait=False):
+        with exclusive_at_once(depot.path(f"locks/{key}.lock")):
             tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
             made = tuning.plan(asked) if tuning else asked
             history, shipped = _trained(made, index, depot, Path(model_out), device, record)
@@ -61,7 +61,7 @@ def train(
 
             atomic.write_text(Path(page_out), training_page(history, shipped, tuning))
         told = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
-        notes.text = "; ".join(filter(None, told))
+        outcome.text = "; ".join(filter(None, told))
 
 
 def _training_key(plan: Plan, index: CaseIndex) -> str:

@@ -99,7 +99,7 @@ def _track(run: Run, found: Contents, registry: Registry, commit: str, parent: s
     names = Pseudonyms.of(found.manifest)
     experiment_id = registry.experiment(f"segline-{run.info.task.name}")
     run_id = _find_or_create(registry, experiment_id, run, found, parent)
-    with registry.told():
+    with registry.readable_errors():
         for params in _batches(parameters(run, found), _PARAMS_A_BATCH):
             registry.client.log_batch(run_id, params=[Param(*param) for param in params])
         for metrics in _batches(points(run, found, names), _METRICS_A_BATCH):
@@ -116,7 +116,7 @@ def _find_or_create(registry: Registry, experiment_id: str, run: Run, found: Con
 
     nested = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     content = content_digest(run, found)
-    with registry.told():
+    with registry.readable_errors():
         same = registry.client.search_runs(
             [experiment_id], f"tags.`{CONTENT_TAG}` = '{content}'", max_results=1
         )

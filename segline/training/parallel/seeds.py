@@ -53,7 +53,7 @@ def train_seeds(
 
 
 def networks_at_once(plan: Plan, device: str) -> int:
-    """How many of the networks of a training of ``plan`` on ``device`` share the same cores, or one GPU."""
+    """Count the networks of a training of ``plan`` that share the same cores, or one GPU, on ``device``."""
     devices = _shared_out(plan.ensemble.seeds, device)
     return devices.count(devices[0])
 

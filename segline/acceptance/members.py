@@ -14,7 +14,7 @@ from segline.evaluation.estimates import Estimate, paired_difference
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.model.package import Model
-from segline.training.assembly import _Record
+from segline.training.shipping.assembly import _Record
 
 COMPARISON = "ensemble.json"
 """Its file in the run's folder."""

@@ -12,7 +12,7 @@ from segline.imaging.geometry import Shape, as_shape
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.plan import PROFILES, Plan
-from segline.plan.normalisation import OUTSIDE
+from segline.plan.preprocessing.normalisation import OUTSIDE
 
 WindowScorer = Callable[[Tensor], Tensor]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.

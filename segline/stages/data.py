@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segline import __version__
 from segline.common.progress import ConsoleProgress
+from segline.common.wording import by
 from segline.data import sources
 from segline.data.cases.building import preprocess as preprocess_cases
 from segline.data.cases.index import CaseIndex
@@ -160,8 +161,8 @@ def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
 
 
 def _describe_plan(made: Plan) -> str:
-    spacing = "x".join(f"{mm:g}" for mm in made.preprocessing.spacing_mm)
-    patch = "x".join(map(str, made.training.patch_size))
+    spacing = by(made.preprocessing.spacing_mm)
+    patch = by(made.training.patch_size)
     return f"spacing {spacing} mm, patch {patch}, batch {made.training.batch_size}, digest {made.digest[:12]}"
 
 

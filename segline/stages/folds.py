@@ -30,8 +30,8 @@ from segline.stages.frame import (
     tell_figures,
 )
 from segline.stages.judging import describe_evaluation
-from segline.training.assembly import assemble as assemble_model
-from segline.training.assembly import members_in_order
+from segline.training.shipping.assembly import assemble as assemble_model
+from segline.training.shipping.assembly import members_in_order
 
 
 def split_folds(run: Location) -> list[str]:

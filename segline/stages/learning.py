@@ -16,9 +16,9 @@ from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, stage
 from segline.storage.depot import Depot
 from segline.training.checkpoints import CheckpointKeeper
-from segline.training.outcome import ship
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
+from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.probe import tune

@@ -241,5 +241,6 @@ def _require_one_network(plan: Plan) -> None:
     if plan.ensemble.seeds > 1:
         raise SeglineError(
             f"plan: ensemble.seeds is {plan.ensemble.seeds}, and a trainer makes one network; "
-            "train each plan of Plan.of_each_seed(), and segline.training.outcome.ship puts them together"
+            "train each plan of Plan.of_each_seed(), and segline.training.shipping.outcome.ship "
+            "puts them together"
         )

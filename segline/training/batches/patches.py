@@ -15,7 +15,7 @@ from torch import Tensor
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Plan
-from segline.plan.normalisation import OUTSIDE
+from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
 class Sampler(Protocol):

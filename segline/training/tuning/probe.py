@@ -17,6 +17,7 @@ import torch
 
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.common.wording import by
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.machine.devices import usable_device
@@ -29,7 +30,7 @@ from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.ladder import choose
 from segline.training.tuning.rate_test import FEWEST_STEPS, MOST_STEPS, RangeTest, range_test
-from segline.training.tuning.record import TUNING, Candidate, Tuning, _by
+from segline.training.tuning.record import TUNING, Candidate, Tuning
 
 PROBE_SHARE = 0.05
 """Of the budget, for the probe."""
@@ -124,7 +125,7 @@ class _Probe:
 
     def measure(self, patch: Shape, batch: int) -> Candidate:
         """Time a few steps."""
-        self._tell(f"patch {_by(patch)}, batch {batch}")
+        self._tell(f"patch {by(patch)}, batch {batch}")
         try:
             seconds = self.at_once * self._seconds_a_step(self._trainer(patch, batch))
         except (_NoRoomError, torch.OutOfMemoryError):

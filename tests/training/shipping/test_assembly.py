@@ -21,12 +21,12 @@ from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network
 from segline.plan import Plan, Task, merged
 from segline.planning.folds import fold_tasks, resplit
-from segline.training.assembly import MEMBERS, Membership, assemble
+from segline.training.shipping.assembly import MEMBERS, Membership, assemble
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
-from ..conftest import TinyTraining
-from ..export.test_monai_bundle import agreement
+from ...conftest import TinyTraining
+from ...export.test_monai_bundle import agreement
 
 FOLDS = 2
 TASK = Task(name="tiny", source="none", plan={"ensemble": {"members": FOLDS}, "split": {"folds": FOLDS}})

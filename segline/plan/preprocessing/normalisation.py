@@ -45,6 +45,11 @@ class IntensityWindow(Part):
         low, high = self.window
         return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
 
+    def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
+        """The same as an expression of ``channel``, one of tensors, for a MONAI bundle."""
+        low, high = self.window
+        return f"(({channel} - {low!r}) / {high - low!r}).clamp(0, 1)"
+
     def display_range(self, image: "np.ndarray") -> tuple[float, float]:  # noqa: ARG002
         """Values in the file's unit that are shown black and white."""
         return self.window
@@ -74,6 +79,14 @@ class ZScore(Part):
         """
         mean, sd = _foreground_statistics(channel, foreground_above)
         return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:
+        """The same as an expression of ``channel``; MONAI's own z-score would spare the background."""
+        above = "-math.inf" if foreground_above is None else repr(foreground_above)
+        scaled = "((c - v.mean()) / v.std(correction=0).clamp(min=1e-8))"
+        body = f"{scaled}.clamp({-self.clip_sd!r}, {self.clip_sd!r})"
+        chosen = f"(lambda c, v: v if v.numel() > 1 else c)({channel}, {channel}[{channel} > {above}])"
+        return f"(lambda c, v: {body})({channel}, {chosen})"
 
     def display_range(self, image: "np.ndarray") -> tuple[float, float]:
         """The 1st and 99th percentile of what is not zero."""

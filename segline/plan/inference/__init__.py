@@ -2,7 +2,7 @@
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from segline.plan.blending import Blending
+from segline.plan.inference.blending import Blending
 from segline.plan.part import Part, Voxels
 
 

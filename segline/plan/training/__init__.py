@@ -2,9 +2,9 @@
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from segline.plan.optimizers import AdamW, Optimizer
 from segline.plan.part import Part, Share, Voxels
-from segline.plan.schedules import Cosine, Schedule
+from segline.plan.training.optimizers import AdamW, Optimizer
+from segline.plan.training.schedules import Cosine, Schedule
 
 
 class Augmentation(Part):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segline.plan import IntensityWindow, ZScore
-from segline.plan.normalisation import OUTSIDE
+from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
 def volume_of(*values: float) -> torch.Tensor:

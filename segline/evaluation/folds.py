@@ -96,7 +96,7 @@ def _pooled(evaluations: Sequence[Evaluation], whole: Plan) -> Evaluation:
     return evaluations[0].model_copy(
         update={
             "plan_digest": whole.digest,
-            **figures_over(cases, list(whole.foreground.values())),
+            **figures_over(cases, list(whole.foreground.values()), evaluations[0].figures),
             "confusion": Confusion.total(confusions) if confusions else None,
             "scores": ScoreCounts.total(scores) if scores else None,
         }

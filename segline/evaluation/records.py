@@ -10,12 +10,12 @@ from segline.backends import Precision
 from segline.common.documents import Document
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.label_metrics import LabelMetrics
 from segline.evaluation.roc import ScoreCounts
 
 EVALUATION = "evaluation.json"
 """Its file, beside the masks."""
-METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
 WORST_CASES = 5
 
 
@@ -49,9 +49,10 @@ class Evaluation(Document):
     nsd_tolerance_mm: float
     cases: tuple[CaseEvaluation, ...]
     overall: dict[str, Estimate]
-    """Each metric's mean over labels, estimated over cases.
+    """Each figure's mean over labels, estimated over cases; the first decides.
 
-    An HD95 that one label lacks is missing for the case; a label without any truth takes no part in the rest.
+    A figure that must be whole is missing for the case where one label lacks it; a label without any truth
+    takes no part in the rest.
     """
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
@@ -61,29 +62,41 @@ class Evaluation(Document):
     scores: ScoreCounts | None = None
     """Over the voxels of the plan's grid, which the network gave scores for."""
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What was measured, the deciding figure first."""
+        return figures_among(self.overall)
 
-def figures_over(cases: Sequence[CaseEvaluation], labels: Sequence[str]) -> dict[str, Any]:
+    def tolerance_mm(self, figure: Figure) -> float | None:
+        """Distance up to which ``figure`` counted two surfaces as equal; ``None`` where there is none."""
+        return self.nsd_tolerance_mm if figure.name == "nsd" else None
+
+
+def figures_over(
+    cases: Sequence[CaseEvaluation], labels: Sequence[str], figures: Sequence[Figure]
+) -> dict[str, Any]:
     """The parts of an :class:`Evaluation` that follow from its cases."""
-    by_label = {
-        label: {
-            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
-        }
-        for label in labels
-    }
-    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
     ranked = sorted(cases, key=lambda case: case.mean_dice)
     return {
         "cases": tuple(cases),
-        "overall": overall,
-        "by_label": by_label,
+        "overall": {
+            figure.name: Estimate.of([_over_labels(case, figure) for case in cases]) for figure in figures
+        },
+        "by_label": {label: _of_label(cases, label, figures) for label in labels},
         "worst": tuple(case.case for case in ranked[:WORST_CASES]),
     }
 
 
-def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:
-    values = [getattr(metrics, metric) for metrics in case.labels.values()]
+def _of_label(cases: Sequence[CaseEvaluation], label: str, figures: Sequence[Figure]) -> dict[str, Estimate]:
+    return {
+        figure.name: Estimate.of([getattr(case.labels[label], figure.name) for case in cases])
+        for figure in figures
+    }
+
+
+def _over_labels(case: CaseEvaluation, figure: Figure) -> float | None:
+    values = [getattr(metrics, figure.name) for metrics in case.labels.values()]
     defined = [value for value in values if value is not None]
-    # a missing HD95 is the worst there is: the mean of the other labels would hide it
-    if metric == "hd95_mm" and len(defined) < len(values):
+    if figure.whole and len(defined) < len(values):
         return None
     return float(np.mean(defined)) if defined else None

@@ -13,6 +13,7 @@ from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.evaluation.confusion import Confusion
+from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.label_metrics import label_metrics
 from segline.evaluation.records import CaseEvaluation, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts, score_levels
@@ -71,7 +72,7 @@ def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> 
         plan_digest=plan.digest,
         dataset_digest=plan.dataset_digest,
         nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,
-        **figures_over(cases, list(plan.foreground.values())),
+        **figures_over(cases, list(plan.foreground.values()), SEGMENTATION),
     )
 
 

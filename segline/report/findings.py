@@ -5,6 +5,7 @@ from functools import cached_property
 
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
+from segline.evaluation.figures import SEGMENTATION, Figure
 from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.model.sidecars import OnnxSidecar
 from segline.runs.contents import Contents
@@ -37,6 +38,11 @@ class Findings:
         evaluations = self.contents.evaluations
         chosen = [evaluation for evaluation in evaluations if evaluation.backend == REFERENCE]
         return next(iter([*chosen, *evaluations]), None)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the reference was measured by; where there is none yet, what a mask would be."""
+        return self.reference.figures if self.reference else SEGMENTATION
 
     @property
     def ranked(self) -> list[CaseEvaluation]:

@@ -13,8 +13,9 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.overlap import dice
-from segline.evaluation.records import EVALUATION, METRICS, WORST_CASES, Evaluation
+from segline.evaluation.records import EVALUATION, WORST_CASES, Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid, Reorientation
@@ -200,9 +201,9 @@ def test_the_worst_cases_come_first(evaluated: Callable[..., Evaluation]) -> Non
 def test_estimates_are_over_cases(evaluated: Callable[..., Evaluation]) -> None:
     truth = {1: (4, 9)}
     evaluation = evaluated({name: (truth, {1: (4, end)}) for name, end in (("a", 9), ("b", 6), ("c", 4))})
-    for metric in METRICS:
-        values = [getattr(case.labels["label1"], metric) for case in evaluation.cases]
-        assert evaluation.overall[metric] == evaluation.by_label["label1"][metric] == Estimate.of(values)
+    for name in (figure.name for figure in SEGMENTATION):
+        values = [getattr(case.labels["label1"], name) for case in evaluation.cases]
+        assert evaluation.overall[name] == evaluation.by_label["label1"][name] == Estimate.of(values)
     low, high = evaluation.overall["dice"].ci95 or (0, 0)
     assert low < (evaluation.overall["dice"].mean or 0) < high
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.label_metrics import LabelMetrics
 from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation
 from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
-from segline.report.html.wording import METRICS, Metric, counted, decimal, interval
+from segline.report.html.wording import counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.pictures.spin import spin
@@ -19,13 +20,13 @@ _VOLUME = "volume in millilitres on the label file's own grid"
 
 
 def evaluation(findings: Findings) -> Html | None:
-    """Figures of every backend, label and metric, and the spread over cases."""
+    """Every figure of every backend and label, and the spread over cases."""
     evaluations, first = findings.contents.evaluations, findings.reference
     if first is None:
         return None
     lead = (
-        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids; "
-        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Each figure is the mean over cases; below "
+        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids"
+        f"{_tolerances(first)}. Each figure is the mean over cases; below "
         "it the 95 % bootstrap interval of that mean, and the median."
     )
     return element(
@@ -40,6 +41,11 @@ def evaluation(findings: Findings) -> Html | None:
     )
 
 
+def _tolerances(found: Evaluation) -> str:
+    given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
+    return "".join(f"; {title} with a tolerance of {of_mm:g} mm" for title, of_mm in given if of_mm)
+
+
 def cases(findings: Findings) -> Html | None:
     """Every test case of the reference, the worst first."""
     reference = findings.reference
@@ -51,9 +57,8 @@ def cases(findings: Findings) -> Html | None:
         case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
     }
     several = len(reference.by_label) > 1
-    metrics = [heading(m.name, numeric=True, title=m.meaning) for m in METRICS]
     volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("True ml", "Found ml")]
-    head = ("Case", *(("Label",) if several else ()), *metrics, *volumes)
+    head = ("Case", *(("Label",) if several else ()), *figure_headings(reference.figures), *volumes)
     rows = [
         _case_row(case, label, values, several, badges.get(case.case))
         for case in ranked
@@ -142,14 +147,13 @@ def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
 
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> Html:
-    """A row a backend under each label, a column a metric."""
+    """A row a backend under each label, a column a figure."""
     labels = list(evaluations[0].by_label)
     groups = [(label, [e.by_label[label] for e in evaluations]) for label in labels]
     if len(labels) > 1:
         groups.insert(0, ("mean over labels", [e.overall for e in evaluations]))
-    metrics = [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
     rows = [row for label, estimates in groups for row in _label_rows(label, evaluations, estimates)]
-    return table(("Label", "Backend", *metrics), rows, "compared")
+    return table(("Label", "Backend", *figure_headings(evaluations[0].figures)), rows, "compared")
 
 
 def _label_rows(
@@ -164,30 +168,32 @@ def _label_rows(
             element("small", evaluation.backend_version, class_="below"),
             class_="backend",
         )
-        rows.append([*beside, backend, *(_estimate_cell(metric, of[metric.key]) for metric in METRICS)])
+        rows.append(
+            [*beside, backend, *(_estimate_cell(figure, of[figure.name]) for figure in evaluation.figures)]
+        )
     return rows
 
 
-def _estimate_cell(metric: Metric, estimate: Estimate) -> Cell:
+def _estimate_cell(figure: Figure, estimate: Estimate) -> Cell:
     """The mean; below it its interval, the median, and how many cases where not all."""
-    below: list[Content] = [interval(estimate, metric), join(["median ", metric.show(estimate.median)])]
+    below: list[Content] = [interval(estimate, figure), join(["median ", show(figure, estimate.median)])]
     lines = [element("small", line, class_="below") for line in below]
     if estimate.missing:
         total = estimate.count + estimate.missing
-        why = f"{metric.name} is undefined in {counted(estimate.missing, 'case')}"
+        why = f"{figure.heading} is undefined in {counted(estimate.missing, 'case')}"
         lines.append(element("small", f"{estimate.count} of {total} cases", title=why, class_="below warn"))
-    return number(element("strong", metric.show(estimate.mean)), *lines)
+    return number(element("strong", show(figure, estimate.mean)), *lines)
 
 
 def _case_row(
     evaluated: CaseEvaluation, label: str, values: LabelMetrics, several: bool, badge: Html | None
 ) -> list[Content]:
-    found = [(metric, getattr(values, metric.key)) for metric in METRICS]
+    found = [(figure, getattr(values, figure.name)) for figure in figures_among(LabelMetrics.model_fields)]
     volumes = [number(decimal(ml, 1), sort=ml) for ml in (values.truth_ml, values.prediction_ml)]
     return [
         join([element("strong", evaluated.case), badge]),
         *([label] if several else []),
-        *(number(metric.show(value), sort=value) for metric, value in found),
+        *(number(show(figure, value), sort=value) for figure, value in found),
         *volumes,
     ]
 

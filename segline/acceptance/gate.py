@@ -110,12 +110,12 @@ def _compare(
 def _compare_case(
     backend: str, wanted: CaseEvaluation, got: CaseEvaluation, agreement: float
 ) -> CaseComparison:
-    pairs = [(wanted.labels[label], got.labels[label]) for label in wanted.labels]
+    pairs = [(wanted.figures[label], got.figures[label]) for label in wanted.figures]
     return CaseComparison(
         backend=backend,
         case=wanted.case,
-        dice_difference=max(_difference(a.dice, b.dice) for a, b in pairs),
-        nsd_difference=max(_difference(a.nsd, b.nsd) for a, b in pairs),
+        dice_difference=max(_difference(a["dice"], b["dice"]) for a, b in pairs),
+        nsd_difference=max(_difference(a["nsd"], b["nsd"]) for a, b in pairs),
         voxel_agreement=agreement,
     )
 
@@ -129,7 +129,7 @@ def _difference(a: float | None, b: float | None) -> float:
 
 def _judged(evaluation: Evaluation, reference: Evaluation, gate: Gate) -> JudgedBackend:
     pairs = zip(evaluation.cases, reference.cases, strict=True)
-    differences = [got.mean_dice - wanted.mean_dice for got, wanted in pairs]
+    differences = [got.score - wanted.score for got, wanted in pairs]
     margin = required_agreement(evaluation.precision, gate).equivalence_margin
     return JudgedBackend(
         backend=evaluation.backend,
@@ -196,7 +196,7 @@ def _notes(backends: Sequence[JudgedBackend], absent: Sequence[Absence], gate: G
 
 
 def _mask(folder: Path, case: CaseEvaluation) -> np.ndarray:
-    return read_volume(folder / case.mask).array
+    return read_volume(folder / case.answer).array
 
 
 def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:

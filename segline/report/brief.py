@@ -56,8 +56,8 @@ def _worst(findings: Findings) -> Iterable[str]:
     reference = findings.reference
     if reference is None:
         return
-    dice = {case.case: case.mean_dice for case in reference.cases}
-    named = ", ".join(f"{name} ({decimal(dice[name], 3)})" for name in reference.worst)
+    scores = {case.case: case.score for case in reference.cases}
+    named = ", ".join(f"{name} ({decimal(scores[name], 3)})" for name in reference.worst)
     yield f"Worst by mean {reference.figures[0].title}: {named}."
 
 

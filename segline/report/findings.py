@@ -46,8 +46,8 @@ class Findings:
 
     @property
     def ranked(self) -> list[CaseEvaluation]:
-        """The test cases of the reference, the lowest mean Dice first."""
-        return sorted(self.reference.cases, key=lambda case: case.mean_dice) if self.reference else []
+        """The test cases of the reference, the lowest score first."""
+        return sorted(self.reference.cases, key=lambda case: case.score) if self.reference else []
 
     @cached_property
     def export(self) -> OnnxSidecar | str:

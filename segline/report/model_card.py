@@ -154,10 +154,10 @@ def _cases(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
             (
                 names[case.case],
                 label,
-                *(_figure(getattr(metrics, figure.name)) for figure in evaluation.figures),
+                *(_figure(measured[figure.name]) for figure in evaluation.figures),
             )
             for case in _ranked(evaluation)
-            for label, metrics in case.labels.items()
+            for label, measured in case.figures.items()
         ),
     )
 
@@ -168,11 +168,11 @@ def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
     missed = [
         f"{names[case.case]} ({label})"
         for case in _ranked(evaluation)
-        for label, metrics in case.labels.items()
-        if getattr(metrics, deciding.name) == 0
+        for label, measured in case.figures.items()
+        if measured[deciding.name] == 0
     ]
     worst = _ranked(evaluation)[0]
-    yield f"- Worst case: {names[worst.case]}, mean {deciding.title} {worst.mean_dice:.4f}."
+    yield f"- Worst case: {names[worst.case]}, mean {deciding.title} {worst.score:.4f}."
     yield f"- Labels missed altogether ({deciding.title} 0): {', '.join(missed) or 'none'}."
     yield f"- Why they fail is {_UNKNOWN}: nobody has looked at them for this card."
 
@@ -210,7 +210,7 @@ def _licences(manifest: Manifest) -> Iterator[str]:
 
 
 def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
-    return sorted(evaluation.cases, key=lambda case: case.mean_dice)
+    return sorted(evaluation.cases, key=lambda case: case.score)
 
 
 def _tolerances(found: Evaluation) -> str:

@@ -90,5 +90,6 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:
-    dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
-    return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
+    means = [(figure.title, evaluation.overall[figure.name].mean) for figure in evaluation.figures[:2]]
+    told = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
+    return f"{len(evaluation.cases)} cases, mean {told}"

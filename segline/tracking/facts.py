@@ -132,9 +132,9 @@ def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[tuple[
 
 def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:
     for case in evaluation.cases:
-        for label, values in case.labels.items():
+        for label, values in case.figures.items():
             for figure in evaluation.figures:
-                yield f"case/{names[case.case]}/{label}/{figure.name}", getattr(values, figure.name)
+                yield f"case/{names[case.case]}/{label}/{figure.name}", values[figure.name]
 
 
 def status(run: Run) -> str:

@@ -11,7 +11,7 @@ from segline.acceptance.gate import judge
 from segline.acceptance.verdict import ABSENT, Absence, Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
-from segline.evaluation.label_metrics import LabelMetrics, label_metrics
+from segline.evaluation.label_metrics import label_metrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
@@ -62,8 +62,8 @@ def evaluation_of(tmp_path: Path) -> Callable[..., Path]:
         cases = []
         for name, mask in masks.items():
             write_volume(place / f"{name}.nii.gz", Volume(mask[None], np.eye(4)))
-            figures = label_metrics(FOUR[name] == 1, mask == 1, (1, 1, 1), 1)
-            cases.append(CaseEvaluation(case=name, labels={"label1": figures}, mask=f"{name}.nii.gz"))
+            figures = {"label1": label_metrics(FOUR[name] == 1, mask == 1, (1, 1, 1), 1).model_dump()}
+            cases.append(CaseEvaluation(case=name, figures=figures, answer=f"{name}.nii.gz"))
         summarise(Named(backend, precision), small_plan(**plan), cases).write(place / EVALUATION)
         return place
 
@@ -75,8 +75,8 @@ def edited(folder: Path, *figures: Mapping[str, float | None]) -> Path:
     evaluation = Evaluation.read(folder / EVALUATION)
     cases = list(evaluation.cases)
     for number, changes in enumerate(figures):
-        metrics = LabelMetrics(**{**cases[number].labels["label1"].model_dump(), **changes})
-        cases[number] = cases[number].model_copy(update={"labels": {"label1": metrics}})
+        measured = {**cases[number].figures["label1"], **changes}
+        cases[number] = cases[number].model_copy(update={"figures": {"label1": measured}})
     evaluation.model_copy(update={"cases": tuple(cases)}).write(folder / EVALUATION)
     return folder
 

@@ -175,11 +175,11 @@ def score(manifest: Manifest, plan: Plan, name: str, shift: int, folder: Path) -
     found = np.roll(truth.array, shift, axis=1)
     write_volume(folder / f"{name}.nii.gz", Volume(found, truth.affine))
     spacing, tolerance = truth.grid.spacing_mm, plan.gate.nsd_tolerance_mm
-    labels = {
-        label: label_metrics(truth.array[0] == k, found[0] == k, spacing, tolerance)
+    figures = {
+        label: label_metrics(truth.array[0] == k, found[0] == k, spacing, tolerance).model_dump()
         for k, label in plan.foreground.items()
     }
-    return CaseEvaluation(case=name, labels=labels, mask=f"{name}.nii.gz")
+    return CaseEvaluation(case=name, figures=figures, answer=f"{name}.nii.gz")
 
 
 def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
@@ -432,8 +432,8 @@ def test_an_undefined_figure_is_a_dash_that_says_why(copied: Run) -> None:
     folder = copied.folder / "predictions" / "pytorch"
     evaluation = Evaluation.read(folder / EVALUATION)
     case = evaluation.cases[0]
-    metrics = case.labels["anterior"].model_copy(update={"hd95_mm": None})
-    changed = case.model_copy(update={"labels": {**case.labels, "anterior": metrics}})
+    measured = {**case.figures["anterior"], "hd95_mm": None}
+    changed = case.model_copy(update={"figures": {**case.figures, "anterior": measured}})
     evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder / EVALUATION)
     shown = quality.cases(Findings.of(copied))
     assert shown and 'title="undefined: the true or the predicted mask is empty">–<' in shown

@@ -13,7 +13,6 @@ from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
 from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.label_metrics import LabelMetrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.plan import Gate, Task
 from segline.runs.records import RunInfo
@@ -56,8 +55,8 @@ def evaluated(run: Run, backend: str) -> Evaluation:
     cases = [
         CaseEvaluation(
             case=name,
-            labels={"spleen": LabelMetrics(dice=dice, **figures, truth_ml=1, prediction_ml=1)},
-            mask=f"{name}.nii.gz",
+            figures={"spleen": {"dice": dice, **figures, "truth_ml": 1, "prediction_ml": 1}},
+            answer=f"{name}.nii.gz",
         )
         for name, dice in (("case_a", 0.9), ("case_b", 0.7))
     ]
@@ -68,7 +67,7 @@ def evaluated(run: Run, backend: str) -> Evaluation:
         precision="float32",
         plan_digest="p",
         dataset_digest="d",
-        nsd_tolerance_mm=2,
+        conditions={"nsd_tolerance_mm": 2},
         cases=tuple(cases),
         overall=estimates,
         by_label={"spleen": estimates},

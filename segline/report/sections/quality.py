@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
-from segline.evaluation.label_metrics import LabelMetrics
-from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation
+from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
 from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
@@ -16,6 +15,7 @@ from segline.report.pictures.spin import spin
 from segline.report.sections.voxels import voxels
 from segline.runs.records import StageRecord
 
+_VOLUMES = {"truth_ml": "True ml", "prediction_ml": "Found ml"}
 _VOLUME = "volume in millilitres on the label file's own grid"
 
 
@@ -52,30 +52,37 @@ def cases(findings: Findings) -> Html | None:
     if reference is None:
         return None
     ranked = findings.ranked
-    named = ", ".join(f"{case.case} ({decimal(case.mean_dice, 3)})" for case in ranked[:WORST_CASES])
-    badges = {
-        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
-    }
-    several = len(reference.by_label) > 1
-    volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("True ml", "Found ml")]
-    head = ("Case", *(("Label",) if several else ()), *figure_headings(reference.figures), *volumes)
-    rows = [
-        _case_row(case, label, values, several, badges.get(case.case))
-        for case in ranked
-        for label, values in case.labels.items()
-    ]
+    named = ", ".join(f"{case.case} ({decimal(case.score, 3)})" for case in ranked[:WORST_CASES])
     return element(
         "section",
         element("h2", "Test cases"),
         element(
             "p",
-            f"Predicted with {reference.backend}. The worst by mean Dice: ",
+            f"Predicted with {reference.backend}. The worst by mean {reference.figures[0].title}: ",
             element("strong", named),
             ". A heading sorts by its column.",
         ),
-        element("div", table(head, rows, "sortable"), class_="tall"),
+        element("div", _case_table(reference, ranked), class_="tall"),
         id="test-cases",
     )
+
+
+def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html:
+    badges = {
+        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
+    }
+    several = len(reference.by_label) > 1
+    measured = {name for case in ranked for values in case.figures.values() for name in values}
+    volumes = [
+        heading(title, numeric=True, title=_VOLUME) for name, title in _VOLUMES.items() if name in measured
+    ]
+    head = ("Case", *(("Label",) if several else ()), *figure_headings(reference.figures), *volumes)
+    rows = [
+        _case_row(case, label, values, several, badges.get(case.case))
+        for case in ranked
+        for label, values in case.figures.items()
+    ]
+    return table(head, rows, "sortable")
 
 
 def pictures(findings: Findings) -> Html | None:
@@ -109,7 +116,7 @@ def _chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]
 
 
 def _pictured(findings: Findings, plan: Plan, title: str, case: CaseEvaluation) -> Html:
-    head = element("h3", f"{title}: {case.case}, Dice {decimal(case.mean_dice, 3)}")
+    head = element("h3", f"{title}: {case.case}, {findings.figures[0].title} {decimal(case.score, 3)}")
     return element("div", head, drawn(lambda: _pictures_of(findings, plan, case)), class_="case")
 
 
@@ -186,10 +193,10 @@ def _estimate_cell(figure: Figure, estimate: Estimate) -> Cell:
 
 
 def _case_row(
-    evaluated: CaseEvaluation, label: str, values: LabelMetrics, several: bool, badge: Html | None
+    evaluated: CaseEvaluation, label: str, values: Measured, several: bool, badge: Html | None
 ) -> list[Content]:
-    found = [(figure, getattr(values, figure.name)) for figure in figures_among(LabelMetrics.model_fields)]
-    volumes = [number(decimal(ml, 1), sort=ml) for ml in (values.truth_ml, values.prediction_ml)]
+    found = [(figure, values[figure.name]) for figure in figures_among(values)]
+    volumes = [number(decimal(ml, 1), sort=ml) for name in _VOLUMES if (ml := values.get(name)) is not None]
     return [
         join([element("strong", evaluated.case), badge]),
         *([label] if several else []),
@@ -205,8 +212,8 @@ def _distribution(findings: Findings) -> Html | None:
     caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
     return element(
         "figure",
-        drawn(lambda: charts.dice_by_case(reference)),
+        drawn(lambda: charts.score_by_case(reference)),
         element("figcaption", caption),
         class_="chart",
-        id="dice-by-case",
+        id="score-by-case",
     )

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 import segline
 from segline.acceptance.gate import judge
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
@@ -100,7 +101,8 @@ class Runs:
         run.publish(self.model.folder, "model")
         run.publish(self.predictions, "predictions")
         gate = Gate(nsd_tolerance_mm=3.0, required=BACKENDS, **requirements)
-        judge([self.predictions / backend for backend in BACKENDS], gate).write(run.folder / "gate.json")
+        verdict = judge([self.predictions / backend for backend in BACKENDS], gate, MASKS)
+        verdict.write(run.folder / "gate.json")
         (run.folder / "report.html").write_text(NAME)
         return run
 

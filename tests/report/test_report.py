@@ -25,6 +25,7 @@ from segline.acceptance.times import (
     Unavailable,
 )
 from segline.acceptance.verdict import ABSENT, Absence, Verdict
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
@@ -245,7 +246,7 @@ def finish(run: Run, manifest: Manifest, asked: Task) -> Run:
     with run.stage("build_tensorrt"):
         raise UnavailableError("no NVIDIA GPU: none & nowhere")
     with run.stage("compare"):
-        judge(evaluate(run, manifest, model), plan.gate).write(run.folder / "gate.json")
+        judge(evaluate(run, manifest, model), plan.gate, MASKS).write(run.folder / "gate.json")
     with run.stage("benchmark"):
         benchmark().write(run.folder / "benchmark.json")
     return run
@@ -501,7 +502,7 @@ def test_the_gate_shows_an_absent_backend_with_its_reason(complete: Run) -> None
 
 def test_the_gate_marks_an_absent_backend_that_is_required(complete: Run) -> None:
     gate = verdict_of(complete).requirements.model_copy(update={"required": ("openvino",)})
-    verdict = judge([*(complete.folder / "predictions").iterdir()], gate)
+    verdict = judge([*(complete.folder / "predictions").iterdir()], gate, MASKS)
     told = acceptance.gate(verdict)
     assert 'class="pill failed">required, absent</span>' in told
     assert "openvino: required, but it is absent" in told

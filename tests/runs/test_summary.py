@@ -38,8 +38,8 @@ def judged(run: Run, *reasons: str) -> Run:
             requirements=Gate(nsd_tolerance_mm=2),
             cases=2,
             backends=(
-                JudgedBackend(backend="pytorch", precision="float32", mean_dice=0.8, equivalence=None),
-                JudgedBackend(backend="onnxruntime", precision="float32", mean_dice=0.8, equivalence=EQUAL),
+                JudgedBackend(backend="pytorch", precision="float32", mean_score=0.8, equivalence=None),
+                JudgedBackend(backend="onnxruntime", precision="float32", mean_score=0.8, equivalence=EQUAL),
             ),
             comparisons=(),
             absent=(Absence(backend="tensorrt", reason="no NVIDIA GPU"),),

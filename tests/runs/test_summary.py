@@ -151,7 +151,7 @@ def test_each_backend_has_its_figures_and_worst_cases(run: Run) -> None:
         evaluated(run, backend)
     metrics = summarise_run(judged(run)).metrics
     assert list(metrics) == ["onnxruntime", "pytorch"]
-    assert metrics["pytorch"].dice.mean == pytest.approx(0.8)
+    assert metrics["pytorch"].overall["dice"].mean == pytest.approx(0.8)
     assert metrics["pytorch"].worst == ("case_b", "case_a")
     assert metrics["pytorch"].by_label["spleen"]["nsd"].count == 2
 

@@ -79,6 +79,15 @@ class Evaluation(Document):
         rest = {name: value for name, value in values.items() if name != "nsd_tolerance_mm"}
         return {**rest, "conditions": {"nsd_tolerance_mm": values["nsd_tolerance_mm"]}}
 
+    @model_validator(mode="after")
+    def _one_figure_decides(self) -> "Evaluation":
+        first = next(iter(self.overall), None)
+        for case in self.cases:
+            for label, measured in case.figures.items():
+                if next(iter(measured), None) != first:
+                    raise ValueError(f"{case.case}, {label}: {first} decides and must be the first figure")
+        return self
+
     @property
     def figures(self) -> tuple[Figure, ...]:
         """What was measured, the deciding figure first."""

@@ -263,6 +263,12 @@ def test_an_evaluation_of_before_is_still_read(tmp_path: Path) -> None:
     assert Evaluation.read(tmp_path / "again.json") == evaluation
 
 
+def test_an_evaluation_whose_cases_are_decided_by_another_figure_is_refused(tmp_path: Path) -> None:
+    (tmp_path / EVALUATION).write_text(OLD.replace('"dice": 0.75, "nsd": 0.5', '"nsd": 0.5, "dice": 0.75'))
+    with pytest.raises(SeglineError, match="phantom_004, spleen: dice decides and must be the first figure"):
+        Evaluation.read(tmp_path / EVALUATION)
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"backend": "pytorch"}'])
 def test_a_damaged_evaluation_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text(content)

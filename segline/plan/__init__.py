@@ -4,7 +4,7 @@ No voxel, file of a data set or network is touched here.
 """
 
 from segline.plan.ensemble import Ensemble
-from segline.plan.gate import Agreement, Gate
+from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
 from segline.plan.inference.blending import PROFILES
 from segline.plan.networks import NETWORKS, Network, SegResNet, UNet
@@ -44,5 +44,6 @@ __all__ = [
     "Training",
     "UNet",
     "ZScore",
+    "by_figure",
     "merged",
 ]

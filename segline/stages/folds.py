@@ -9,6 +9,7 @@ from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
+from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import CROSS_VALIDATION, FOLDS, POOLED
 from segline.evaluation.folds import pool as pool_folds
 from segline.model.package import PLAN, Model
@@ -127,8 +128,9 @@ def track_folds(run: Location, store: Location, tracking: str = "") -> None:
 
 
 def _describe_comparison(found: Comparison, timed: Benchmark) -> str:
-    means = ", ".join(f"{member.overall['dice'].mean:.4f}" for member in found.members)
-    slower = found.slowdowns(timed).get(REFERENCE)
-    return f"mean Dice {found.ensemble.overall['dice'].mean:.4f}, of its members {means}" + (
+    deciding = figures_among(found.ensemble.overall)[0]
+    means = ", ".join(f"{member.overall[deciding.name].mean:.4f}" for member in found.members)
+    slower, mean = found.slowdowns(timed).get(REFERENCE), found.ensemble.overall[deciding.name].mean
+    return f"mean {deciding.title} {mean:.4f}, of its members {means}" + (
         f"; {slower:.1f} times the time of one" if slower else ""
     )

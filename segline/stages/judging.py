@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import ABSENT, Absence
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common import atomic
 from segline.common.errors import UnavailableError
@@ -64,7 +65,7 @@ def compare(
     ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
     """
     with stage(run, "compare") as (record, outcome):
-        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
+        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate, MASKS)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, "gate.json")
         if page_out:
@@ -90,5 +91,6 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:
-    dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
-    return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
+    means = [(figure.title, evaluation.overall[figure.name].mean) for figure in evaluation.figures[:2]]
+    told = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
+    return f"{len(evaluation.cases)} cases, mean {told}"

@@ -11,7 +11,7 @@ from segline.common.digests import sha256_of_json
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.folds import CrossValidation
-from segline.evaluation.records import METRICS, Evaluation
+from segline.evaluation.records import Evaluation
 from segline.model.history import History
 from segline.plan import Plan
 from segline.runs.contents import Contents
@@ -132,9 +132,9 @@ def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[tuple[
 
 def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[tuple[str, float | None]]:
     for case in evaluation.cases:
-        for label, values in case.labels.items():
-            for metric in METRICS:
-                yield f"case/{names[case.case]}/{label}/{metric}", getattr(values, metric)
+        for label, values in case.figures.items():
+            for figure in evaluation.figures:
+                yield f"case/{names[case.case]}/{label}/{figure.name}", values[figure.name]
 
 
 def status(run: Run) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Verdict
+from segline.acceptance.yardstick import MASKS
 from segline.backends import Backend, Precision, open_backend
 from segline.common.errors import SeglineError
 from segline.data.cases.building import preprocess
@@ -119,7 +120,7 @@ def judged(model: Model, manifest: Manifest, tmp_path_factory: pytest.TempPathFa
         folder = tmp_path_factory.mktemp(backend.name)
         evaluation = evaluate(Model(model.folder, plan), backend, manifest, folder)
         evaluation.model_copy(update={"plan_digest": model.plan.digest}).write(folder / EVALUATION)
-        return judge([reference, folder], model.plan.gate)
+        return judge([reference, folder], model.plan.gate, MASKS)
 
     return judge_one
 

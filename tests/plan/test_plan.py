@@ -8,7 +8,7 @@ import pytest
 
 from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
-from segline.plan import NETWORKS, Plan
+from segline.plan import NETWORKS, Agreement, Plan
 from segline.planning.proposals import propose_network
 
 
@@ -259,6 +259,32 @@ class TestLayouts:
     )
     def test_what_every_plan_had_before_it_could_be_chosen_changes_no_digest(self, part):
         assert plan(training=plan().training.model_dump() | part).digest == plan().digest
+
+    def test_what_the_gate_asks_of_backends_is_written_flat(self):
+        reduced = {
+            "dice_difference": 0.003,
+            "nsd_difference": 0.01,
+            "voxel_agreement": 0.999,
+            "equivalence_margin": 0.005,
+        }
+        gate = plan().model_dump(mode="json")["gate"]
+        assert list(gate["reduced"].items()) == list(reduced.items())
+        assert plan(gate=gate).gate.reduced.differences == {"dice": 0.003, "nsd": 0.01}
+        assert plan(gate=gate).digest == plan().digest
+
+
+class TestGate:
+    @pytest.mark.parametrize(
+        "asked", [{"surprise": 1}, {"dice_difference": 2}, {"voxel_agreement": -1}, {"equivalence_margin": 2}]
+    )
+    def test_what_is_asked_of_backends_is_known_and_a_share(self, asked):
+        with pytest.raises(SeglineError, match=r"gate\.float32"):
+            plan(gate__float32=asked)
+
+    def test_a_figure_that_is_misspelt_is_refused(self):
+        flat = Agreement().model_dump()
+        with pytest.raises(SeglineError, match=r"gate: .* dcie_difference: float32 and reduced must ask"):
+            plan(gate__float32={**flat, "dcie_difference": 0.1})
 
 
 class TestNetworks:

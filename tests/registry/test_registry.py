@@ -19,10 +19,12 @@ from packaging.utils import canonicalize_name
 
 import segline
 from segline.acceptance.gate import judge
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
+from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import EVALUATION, Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.imaging.files import write_volume
@@ -33,7 +35,7 @@ from segline.registry.logged_models import log_model
 from segline.registry.packing import PACKING_LIST, require_whole
 from segline.registry.pulling import pull
 from segline.registry.pyfunc import requirements
-from segline.registry.references import Reference
+from segline.registry.references import MODEL_PREFIX, Reference
 from segline.registry.reigns import promote, reject, rollback
 from segline.registry.versions import Version, as_table, register, resolve, versions
 from segline.runs.records import RunInfo
@@ -100,7 +102,8 @@ class Runs:
         run.publish(self.model.folder, "model")
         run.publish(self.predictions, "predictions")
         gate = Gate(nsd_tolerance_mm=3.0, required=BACKENDS, **requirements)
-        judge([self.predictions / backend for backend in BACKENDS], gate).write(run.folder / "gate.json")
+        verdict = judge([self.predictions / backend for backend in BACKENDS], gate, MASKS)
+        verdict.write(run.folder / "gate.json")
         (run.folder / "report.html").write_text(NAME)
         return run
 
@@ -180,9 +183,9 @@ def test_figures_are_overall_with_intervals_and_by_case(runs: Runs, registry: Re
     assert metrics["test/pytorch/dice"] == pytest.approx(dice.mean)
     assert metrics["test/onnxruntime/dice_ci95_low"] == pytest.approx(dice.ci95[0], abs=1e-3)
     case = wanted.cases[0]
-    label, values = next(iter(case.labels.items()))
+    label, values = next(iter(case.figures.items()))
     short = runs.manifest.case(case.case).digest[:12]
-    assert metrics[f"case/{short}/{label}/dice"] == pytest.approx(values.dice)
+    assert metrics[f"case/{short}/{label}/dice"] == pytest.approx(values["dice"])
 
 
 def test_no_case_is_named_in_what_is_tracked(runs: Runs, either: Registry, tmp_path: Path) -> None:
@@ -263,7 +266,16 @@ def test_a_new_version_is_the_challenger_and_knows_what_it_came_from(runs: Runs,
     assert version.dataset_digest == runs.manifest.digest
     assert version.plan_digest == runs.model.plan.digest
     assert version.backends == BACKENDS
-    assert version.dice == run.evaluations[1].overall["dice"]
+    assert version.score == run.evaluations[1].overall["dice"]
+
+
+def test_the_score_of_a_version_of_before_is_still_read() -> None:
+    from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
+
+    dice = Estimate.of([0.75, 0.5])
+    tags = [ModelVersionTag("segline.dice", dice.model_dump_json())]
+    stored = ModelVersion(f"{MODEL_PREFIX}spleen", "1", creation_timestamp=0, tags=tags)
+    assert Version.of(stored, ()).score == dice
 
 
 def test_a_package_is_registered_once(runs: Runs, either: Registry) -> None:

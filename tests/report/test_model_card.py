@@ -84,9 +84,9 @@ def test_every_backend_is_listed(card: str, finished_run: Run) -> None:
 def test_a_figure_that_is_undefined_is_a_dash(run: Run) -> None:
     evaluation = reference(run)
     case = evaluation.cases[0]
-    blank = {label: metrics.model_copy(update={"hd95_mm": None}) for label, metrics in case.labels.items()}
+    blank = {label: {**measured, "hd95_mm": None} for label, measured in case.figures.items()}
     changed = evaluation.model_copy(
-        update={"cases": (case.model_copy(update={"labels": blank}), *evaluation.cases[1:])}
+        update={"cases": (case.model_copy(update={"figures": blank}), *evaluation.cases[1:])}
     )
     changed.write(run.folder / "predictions" / "pytorch" / EVALUATION)
     assert "| – |" in section(model_card(run), "Test cases")
@@ -95,9 +95,9 @@ def test_a_figure_that_is_undefined_is_a_dash(run: Run) -> None:
 def test_a_missed_label_is_a_failure(run: Run) -> None:
     evaluation = reference(run)
     case = evaluation.cases[0]
-    zero = {label: metrics.model_copy(update={"dice": 0.0}) for label, metrics in case.labels.items()}
+    zero = {label: {**measured, "dice": 0.0} for label, measured in case.figures.items()}
     changed = evaluation.model_copy(
-        update={"cases": (case.model_copy(update={"labels": zero}), *evaluation.cases[1:])}
+        update={"cases": (case.model_copy(update={"figures": zero}), *evaluation.cases[1:])}
     )
     changed.write(run.folder / "predictions" / "pytorch" / EVALUATION)
     assert run.manifest is not None

@@ -74,7 +74,7 @@ def read_case(findings: Findings, case: CaseEvaluation) -> CaseVolumes:
     manifest, plan, reference = findings.contents.manifest, findings.contents.plan, findings.reference
     if manifest is None or plan is None or reference is None:
         raise SeglineError("the run's folder holds no readable data set, plan or evaluation")
-    mask = findings.run.folder / "predictions" / reference.backend / case.mask
+    mask = findings.run.folder / "predictions" / reference.backend / case.answer
     return CaseVolumes.read(manifest, plan, case.case, mask)
 
 

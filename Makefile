@@ -39,7 +39,7 @@ ASKED = --task "$(TASK)" \
   $(if $(DATA),--data "$(DATA)") \
   $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
-  $(if $(SEEDS),--set network.seeds=$(SEEDS)) \
+  $(if $(SEEDS),--set ensemble.seeds=$(SEEDS)) \
   $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES)) \
   $(if $(BUDGET),--set training.tune=true --set training.max_minutes=$(BUDGET))
 DEMAND = $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \

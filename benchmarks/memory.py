@@ -23,6 +23,7 @@ from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.imaging.placement import Placement
 from segline.plan import Plan
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 SHAPE = (48, 48, 40)
@@ -97,7 +98,7 @@ def train(root: Path, names: Sequence[str], steps: int) -> tuple[int, int]:
         plan_digest=plan.digest, root=str(root), keys={n: n for n in names}, computed=0, reused=0
     )
     train, val = index.open(plan.split.train), index.open(plan.split.val)
-    trainer = Trainer(plan, train, val, root / "checkpoint.pt", "key")
+    trainer = Trainer(plan, train, val, Checkpoint(root / "checkpoint.pt"))
     found = [memory_now()]
     for step in range(steps):
         trainer.train_step(1e-3)

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         evaluation = Evaluation.read(options.run / predictions_of(REFERENCE) / EVALUATION)
         print(options.reference.name, json.loads(options.reference.read_text(encoding="utf-8"))["source"])
-        compare({case.case: case.mean_dice for case in evaluation.cases}, published(options.reference))
+        compare({case.case: case.score for case in evaluation.cases}, published(options.reference))
 
 
 if __name__ == "__main__":

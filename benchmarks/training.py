@@ -50,9 +50,11 @@ from segline.data.manifest import Manifest
 from segline.inference.stopwatch import Stopwatch
 from segline.machine.abilities import processor_name
 from segline.machine.devices import default_device
+from segline.machine.memory import keep_freed_memory
 from segline.networks.catalogue import build_network
 from segline.plan import IntensityWindow, Plan, merged
 from segline.runs.names import CASES, MANIFEST, PLAN
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 WARM_UP = 40
@@ -182,7 +184,8 @@ class SeglineLoop:
         with (
             tempfile.TemporaryDirectory() as folder
         ):  # nothing is saved in it: steps are asked for one by one
-            self.trainer = Trainer(plan, train, val, Path(folder, "checkpoint.pt"), "key", device)
+            self.trainer = Trainer(plan, train, val, Checkpoint(Path(folder, "checkpoint.pt")), device)
+        keep_freed_memory()
         self.watch = Stopwatch()
         self.begun = time.perf_counter()
         self.validating_s = 0.0
@@ -200,7 +203,7 @@ class SeglineLoop:
 
     def step(self) -> None:
         minutes = (time.perf_counter() - self.begun - self.validating_s) / 60
-        schedule = self.trainer.schedule
+        schedule = self.trainer.clock
         self.trainer.train_step(schedule.learning_rate(schedule.progress(self.trainer.step, minutes)))
 
     def dice(self) -> float:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from kfp import dsl
 
 import components as stage
-from pipelines.dag import Breadth, proven
+from pipelines.dag import Breadth, Place, Prepared, export_and_judge
 from segline.backends import REFERENCE
 
 
@@ -63,7 +63,8 @@ def ensembling(breadth: Breadth) -> Any:
             data, whole, cases, pooled, each = each_fold(task, source, run, store, device, breadth)
             made = stage.assemble(run=run, plan=whole, members=dsl.Collected(each)).after(pooled)
             ensemble = made.outputs["model"]
-            done = proven(ensemble, data, whole, cases, run, store, device, tracking, breadth)
+            at = Place(run, store, device, tracking, breadth)
+            done = export_and_judge(ensemble, Prepared(data, whole, cases), at)
             members = dsl.Collected(each)
             compared = stage.compare_members(run=run, members=members, manifest=data, device=device)
             stage.track_folds(run=run, store=store, tracking=tracking).after(compared.after(done))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -28,40 +28,48 @@ def with_engines(quantized: Any, run: Any, store: Any, gpu_types: Sequence[str])
     return reduce(lambda a, b: stage.merge_engines(run=run, model=a, other=b).outputs["merged"], packages)
 
 
-def model_from(
-    data: Any, contract: Any, run: Any, store: Any, device: Any, tracking: Any, breadth: Breadth
-) -> None:
+class Place(NamedTuple):
+    """Where a pipeline works, as its user names it."""
+
+    run: Any
+    store: Any
+    device: Any
+    tracking: Any
+    breadth: Breadth
+
+
+class Prepared(NamedTuple):
+    """What a model is made of."""
+
+    data: Any
+    """The verified data set."""
+    plan: Any
+    cases: Any
+
+
+def model_from(data: Any, plan: Any, at: Place) -> None:
     """From a verified data set and a plan to a model that is trained, judged, timed and registered."""
-    cases = stage.preprocess(run=run, store=store, manifest=data, plan=contract).outputs["cases"]
-    trained = stage.train(run=run, store=store, plan=contract, cases=cases, device=device)
-    model, final = trained.outputs["model"], trained.outputs["final_plan"]
-    proven(model, data, final, cases, run, store, device, tracking, breadth)
+    cases = stage.preprocess(run=at.run, store=at.store, manifest=data, plan=plan).outputs["cases"]
+    trained = stage.train(run=at.run, store=at.store, plan=plan, cases=cases, device=at.device)
+    made = Prepared(data, trained.outputs["final_plan"], cases)
+    export_and_judge(trained.outputs["model"], made, at)
 
 
-def proven(
-    trained: Any,
-    data: Any,
-    contract: Any,
-    cases: Any,
-    run: Any,
-    store: Any,
-    device: Any,
-    tracking: Any,
-    breadth: Breadth,
-) -> Any:
+def export_and_judge(trained: Any, made: Prepared, at: Place) -> Any:
     """From weights to a model that is exported, judged, timed and registered; the last task."""
-    exported = stage.export_onnx(run=run, trained=trained, cases=cases).outputs["model"]
-    quantized = stage.quantize(run=run, exported=exported, cases=cases).outputs["model"]
-    model = with_engines(quantized, run, store, breadth.gpu_types)
+    run, device, data = at.run, at.device, made.data
+    exported = stage.export_onnx(run=run, trained=trained, cases=made.cases).outputs["model"]
+    quantized = stage.quantize(run=run, exported=exported, cases=made.cases).outputs["model"]
+    model = with_engines(quantized, run, at.store, at.breadth.gpu_types)
     with dsl.ParallelFor(list(GPU_BACKENDS), name="each-gpu-backend") as backend:
         on_gpu = stage.evaluate(run=run, backend=backend, model=model, manifest=data, device=device)
     with dsl.ParallelFor(list(CPU_BACKENDS), name="each-cpu-backend") as backend:
         on_cpu = stage.evaluate(run=run, backend=backend, model=model, manifest=data, device="cpu")
     scores = {"on_gpu": dsl.Collected(on_gpu.outputs["evaluation"])}
     scores |= {"on_cpu": dsl.Collected(on_cpu.outputs["evaluation"])}
-    verdict = stage.compare(run=run, plan=contract, **scores)
+    verdict = stage.compare(run=run, plan=made.plan, **scores)
     timed = stage.benchmark(run=run, model=model, manifest=data, device=device).after(verdict)
-    return stage.register(run=run, store=store, tracking=tracking, device=device).after(timed)
+    return stage.register(run=run, store=at.store, tracking=at.tracking, device=device).after(timed)
 
 
 def training(breadth: Breadth) -> Any:
@@ -86,7 +94,7 @@ def training(breadth: Breadth) -> Any:
         with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
             data = stage.download(run=run, store=store, source=source).outputs["manifest"]
             contract = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
-            model_from(data, contract, run, store, device, tracking, breadth)
+            model_from(data, contract, Place(run, store, device, tracking, breadth))
 
     return segline_pipeline
 
@@ -103,7 +111,7 @@ def retraining(breadth: Breadth) -> Any:
             with dsl.If(taken.outputs["Output"] == "new", name="new-cases"):
                 data, previous = taken.outputs["manifest"], taken.outputs["previous"]
                 plan = stage.succeed_plan(run=run, task=task, manifest=data, previous=previous)
-                model_from(data, plan.outputs["plan"], run, store, device, tracking, breadth)
+                model_from(data, plan.outputs["plan"], Place(run, store, device, tracking, breadth))
 
     return retraining_pipeline
 

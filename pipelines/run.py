@@ -92,7 +92,7 @@ def in_folds(task: Task, folds: int | None, ensemble: bool) -> Task:
     """
     if not folds:
         raise SeglineError("ensemble: its networks come from folds; give FOLDS=5 with ENSEMBLE=1")
-    return task.override("split.folds", folds).override("network.members", folds if ensemble else 1)
+    return task.override("split.folds", folds).override("ensemble.members", folds if ensemble else 1)
 
 
 def new_run_folder(runs: Path, task: str) -> Path:

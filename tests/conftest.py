@@ -23,6 +23,7 @@ from segline.model.package import Model
 from segline.plan import Plan, Task, merged
 from segline.planning.plans import make_plan
 from segline.storage.depot import Depot
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from .mlflow_server import mlflow_server as serve_mlflow
@@ -135,7 +136,7 @@ def tiny_training(
     """A training under ``tiny_plan``; treat its package as read-only."""
     folder = tmp_path_factory.mktemp("tiny")
     train, val = tiny_index.open(tiny_plan.split.train), tiny_index.open(tiny_plan.split.val)
-    trainer = Trainer(tiny_plan, train, val, folder / "checkpoint.pt", "tiny")
+    trainer = Trainer(tiny_plan, train, val, Checkpoint(folder / "checkpoint.pt", "tiny"))
     history = trainer.run()
     model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history)
     export_onnx(model, val)

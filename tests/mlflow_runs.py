@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from segline.acceptance.gate import judge
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
@@ -78,7 +79,8 @@ class Runs:
         run.publish(self.model.folder, "model")
         run.publish(self.predictions, "predictions")
         gate = Gate(nsd_tolerance_mm=3.0, required=BACKENDS, **requirements)
-        judge([self.predictions / backend for backend in BACKENDS], gate).write(run.folder / "gate.json")
+        verdict = judge([self.predictions / backend for backend in BACKENDS], gate, MASKS)
+        verdict.write(run.folder / "gate.json")
         (run.folder / "report.html").write_text(NAME)
         return run
 

@@ -93,7 +93,7 @@ class Kubernetes:
         return client.CoreV1Api(self.api)
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
-        with _told(self.api.configuration.host):
+        with _readable_errors(self.api.configuration.host):
             try:
                 return ask()
             except Exception as error:
@@ -120,7 +120,7 @@ def _why_stuck(pod: Any) -> Iterator[str]:
 
 
 @contextmanager
-def _told(host: str) -> Iterator[None]:
+def _readable_errors(host: str) -> Iterator[None]:
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from segline.acceptance.verdict import (
     ABSENT,
     Absence,
@@ -13,53 +11,66 @@ from segline.acceptance.verdict import (
     Verdict,
     required_agreement,
 )
+from segline.acceptance.yardstick import Yardstick
 from segline.backends import REFERENCE, Precision
 from segline.common.errors import SeglineError
 from segline.evaluation.equivalence import EQUIVALENCE_CASES, equivalence
-from segline.evaluation.masks import voxel_agreement
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
-from segline.imaging.files import read_volume
 from segline.plan import Gate
 
 
-def judge(folders: Sequence[Path], requirements: Gate) -> Verdict:
+def judge(folders: Sequence[Path], requirements: Gate, by: Yardstick) -> Verdict:
     """Compare evaluations, one folder a backend.
 
     Args:
-        folders: each with ``evaluation.json`` and masks, or with ``absent.json``.
+        folders: each with ``evaluation.json`` and answers, or with ``absent.json``.
         requirements: of the plan.
+        by: what they are compared by.
 
     Raises:
-        SeglineError: an evaluation or a mask cannot be read, PyTorch's evaluation is missing, two are of one
-            backend, or not of the same model and cases.
+        SeglineError: an evaluation or an answer cannot be read, PyTorch's evaluation is missing, two are of
+            one backend, or not of the same model and cases, or lack a figure that is asked for.
     """
     found = _by_backend(folders)
     absent = [outcome for _, outcome in found.values() if isinstance(outcome, Absence)]
-    evaluated = {b: (f, outcome) for b, (f, outcome) in found.items() if isinstance(outcome, Evaluation)}
-    folder, reference = _take_reference(evaluated, absent)
-    comparisons: list[CaseComparison] = []
-    for place, evaluation in evaluated.values():
-        _require_same_subject(reference, evaluation)
-        comparisons += _compare(folder, reference, place, evaluation)
-    evaluations = [reference, *(evaluation for _, evaluation in evaluated.values())]
-    backends = [_judged(evaluation, reference, requirements) for evaluation in evaluations]
-    precisions = {judged.backend: judged.precision for judged in backends}
-    reasons = [
-        *_missing(requirements.required, precisions, absent),
-        *(r for judged in backends for r in _below_floor(judged, requirements)),
-        *(r for c in comparisons for r in _disagreements(c, precisions[c.backend], requirements)),
-        *(r for judged in backends for r in _not_equivalent(judged)),
-    ]
+    others = {b: (f, outcome) for b, (f, outcome) in found.items() if isinstance(outcome, Evaluation)}
+    first = _take_reference(others, absent)
+    evaluated = [first, *others.values()]
+    for _, evaluation in evaluated:
+        _require_same_subject(first[1], evaluation)
+        _require_measured(evaluation, requirements, by)
+    comparisons = [c for other in others.values() for c in _compare(first, other, requirements, by)]
+    backends = [_judged(evaluation, first[1], requirements, by) for _, evaluation in evaluated]
+    reasons = _reasons(backends, comparisons, absent, requirements, by)
     return Verdict(
         passed=not reasons,
         reasons=tuple(reasons),
         notes=tuple(_notes(backends, absent, requirements)),
         requirements=requirements,
-        cases=len(reference.cases),
+        cases=len(first[1].cases),
         backends=tuple(backends),
         comparisons=tuple(comparisons),
         absent=tuple(absent),
+        decides=by.figures[0].name,
+        part=by.part,
     )
+
+
+def _reasons(
+    backends: Sequence[JudgedBackend],
+    comparisons: Sequence[CaseComparison],
+    absent: Sequence[Absence],
+    requirements: Gate,
+    by: Yardstick,
+) -> list[str]:
+    precisions = {judged.backend: judged.precision for judged in backends}
+    title = by.figures[0].title
+    return [
+        *_missing(requirements.required, precisions, absent),
+        *(r for judged in backends for r in _below_floor(judged, requirements, title)),
+        *(r for c in comparisons for r in _disagreements(c, precisions[c.backend], requirements, by)),
+        *(r for judged in backends for r in _not_equivalent(judged, title)),
+    ]
 
 
 def _by_backend(folders: Sequence[Path]) -> dict[str, tuple[Path, Evaluation | Absence]]:
@@ -98,26 +109,23 @@ def _take_reference(
 
 
 def _compare(
-    folder: Path, reference: Evaluation, other_folder: Path, other: Evaluation
+    first: tuple[Path, Evaluation], other: tuple[Path, Evaluation], requirements: Gate, by: Yardstick
 ) -> list[CaseComparison]:
-    comparisons = []
-    for wanted, got in zip(reference.cases, other.cases, strict=True):
-        agreement = voxel_agreement(_mask(folder, wanted), _mask(other_folder, got))
-        comparisons.append(_compare_case(other.backend, wanted, got, agreement))
-    return comparisons
+    (folder, reference), (place, evaluation) = first, other
+    asked = required_agreement(evaluation.precision, requirements).differences
+    return [
+        CaseComparison(
+            backend=evaluation.backend,
+            case=wanted.case,
+            differences={name: _largest_difference(name, wanted, got) for name in asked},
+            agreement=by.agreement(folder / wanted.answer, place / got.answer),
+        )
+        for wanted, got in zip(reference.cases, evaluation.cases, strict=True)
+    ]
 
 
-def _compare_case(
-    backend: str, wanted: CaseEvaluation, got: CaseEvaluation, agreement: float
-) -> CaseComparison:
-    pairs = [(wanted.labels[label], got.labels[label]) for label in wanted.labels]
-    return CaseComparison(
-        backend=backend,
-        case=wanted.case,
-        dice_difference=max(_difference(a.dice, b.dice) for a, b in pairs),
-        nsd_difference=max(_difference(a.nsd, b.nsd) for a, b in pairs),
-        voxel_agreement=agreement,
-    )
+def _largest_difference(name: str, wanted: CaseEvaluation, got: CaseEvaluation) -> float:
+    return max(_difference(wanted.figures[label][name], got.figures[label][name]) for label in wanted.figures)
 
 
 def _difference(a: float | None, b: float | None) -> float:
@@ -127,14 +135,14 @@ def _difference(a: float | None, b: float | None) -> float:
     return abs(a - b)
 
 
-def _judged(evaluation: Evaluation, reference: Evaluation, gate: Gate) -> JudgedBackend:
+def _judged(evaluation: Evaluation, reference: Evaluation, gate: Gate, by: Yardstick) -> JudgedBackend:
     pairs = zip(evaluation.cases, reference.cases, strict=True)
-    differences = [got.mean_dice - wanted.mean_dice for got, wanted in pairs]
+    differences = [got.score - wanted.score for got, wanted in pairs]
     margin = required_agreement(evaluation.precision, gate).equivalence_margin
     return JudgedBackend(
         backend=evaluation.backend,
         precision=evaluation.precision,
-        mean_dice=evaluation.overall["dice"].mean,
+        mean_score=evaluation.overall[by.figures[0].name].mean,
         equivalence=None if evaluation is reference else equivalence(differences, margin),
     )
 
@@ -150,35 +158,35 @@ def _missing(
     ]
 
 
-def _below_floor(judged: JudgedBackend, gate: Gate) -> list[str]:
-    dice = judged.mean_dice
-    if dice is not None and dice >= gate.dice_floor:
+def _below_floor(judged: JudgedBackend, gate: Gate, title: str) -> list[str]:
+    mean = judged.mean_score
+    if mean is not None and mean >= gate.dice_floor:
         return []
-    value = "undefined" if dice is None else f"{dice:.4f}"
-    return [f"{judged.backend}: mean test Dice {value} is below the floor {gate.dice_floor:g}"]
+    value = "undefined" if mean is None else f"{mean:.4f}"
+    return [f"{judged.backend}: mean test {title} {value} is below the floor {gate.dice_floor:g}"]
 
 
-def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate) -> list[str]:
+def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate, by: Yardstick) -> list[str]:
     where = f"{comparison.backend} against {REFERENCE}, {comparison.case}"
-    dice, nsd, agreement = comparison.dice_difference, comparison.nsd_difference, comparison.voxel_agreement
-    required = required_agreement(precision, gate)
-    reasons = []
-    if dice > required.dice_difference:
-        reasons.append(f"{where}: Dice differs by {dice:.5f} > {required.dice_difference:g}")
-    if nsd > required.nsd_difference:
-        reasons.append(f"{where}: NSD differs by {nsd:.5f} > {required.nsd_difference:g}")
-    if agreement < required.voxel_agreement:
-        reasons.append(f"{where}: {agreement:.6f} of the voxels agree < {required.voxel_agreement:g}")
+    required, titles = required_agreement(precision, gate), {each.name: each.title for each in by.figures}
+    reasons = [
+        f"{where}: {titles[name]} differs by {difference:.5f} > {required.differences[name]:g}"
+        for name, difference in comparison.differences.items()
+        if difference > required.differences[name]
+    ]
+    if comparison.agreement < required.agreement:
+        share = f"{comparison.agreement:.6f} of the {by.part}s agree"
+        reasons.append(f"{where}: {share} < {required.agreement:g}")
     return reasons
 
 
-def _not_equivalent(judged: JudgedBackend) -> list[str]:
+def _not_equivalent(judged: JudgedBackend, title: str) -> list[str]:
     found = judged.equivalence
     if not found or found.ci90 is None or found.shown:
         return []
     low, high = found.ci90
     return [
-        f"{judged.backend} against {REFERENCE}: mean Dice not shown to be equal within {found.margin:g}: "
+        f"{judged.backend} against {REFERENCE}: mean {title} not shown to be equal within {found.margin:g}: "
         f"differs by {found.mean_difference:+.5f}, 90 % interval {low:+.5f} to {high:+.5f} "
         f"(TOST p = {found.p:.3g}, {found.count} cases)"
     ]
@@ -195,10 +203,6 @@ def _notes(backends: Sequence[JudgedBackend], absent: Sequence[Absence], gate: G
     return [*untested, *missed]
 
 
-def _mask(folder: Path, case: CaseEvaluation) -> np.ndarray:
-    return read_volume(folder / case.mask).array
-
-
 def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:
     for what in ("plan_digest", "dataset_digest"):
         if getattr(reference, what) != getattr(other, what):
@@ -210,4 +214,14 @@ def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:
         raise SeglineError(
             f"compare: {other.backend} was evaluated on other cases than {reference.backend}; "
             "evaluate it again"
+        )
+
+
+def _require_measured(evaluation: Evaluation, gate: Gate, by: Yardstick) -> None:
+    known = {figure.name for figure in by.figures} & evaluation.overall.keys()
+    asked = {by.figures[0].name, *gate.float32.differences, *gate.reduced.differences}
+    if missing := asked - known:
+        raise SeglineError(
+            f"compare: the gate asks for the figure {min(missing)}, which {evaluation.backend} was not "
+            f"measured by; there are {', '.join(sorted(known))}"
         )

@@ -14,7 +14,7 @@ from segline.evaluation.estimates import Estimate, paired_difference
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.model.package import Model
-from segline.training.assembly import _Record
+from segline.training.shipping.assembly import _Record
 
 COMPARISON = "ensemble.json"
 """Its file in the run's folder."""
@@ -37,18 +37,19 @@ class Comparison(Document):
     ensemble: Standing
     members: tuple[Standing, ...]
     gains: tuple[Estimate, ...]
-    """Mean Dice of a case, the ensemble's less the member's; one a member."""
+    """Score of a case, the ensemble's less the member's; one a member."""
     member_times: tuple[BackendTimes, ...]
     """Of the first member, on the cases of the run's benchmark."""
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """The mean Dice of each, and what the ensemble gains over the mean member."""
-        means = {"ensemble": self.ensemble.overall["dice"].mean}
-        means |= {f"member_{n}": member.overall["dice"].mean for n, member in enumerate(self.members)}
-        found = {f"{name}_mean_dice": mean for name, mean in means.items() if mean is not None}
+        """The mean of the deciding figure of each, and what the ensemble gains over the mean member."""
+        deciding = next(iter(self.ensemble.overall))
+        means = {"ensemble": self.ensemble.overall[deciding].mean}
+        means |= {f"member_{n}": member.overall[deciding].mean for n, member in enumerate(self.members)}
+        found = {f"{name}_mean_{deciding}": mean for name, mean in means.items() if mean is not None}
         gains = [gain.mean for gain in self.gains if gain.mean is not None]
-        return {**found, "ensemble_gain_dice": sum(gains) / len(gains)} if gains else found
+        return {**found, f"ensemble_gain_{deciding}": sum(gains) / len(gains)} if gains else found
 
     def slowdowns(self, timed: Benchmark) -> Mapping[str, float]:
         """By backend, how many times longer than one member the ensemble takes for a case, end to end."""
@@ -95,7 +96,7 @@ def compare_members(
         cases=len(names),
         ensemble=_standing(ensemble, evaluation),
         members=tuple(map(_standing, members, evaluations)),
-        gains=tuple(paired_difference(_dice(evaluation), _dice(each)) for each in evaluations),
+        gains=tuple(paired_difference(_scores(evaluation), _scores(each)) for each in evaluations),
         member_times=first.backends,
     )
 
@@ -104,5 +105,5 @@ def _standing(model: Model, evaluation: Evaluation) -> Standing:
     return Standing(overall=evaluation.overall, weights_bytes=model.weights.stat().st_size)
 
 
-def _dice(evaluation: Evaluation) -> list[float | None]:
-    return [case.mean_dice for case in evaluation.cases]
+def _scores(evaluation: Evaluation) -> list[float | None]:
+    return [case.score for case in evaluation.cases]

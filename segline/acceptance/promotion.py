@@ -51,7 +51,7 @@ class Contender:
 
 
 class CasePair(BaseModel):
-    """The mean Dice over labels that two models reach in one case; ``None`` where a label's is undefined."""
+    """The scores of two models in one case; ``None`` where the deciding figure of a label is undefined."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,7 +88,7 @@ class Decision(Document):
     """Sentences with their figures: what speaks for it when promoted, else all that speaks against it."""
     rule: PromotionRule
     difference: Estimate | None = None
-    """Of the cases' mean Dice, challenger minus champion; ``None`` where the two were not compared."""
+    """Of the cases' scores, challenger minus champion; ``None`` where the two were not compared."""
     cases: tuple[CasePair, ...] = ()
     """The largest loss first."""
     tail: tuple[CasePair, ...] = ()
@@ -103,7 +103,7 @@ def decide(
     """Hold a challenger against the champion; ``verdict`` is the gate's on the challenger.
 
     Without a champion the gate alone decides. Otherwise the challenger must have passed the gate, be better
-    by the paired 95 % interval of the mean Dice (or, by the rule, not worse and faster), and have lost no
+    by the paired 95 % interval of the mean score (or, by the rule, not worse and faster), and have lost no
     case of the lower tail.
     """
     blocked = _gate(verdict)
@@ -115,8 +115,9 @@ def decide(
     pairs = _pairs(champion, challenger)
     tail, speed = _tail(pairs, rule), _speed(champion.benchmark, challenger.benchmark)
     difference = paired_difference([pair.challenger for pair in pairs], [pair.champion for pair in pairs])
-    merit, shortfall = _merit(difference, speed, rule)
-    against = (*blocked, *_half_defined(pairs), *shortfall, *_tail_losses(tail, rule))
+    title = challenger.evaluation.figures[0].title
+    merit, shortfall = _merit(title, difference, speed, rule)
+    against = (*blocked, *_half_defined(title, pairs), *shortfall, *_tail_losses(title, tail, rule))
     return Decision(
         promoted=not against,
         reasons=against or merit,
@@ -167,17 +168,17 @@ def _leaks(champion: Contender, challenger: Contender) -> tuple[str, ...]:
 
 
 def _pairs(champion: Contender, challenger: Contender) -> tuple[CasePair, ...]:
-    theirs, ours = _dice_by_digest(champion), _dice_by_digest(challenger)
-    pairs = [CasePair(case=case, champion=theirs[case], challenger=dice) for case, dice in ours.items()]
+    theirs, ours = _score_by_digest(champion), _score_by_digest(challenger)
+    pairs = [CasePair(case=case, champion=theirs[case], challenger=score) for case, score in ours.items()]
     return tuple(sorted(pairs, key=lambda pair: (-pair.loss, pair.case)))
 
 
-def _dice_by_digest(model: Contender) -> dict[str, float | None]:
-    return {model.digests[case.case]: _dice(case) for case in model.evaluation.cases}
+def _score_by_digest(model: Contender) -> dict[str, float | None]:
+    return {model.digests[case.case]: _score(case) for case in model.evaluation.cases}
 
 
-def _dice(case: CaseEvaluation) -> float | None:
-    return None if any(metrics.dice is None for metrics in case.labels.values()) else case.mean_dice
+def _score(case: CaseEvaluation) -> float | None:
+    return None if None in case.deciding else case.score
 
 
 def _tail(pairs: tuple[CasePair, ...], rule: PromotionRule) -> tuple[CasePair, ...]:
@@ -188,19 +189,19 @@ def _tail(pairs: tuple[CasePair, ...], rule: PromotionRule) -> tuple[CasePair, .
     return tuple(pair for pair in pairs if pair in by_champion or pair in by_challenger)
 
 
-def _tail_losses(tail: tuple[CasePair, ...], rule: PromotionRule) -> tuple[str, ...]:
+def _tail_losses(title: str, tail: tuple[CasePair, ...], rule: PromotionRule) -> tuple[str, ...]:
     return tuple(
-        f"case {pair.case} of the lower tail fell from Dice {_figure(pair.champion)} to "
+        f"case {pair.case} of the lower tail fell from {title} {_figure(pair.champion)} to "
         f"{_figure(pair.challenger)}, by {pair.loss:.4f} > {rule.tail_margin:g}"
         for pair in tail
         if pair.loss > rule.tail_margin
     )
 
 
-def _half_defined(pairs: tuple[CasePair, ...]) -> tuple[str, ...]:
+def _half_defined(title: str, pairs: tuple[CasePair, ...]) -> tuple[str, ...]:
     """A pair that takes no part in the mean must not hide what one of the two did."""
     return tuple(
-        f"case {pair.case} has a Dice with only one of the two ({_figure(pair.champion)} and "
+        f"case {pair.case} has a {title} with only one of the two ({_figure(pair.champion)} and "
         f"{_figure(pair.challenger)}); look at it"
         for pair in pairs
         if (pair.champion is None) is not (pair.challenger is None)
@@ -219,14 +220,14 @@ def _speed(champion: Benchmark | None, challenger: Benchmark | None) -> Speed | 
 
 
 def _merit(
-    difference: Estimate, speed: Speed | None, rule: PromotionRule
+    title: str, difference: Estimate, speed: Speed | None, rule: PromotionRule
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What speaks for the challenger's Dice and speed, and what against; one of the two is empty."""
+    """What speaks for the challenger's scores and speed, and what against; one of the two is empty."""
     if difference.ci95 is None or difference.count < rule.min_cases:
         few = f"compared in {_count(difference.count, 'case')}, {rule.min_cases} are needed to tell"
         return (), (few,)
     low, high = difference.ci95
-    told = f"mean Dice differs by {difference.mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, "
+    told = f"mean {title} differs by {difference.mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, "
     told += f"{_count(difference.count, 'case')})"
     if low > 0:
         return (f"{told}: better",), ()
@@ -248,8 +249,8 @@ def _faster(speed: Speed | None, rule: PromotionRule) -> tuple[bool, str]:
     return True, f"faster: {times}"
 
 
-def _figure(dice: float | None) -> str:
-    return "undefined" if dice is None else f"{dice:.4f}"
+def _figure(score: float | None) -> str:
+    return "undefined" if score is None else f"{score:.4f}"
 
 
 def _count(number: int, noun: str) -> str:

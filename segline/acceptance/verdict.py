@@ -1,11 +1,14 @@
 """The verdict of the gate, and why a backend is absent from it."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from segline.backends import Precision
 from segline.common.documents import Document
 from segline.evaluation.equivalence import Equivalence
-from segline.plan import Agreement, Gate
+from segline.evaluation.figures import figures_among
+from segline.plan import Agreement, Gate, by_figure
 
 ABSENT = "absent.json"
 """What lies in a backend's folder in place of an evaluation that could not be made."""
@@ -28,11 +31,16 @@ class CaseComparison(BaseModel):
 
     backend: str
     case: str
-    dice_difference: float
-    """Largest absolute difference over labels; 1 where only one of the two is defined."""
-    nsd_difference: float
-    """Likewise."""
-    voxel_agreement: float
+    differences: dict[str, float]
+    """Of each figure that is asked for, the largest over labels; 1 where only one of the two is defined."""
+    agreement: float
+    """Share of the answer's parts that are equal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_figure(cls, values: Any) -> Any:
+        """Comparisons were written flat, as agreements still are."""
+        return by_figure(values)
 
 
 class JudgedBackend(BaseModel):
@@ -42,9 +50,10 @@ class JudgedBackend(BaseModel):
 
     backend: str
     precision: Precision
-    mean_dice: float | None
+    mean_score: float | None = Field(validation_alias=AliasChoices("mean_score", "mean_dice"))
+    """Of the figure that decides."""
     equivalence: Equivalence | None
-    """Of its Dice, the mean over labels, to PyTorch's; ``None`` for PyTorch itself."""
+    """Of its scores to PyTorch's; ``None`` for PyTorch itself."""
 
 
 class Verdict(Document):
@@ -64,6 +73,15 @@ class Verdict(Document):
     """PyTorch first."""
     comparisons: tuple[CaseComparison, ...]
     absent: tuple[Absence, ...]
+    decides: str = "dice"
+    """Name of the figure that decides."""
+    part: str = "voxel"
+    """What two answers agree in a share of."""
+
+    @property
+    def title(self) -> str:
+        """Of the figure that decides."""
+        return figures_among([self.decides])[0].title
 
     def comparisons_of(self, backend: str) -> list[CaseComparison]:
         """The cases of one backend; none of PyTorch."""
@@ -74,13 +92,19 @@ class Verdict(Document):
         """The verdict in figures, for systems that track numbers; what is undefined is left out."""
         found: dict[str, float | None] = {"passed": float(self.passed)}
         for judged in self.backends:
-            found[f"{judged.backend}_mean_dice"] = judged.mean_dice
-            if ours := self.comparisons_of(judged.backend):
-                found[f"{judged.backend}_largest_dice_difference"] = max(c.dice_difference for c in ours)
-                found[f"{judged.backend}_smallest_voxel_agreement"] = min(c.voxel_agreement for c in ours)
+            found[f"{judged.backend}_mean_{self.decides}"] = judged.mean_score
+            found |= self._extremes(judged.backend)
             if judged.equivalence:
                 found[f"{judged.backend}_tost_p"] = judged.equivalence.p
         return {name: value for name, value in found.items() if value is not None}
+
+    def _extremes(self, backend: str) -> dict[str, float]:
+        ours = self.comparisons_of(backend)
+        differences = [c.differences[self.decides] for c in ours if self.decides in c.differences]
+        found = {f"{backend}_largest_{self.decides}_difference": max(differences)} if differences else {}
+        if ours:
+            found[f"{backend}_smallest_{self.part}_agreement"] = min(c.agreement for c in ours)
+        return found
 
 
 def required_agreement(precision: Precision, requirements: Gate) -> Agreement:

@@ -1,18 +1,22 @@
 """Backends: what runs the network. Each turns a batch of windows into class scores, and nothing more.
 
+Knows model packages; nothing of volumes, training, data sets or runs.
+
 A backend is a module with ``open_backend(model, device) -> Backend`` and one line in ``BACKENDS``.
 """
 
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from segline.common.errors import SeglineError
-from segline.model.package import Model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from segline.model.package import Model
 
 REFERENCE = "pytorch"
 """Every other backend is compared with this one."""
@@ -48,15 +52,15 @@ class Backend(Protocol):
     """Of the arithmetic inside; windows and scores are float32."""
     version: str
     """Of the runtime, and what it runs on."""
-    device: torch.device
+    device: "torch.device"
     """Where it computes: windows that are there are not copied."""
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: "Tensor") -> "Tensor":
         """``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax."""
         ...
 
 
-def open_backend(name: str, model: Model, device: str = "auto") -> Backend:
+def open_backend(name: str, model: "Model", device: str = "auto") -> Backend:
     """Load a model for one backend; ``auto`` is the best device that this backend can use here.
 
     Raises:

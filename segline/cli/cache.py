@@ -54,8 +54,8 @@ def _cache_gc(options: argparse.Namespace) -> None:
 
     from segline.data.cases import upkeep
 
-    unused = timedelta(days=options.unused_days)
-    old = upkeep.collect_garbage(_depot(options), unused, remove_them=not options.dry_run)
+    look_or_remove = upkeep.unused if options.dry_run else upkeep.collect_garbage
+    old = look_or_remove(_depot(options), timedelta(days=options.unused_days))
     size = sum(entry.size_bytes for entry in old) / 2**20
     what = "would be removed" if options.dry_run else "removed"
     sys.stdout.write(f"{len(old)} cases, {size:.1f} MiB {what}\n")

@@ -25,6 +25,7 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
 
 def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
+    from segline.common.wording import by
     from segline.imaging.files import read_channels, write_volume
     from segline.inference.predictor import Predictor
     from segline.plan import Plan
@@ -35,5 +36,5 @@ def _predict(options: argparse.Namespace) -> None:
     volume = read_channels(options.image)
     mask = Predictor(model.plan, open_backend(options.backend, model, options.device))(volume)
     write_volume(options.output, mask)
-    shape = "x".join(map(str, mask.grid.shape))
+    shape = by(mask.grid.shape)
     sys.stdout.write(f"{options.output}: {shape}, {(mask.array > 0).sum()} voxels labelled\n")

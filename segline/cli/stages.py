@@ -148,14 +148,15 @@ def _find_lr(options: argparse.Namespace) -> None:
     from segline.plan import Plan
     from segline.runs.names import CASES, PLAN
     from segline.storage.access import Access
+    from segline.training.state import Checkpoint
     from segline.training.trainer import Trainer
     from segline.training.tuning.rate_test import MOST_STEPS, as_table, range_test
 
     plan, index = Plan.read(options.run / PLAN), CaseIndex.read(options.run / CASES)
     index = index.bring(plan.split.train, Access.from_environment(os.environ))
     with TemporaryDirectory() as folder:
-        unused = Path(folder, "none.pt")
-        trainer = Trainer(plan, index.open(plan.split.train), [], unused, "", options.device)
+        unused = Checkpoint(Path(folder, "none.pt"))
+        trainer = Trainer(plan, index.open(plan.split.train), [], unused, options.device)
         test = range_test(trainer, MOST_STEPS)
     usual = plan.training.learning_rate
     sys.stdout.write(f"{as_table(test)}suggestion: {test.suggestion(usual):g}, the plan's is {usual:g}\n")

@@ -11,22 +11,49 @@ from segline.common.errors import SeglineError
 
 
 @contextmanager
-def exclusive(path: Path, wait: bool = True, stays: bool = True) -> Iterator[None]:
-    """Hold the lock file ``path``; with ``stays`` false it is removed at the end.
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, once nobody else does.
 
     Raises:
-        SeglineError: the folder cannot be written or, with ``wait`` false, another process holds the lock.
+        SeglineError: the folder cannot be written.
     """
+    with _held(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def exclusive_at_once(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, if nobody else does.
+
+    Raises:
+        SeglineError: another process holds it, or the folder cannot be written.
+    """
+    with _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        yield
+
+
+@contextmanager
+def exclusive_for_once(path: Path) -> Iterator[None]:
+    """:func:`exclusive` by a file that is removed at the end: for locks of which there would be thousands.
+
+    Raises:
+        SeglineError: the folder cannot be written.
+    """
+    with _held(path, fcntl.LOCK_EX):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path, how: int) -> Iterator[None]:
     while True:
         with _opened(path) as stream:
-            _hold(stream, path, wait)
+            _hold(stream, path, how)
             # Who held the lock before may have removed the file, which then locks nobody else out.
             if _is_at(stream, path):
-                try:
-                    yield
-                finally:
-                    if not stays:
-                        path.unlink(missing_ok=True)
+                yield
                 return
 
 
@@ -40,9 +67,9 @@ def _opened(path: Path) -> TextIO:
         ) from error
 
 
-def _hold(stream: TextIO, path: Path, wait: bool) -> None:
+def _hold(stream: TextIO, path: Path, how: int) -> None:
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(stream, how)
     except BlockingIOError:
         raise SeglineError(
             f"{path}: another process is at the same work; wait for it, or end it and start again"

@@ -13,7 +13,7 @@ from segline.data.fingerprint import PERCENTILES, ras_geometry
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.portraits import SAME_LIKENESS, Percentiles, Portrait
 from segline.data.verification import Survey
-from segline.plan import Plan, ZScore
+from segline.plan import Plan
 
 QUARANTINE = "quarantine.json"
 NOTHING_NEW = "nothing new"
@@ -177,7 +177,7 @@ class _Judge:
             name, mine = self.plan.channels[channel], portrait.image[channel]
             if mine[0] == mine[2]:
                 yield "intensity", f"{name}: nearly every voxel is {mine[0]:g}"
-            if isinstance(rule, ZScore):
+            if not rule.keeps_unit:
                 continue
             known = [other.image[channel] for other in self.known_portraits]
             yield from self._far(f"{name}, all voxels", mine, known)

@@ -12,6 +12,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.common.wording import by
 from segline.data.decathlon import INDEX, Declaration, Pair, read_declaration
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
 from segline.imaging.files import read_volume
@@ -174,7 +175,7 @@ def _check_same_grid(grid: Grid, image_grid: Grid, subject: str) -> None:
     if grid.matches(image_grid):
         return
     if grid.shape != image_grid.shape:
-        told, expected = _times(grid.shape), _times(image_grid.shape)
+        told, expected = by(grid.shape), by(image_grid.shape)
     else:
         told, expected = _place(grid), _place(image_grid)
     raise SeglineError(
@@ -183,12 +184,8 @@ def _check_same_grid(grid: Grid, image_grid: Grid, subject: str) -> None:
     )
 
 
-def _times(values: tuple[int, ...]) -> str:
-    return "x".join(map(str, values))
-
-
 def _place(grid: Grid) -> str:
-    spacing = "x".join(f"{size:g}" for size in grid.spacing_mm)
+    spacing = by(grid.spacing_mm)
     origin = ", ".join(f"{position:g}" for position in grid.affine[:3, 3])
     return f"{grid.orientation} {spacing} mm at ({origin}) mm"
 

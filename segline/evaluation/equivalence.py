@@ -60,11 +60,10 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
         return Equivalence(**found, ci90=(mean, mean), p=float(abs(sample[0]) > margin))
     from scipy import stats
 
-    error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
-    freedom = len(sample) - 1
-    half = float(stats.t.ppf(1 - EQUIVALENCE_LEVEL, freedom)) * error
-    p = float(stats.t.sf((margin - abs(mean)) / error, freedom))
-    return Equivalence(**found, ci90=(mean - half, mean + half), p=p)
+    above = stats.ttest_1samp(sample, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(sample, margin, alternative="less").pvalue
+    interval = stats.ttest_1samp(sample, 0).confidence_interval(1 - 2 * EQUIVALENCE_LEVEL)
+    return Equivalence(**found, ci90=(float(interval.low), float(interval.high)), p=float(max(above, below)))
 
 
 def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:

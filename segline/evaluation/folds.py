@@ -44,10 +44,12 @@ class CrossValidation(Document):
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """Each figure's mean over all cases, and the mean Dice of each fold."""
+        """Each figure's mean over all cases, and the mean of the first of each fold."""
         means = {f"mean_{name}": of.mean for name, of in self.overall.items()}
+        deciding = next(iter(self.overall))
         means |= {
-            f"fold_{number}_mean_dice": fold.overall["dice"].mean for number, fold in enumerate(self.folds)
+            f"fold_{number}_mean_{deciding}": fold.overall[deciding].mean
+            for number, fold in enumerate(self.folds)
         }
         return {name: mean for name, mean in means.items() if mean is not None}
 
@@ -55,13 +57,13 @@ class CrossValidation(Document):
 def pool(
     folders: Sequence[Path], whole: Plan, folds: Sequence[Plan], folder: Path
 ) -> tuple[Evaluation, CrossValidation]:
-    """Bring the folds' evaluations together: figures over all cases, and the masks in ``folder``.
+    """Bring the folds' evaluations together: figures over all cases, and the answers in ``folder``.
 
     Args:
-        folders: each with ``evaluation.json`` and masks, in any order.
+        folders: each with ``evaluation.json`` and answers, in any order.
         whole: the plan of the data set.
         folds: the plan of each fold, by whose test cases its evaluation is known.
-        folder: where the masks go, and the pooled evaluation is written.
+        folder: where the answers go, and the pooled evaluation is written.
 
     Raises:
         SeglineError: a fold has no evaluation, or there is one of no fold or of another data set.
@@ -71,7 +73,7 @@ def pool(
     folder.mkdir(parents=True, exist_ok=True)
     for place, evaluation in ordered:
         for case in evaluation.cases:
-            shutil.copyfile(place / case.mask, folder / case.mask)
+            shutil.copyfile(place / case.answer, folder / case.answer)
     evaluations = [evaluation for _, evaluation in ordered]
     pooled = _pooled(evaluations, whole)
     pooled.write(folder / EVALUATION)
@@ -96,7 +98,7 @@ def _pooled(evaluations: Sequence[Evaluation], whole: Plan) -> Evaluation:
     return evaluations[0].model_copy(
         update={
             "plan_digest": whole.digest,
-            **figures_over(cases, list(whole.foreground.values())),
+            **figures_over(cases, list(whole.foreground.values()), evaluations[0].figures),
             "confusion": Confusion.total(confusions) if confusions else None,
             "scores": ScoreCounts.total(scores) if scores else None,
         }

@@ -3,6 +3,7 @@
 import numpy as np
 
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 
 
 def voxel_agreement(a: np.ndarray, b: np.ndarray) -> float:
@@ -13,7 +14,7 @@ def voxel_agreement(a: np.ndarray, b: np.ndarray) -> float:
     """
     if a.shape != b.shape or a.size == 0:
         raise SeglineError(
-            f"label maps of {_size(a)} and {_size(b)} voxels cannot be compared: "
+            f"label maps of {by(a.shape)} and {by(b.shape)} voxels cannot be compared: "
             "give two predictions of one image"
         )
     return np.count_nonzero(a == b) / a.size
@@ -34,10 +35,6 @@ def require_comparable(truth: np.ndarray, prediction: np.ndarray) -> None:
         raise TypeError(f"masks must be bool, not {truth.dtype} and {prediction.dtype}: compare with a label")
     if truth.ndim != 3 or truth.shape != prediction.shape:
         raise SeglineError(
-            f"truth of {_size(truth)} and prediction of {_size(prediction)} voxels cannot be compared: "
+            f"truth of {by(truth.shape)} and prediction of {by(prediction.shape)} voxels cannot be compared: "
             "bring both to the grid of the label file"
         )
-
-
-def _size(array: np.ndarray) -> str:
-    return "x".join(map(str, array.shape))

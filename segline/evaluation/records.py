@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from segline.backends import Precision
 from segline.common.documents import Document
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.roc import ScoreCounts
 
 EVALUATION = "evaluation.json"
-"""Its file, beside the masks."""
-METRICS = ("dice", "nsd", "hd95_mm", "sensitivity", "relative_volume_error", "lesion_detection_rate")
+"""Its file, beside the answers."""
 WORST_CASES = 5
+Measured = dict[str, float | None]
+"""Of one label in one case: by name, the figure that decides first; ``None`` where undefined."""
 
 
 class CaseEvaluation(BaseModel):
@@ -25,14 +26,20 @@ class CaseEvaluation(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     case: str
-    labels: dict[str, LabelMetrics]
-    mask: str
-    """File name of the predicted mask, beside the evaluation."""
+    figures: dict[str, Measured] = Field(validation_alias=AliasChoices("figures", "labels"))
+    """By label."""
+    answer: str = Field(validation_alias=AliasChoices("answer", "mask"))
+    """File name of what was predicted, beside the evaluation."""
 
     @property
-    def mean_dice(self) -> float:
-        """Over labels; an undefined Dice, which no metric gives, counts as 0."""
-        return float(np.mean([metrics.dice or 0.0 for metrics in self.labels.values()]))
+    def deciding(self) -> list[float | None]:
+        """The figure that decides, of each label."""
+        return [next(iter(measured.values())) for measured in self.figures.values()]
+
+    @property
+    def score(self) -> float:
+        """The mean over labels of the figure that decides; an undefined one counts as 0."""
+        return float(np.mean([value or 0.0 for value in self.deciding]))
 
 
 class Evaluation(Document):
@@ -46,44 +53,75 @@ class Evaluation(Document):
     precision: Precision
     plan_digest: str
     dataset_digest: str
-    nsd_tolerance_mm: float
+    conditions: dict[str, float]
+    """What the figures rest on, as ``nsd_tolerance_mm``."""
     cases: tuple[CaseEvaluation, ...]
     overall: dict[str, Estimate]
-    """Each metric's mean over labels, estimated over cases.
+    """Each figure's mean over labels, estimated over cases; the first decides.
 
-    An HD95 that one label lacks is missing for the case; a label without any truth takes no part in the rest.
+    A figure that must be whole is missing for the case where one label lacks it; a label without any truth
+    takes no part in the rest.
     """
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
-    """Cases of the lowest mean Dice, the worst first."""
+    """Cases of the lowest score, the worst first."""
     confusion: Confusion | None = None
     """Over all voxels of the label files."""
     scores: ScoreCounts | None = None
     """Over the voxels of the plan's grid, which the network gave scores for."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_tolerance(cls, values: Any) -> Any:
+        """Evaluations were written with the tolerance of the NSD as their only condition."""
+        if not isinstance(values, dict) or "nsd_tolerance_mm" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "nsd_tolerance_mm"}
+        return {**rest, "conditions": {"nsd_tolerance_mm": values["nsd_tolerance_mm"]}}
 
-def figures_over(cases: Sequence[CaseEvaluation], labels: Sequence[str]) -> dict[str, Any]:
+    @model_validator(mode="after")
+    def _one_figure_decides(self) -> "Evaluation":
+        first = next(iter(self.overall), None)
+        for case in self.cases:
+            for label, measured in case.figures.items():
+                if next(iter(measured), None) != first:
+                    raise ValueError(f"{case.case}, {label}: {first} decides and must be the first figure")
+        return self
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What was measured, the deciding figure first."""
+        return figures_among(self.overall)
+
+    def tolerance_mm(self, figure: Figure) -> float | None:
+        """Distance up to which ``figure`` counted two surfaces as equal; ``None`` where there is none."""
+        return self.conditions.get(f"{figure.name}_tolerance_mm")
+
+
+def figures_over(
+    cases: Sequence[CaseEvaluation], labels: Sequence[str], figures: Sequence[Figure]
+) -> dict[str, Any]:
     """The parts of an :class:`Evaluation` that follow from its cases."""
-    by_label = {
-        label: {
-            metric: Estimate.of([getattr(case.labels[label], metric) for case in cases]) for metric in METRICS
-        }
-        for label in labels
-    }
-    overall = {metric: Estimate.of([_mean_over_labels(case, metric) for case in cases]) for metric in METRICS}
-    ranked = sorted(cases, key=lambda case: case.mean_dice)
+    ranked = sorted(cases, key=lambda case: case.score)
     return {
         "cases": tuple(cases),
-        "overall": overall,
-        "by_label": by_label,
+        "overall": {
+            figure.name: Estimate.of([_over_labels(case, figure) for case in cases]) for figure in figures
+        },
+        "by_label": {label: _of_label(cases, label, figures) for label in labels},
         "worst": tuple(case.case for case in ranked[:WORST_CASES]),
     }
 
 
-def _mean_over_labels(case: CaseEvaluation, metric: str) -> float | None:
-    values = [getattr(metrics, metric) for metrics in case.labels.values()]
+def _of_label(cases: Sequence[CaseEvaluation], label: str, figures: Sequence[Figure]) -> dict[str, Estimate]:
+    return {
+        figure.name: Estimate.of([case.figures[label][figure.name] for case in cases]) for figure in figures
+    }
+
+
+def _over_labels(case: CaseEvaluation, figure: Figure) -> float | None:
+    values = [measured[figure.name] for measured in case.figures.values()]
     defined = [value for value in values if value is not None]
-    # a missing HD95 is the worst there is: the mean of the other labels would hide it
-    if metric == "hd95_mm" and len(defined) < len(values):
+    if figure.whole and len(defined) < len(values):
         return None
     return float(np.mean(defined)) if defined else None

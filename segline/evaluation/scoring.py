@@ -13,6 +13,7 @@ from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.evaluation.confusion import Confusion
+from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.label_metrics import label_metrics
 from segline.evaluation.records import CaseEvaluation, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts, score_levels
@@ -70,8 +71,8 @@ def summarise(backend: Backend, plan: Plan, cases: Sequence[CaseEvaluation]) -> 
         precision=backend.precision,
         plan_digest=plan.digest,
         dataset_digest=plan.dataset_digest,
-        nsd_tolerance_mm=plan.gate.nsd_tolerance_mm,
-        **figures_over(cases, list(plan.foreground.values())),
+        conditions={"nsd_tolerance_mm": plan.gate.nsd_tolerance_mm},
+        **figures_over(cases, list(plan.foreground.values()), SEGMENTATION),
     )
 
 
@@ -109,13 +110,13 @@ def _score(plan: Plan, manifest: Manifest, name: str, predicted: _Predicted, fol
     truth = manifest.label(manifest.case(name))
     found, values = predicted.mask.array[0], plan.label_values
     tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
-    labels = {
-        label: label_metrics(truth.array[0] == values[k], found == values[k], spacing, tolerance)
+    figures = {
+        label: label_metrics(truth.array[0] == values[k], found == values[k], spacing, tolerance).model_dump()
         for k, label in plan.foreground.items()
     }
     resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values)
     return _Scored(
-        CaseEvaluation(case=name, labels=labels, mask=mask),
+        CaseEvaluation(case=name, figures=figures, answer=mask),
         Confusion.of(truth.array[0], found, plan.labels),
         ScoreCounts.of(predicted.levels, resampled.numpy()),
     )

@@ -1,1 +1,4 @@
-"""Graphs and bundles made from weights, each run beside PyTorch before it is kept."""
+"""Graphs and bundles made from weights, each run beside PyTorch before it is kept.
+
+Knows packages, cases and backends; nothing of test figures, runs or registries.
+"""

@@ -20,8 +20,8 @@ from segline.data.cases.case import Case
 from segline.export.agreement import compare_on_patches
 from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model.package import Model
-from segline.plan import UNet
-from segline.training.batches.patches import PatchSampler
+from segline.plan import Plan
+from segline.training.batches.patches import Sampler, patch_sampler
 
 CHECKED_PATCHES = 8
 
@@ -60,7 +60,7 @@ def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
 class _Patches:
     """Single patches ``(1, C, x, y, z)``, cut as they are asked for: NNCF goes through them several times."""
 
-    sampler: PatchSampler
+    sampler: Sampler
     count: int
 
     def __len__(self) -> int:
@@ -74,11 +74,11 @@ class _Patches:
 def _written(trial: Model, cases: Sequence[Case]) -> Int8Sidecar:
     """Quantise into ``trial``; the sidecar of what has not been compared yet."""
     openvino, plan = import_openvino("quantize"), trial.plan
-    training, patches = plan.training, plan.export.int8_patches
-    sampler = PatchSampler(cases, training.patch_size, 1, training.foreground_ratio, plan.seed)
+    patches = plan.export.int8_patches
+    sampler = patch_sampler(plan, cases, batch_size=1)
     graph = openvino.Core().read_model(str(trial.onnx))
     with _nncf() as nncf:
-        quantized = _quantized(nncf, graph, _Patches(sampler, patches), plan.network)
+        quantized = _quantized(nncf, graph, _Patches(sampler, patches), plan)
         nncf_version = nncf.__version__
     openvino.save_model(quantized, trial.folder / INT8_GRAPH, compress_to_fp16=False)
     return Int8Sidecar(
@@ -108,14 +108,14 @@ def _compared(trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case]) -> In
     return unchecked.model_copy(update=measured)
 
 
-def _quantized(nncf: Any, graph: Any, patches: _Patches, network: UNet) -> Any:
+def _quantized(nncf: Any, graph: Any, patches: _Patches, plan: Plan) -> Any:
     _name_by_order(graph)
     quantized = nncf.quantize(
         graph,
         nncf.Dataset(patches),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(patches),
-        ignored_scope=nncf.IgnoredScope(names=_kept_in_float(graph, network)),
+        ignored_scope=nncf.IgnoredScope(names=_kept_in_float(graph, plan)),
         advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
     )
     _name_by_order(quantized)
@@ -130,15 +130,14 @@ def _name_by_order(graph: Any) -> None:
             operation.set_friendly_name(f"{kind}_{number}")
 
 
-def _kept_in_float(graph: Any, network: UNet) -> list[str]:
+def _kept_in_float(graph: Any, plan: Plan) -> list[str]:
     """Names of the convolutions of the first level, and of those that OpenVINO has no int8 code for."""
     named = [(node.get_type_name(), node.get_friendly_name()) for node in graph.get_ordered_ops()]
     convolutions = [name for kind, name in named if kind == "Convolution"]
-    each = len(convolutions) // network.members
-    # members follow one another; in each all others need what the first level gives, so it leads
-    first_level = [
-        name for number, name in enumerate(convolutions) if number % each <= network.residual_units
-    ]
+    each = len(convolutions) // plan.ensemble.count
+    # the networks follow one another; in each all others need what the first level gives, so it leads
+    first = plan.network.first_convolutions
+    first_level = [name for number, name in enumerate(convolutions) if number % each < first]
     return first_level + [name for kind, name in named if kind == "ConvolutionBackpropData"]
 
 

@@ -33,7 +33,7 @@ def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSi
     """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
 
     Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
-    fewer than ``gate.reduced.voxel_agreement`` of PyTorch's; the sidecar then says so. ONNX Runtime computes
+    fewer than ``gate.reduced.agreement`` of PyTorch's; the sidecar then says so. ONNX Runtime computes
     float16 on the CPU too, rounding what every layer gives, so that both are seen here.
 
     Args:
@@ -98,7 +98,7 @@ def _tried(model: Model, graph: bytes, cases: Sequence[Case], patches: int) -> O
 def _with_float16(sidecar: OnnxSidecar, tried: OnnxSidecar, gate: Gate) -> OnnxSidecar:
     """The float32 graph's sidecar with that of the float16 graph, or with why there is none."""
     difference, agreement = tried.max_abs_difference, tried.label_agreement
-    least = gate.reduced.voxel_agreement
+    least = gate.reduced.agreement
     if not math.isfinite(difference):
         return sidecar.model_copy(update={"no_float16": "scores overflow in float16"})
     if agreement < least:

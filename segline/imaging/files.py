@@ -14,6 +14,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.imaging.geometry import Affine, spacing_mm
 from segline.imaging.volume import Volume
 
@@ -83,7 +84,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 def _require_volume(array: np.ndarray, affine: Affine, name: str) -> None:
     if array.ndim not in (3, 4) or min(array.shape) < 1 or sum(size > 1 for size in array.shape[:3]) < 3:
-        shape = "x".join(map(str, array.shape))
+        shape = by(array.shape)
         raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
     if array.dtype.kind not in "iuf":
         raise SeglineError(f"{name}: voxels are {array.dtype}; convert the file to one real number a voxel")

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Reorientation, Shape, as_shape
-from segline.imaging.normalisation import normalise
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear, resample_nearest, resampled_shape
 from segline.imaging.volume import Volume
@@ -65,7 +64,7 @@ class Preprocessor:
         above = self.settings.foreground_above
         # a channel at a time: the float copy of a large volume is the peak of memory
         channels = [self._resampled(channel, placement) for channel in box]
-        return torch.stack([normalise(c, rule, above) for c, rule in zip(channels, rules, strict=True)])
+        return torch.stack([rule.apply(c, above) for c, rule in zip(channels, rules, strict=True)])
 
     def label(self, volume: Volume, placement: Placement, label_values: tuple[int, ...]) -> Tensor:
         """``placement.shape`` uint8 class indices, nearest neighbour.

@@ -9,18 +9,16 @@ from torch.nn import functional
 
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape, as_shape
-from segline.imaging.normalisation import OUTSIDE
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
-from segline.plan import Plan
+from segline.plan import PROFILES, Plan
+from segline.plan.preprocessing.normalisation import OUTSIDE
 
 WindowScorer = Callable[[Tensor], Tensor]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.
 
 The scores become the caller's, who may overwrite them.
 """
-_GAUSSIAN_SIGMA = 1 / 8
-"""Of the window's edge; after nnU-Net."""
 
 
 @torch.inference_mode()
@@ -89,12 +87,9 @@ class _Stitched:
 @lru_cache(maxsize=4)
 def _window_weight(window: Shape, blending: str) -> Tensor:
     """Weight ``window`` float32 of each voxel of a window, never zero."""
-    if blending == "constant":
-        return torch.ones(window)
-    weight = torch.ones(1)
+    weight, profile = torch.ones(1), PROFILES[blending]
     for size in window:
-        offsets = torch.arange(size) - (size - 1) / 2
-        weight = weight[..., None] * torch.exp(-0.5 * (offsets / (size * _GAUSSIAN_SIGMA)) ** 2)
+        weight = weight[..., None] * profile(torch.arange(size) - (size - 1) / 2)
     return weight[0].clamp_min(1e-3)
 
 

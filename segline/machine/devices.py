@@ -41,7 +41,7 @@ def default_device() -> str:
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:
-    """In which 16-bit floats ``device`` trains faster than in 32; ``None`` where in none.
+    """Name the 16-bit floats in which ``device`` trains faster than in 32; ``None`` where there are none.
 
     A CPU needs instructions for bfloat16. With them, on two cores of an EPYC with AVX-512, steps of the
     hippocampus's network take half the time, of one that starts at half resolution three quarters.

@@ -1,13 +1,11 @@
 """The GPU's own meter, NVIDIA's management library: energy, memory, and what the GPU is."""
 
-import ctypes
 import os
-import uuid
 from types import ModuleType
 from typing import Any
 
 from segline.common.errors import UnavailableError
-from segline.machine.nvidia import nvidia_driver_missing
+from segline.machine.nvidia import gpu_uuid, nvidia_driver_missing
 
 
 class GpuMeter:
@@ -33,7 +31,7 @@ class GpuMeter:
             raise UnavailableError("nvidia-ml-py is not installed: pip install 'segline[gpu]'") from error
         try:
             pynvml.nvmlInit()
-            return cls(pynvml, pynvml.nvmlDeviceGetHandleByUUID(_uuid_of(index)))
+            return cls(pynvml, pynvml.nvmlDeviceGetHandleByUUID(gpu_uuid(index)))
         except pynvml.NVMLError as error:
             raise UnavailableError(f"the driver's management library says: {error}") from error
 
@@ -70,11 +68,3 @@ class GpuMeter:
 
     def _used_bytes(self) -> int:
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
-
-
-def _uuid_of(index: int) -> str:
-    """What NVML calls a GPU: it numbers them otherwise than ``CUDA_VISIBLE_DEVICES``."""
-    driver, device, raw = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    driver.cuDeviceGet(ctypes.byref(device), index)
-    driver.cuDeviceGetUuid(ctypes.byref(raw), device)
-    return f"GPU-{uuid.UUID(bytes=bytes(raw))}"

@@ -1,6 +1,8 @@
 """The history of a training: its curves, and whose weights were kept."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from segline.common.documents import Document
 
@@ -27,6 +29,11 @@ class TrainingPoint(BaseModel):
         return sum(self.val_dice.values()) / len(self.val_dice) if self.val_dice else None
 
 
+def _none_below_zero(score: object) -> object:
+    """Histories of before said -1 for none."""
+    return None if isinstance(score, float | int) and score < 0 else score
+
+
 class History(Document):
     """What a training did."""
 
@@ -42,8 +49,11 @@ class History(Document):
     minutes: float
     kept_steps: tuple[int, ...]
     """Whose weights were kept; one of each network, where several were trained at once."""
-    best_val_dice: float
-    """Of the weights that were kept; of several networks, that of the mean of their scores."""
+    best_val_dice: Annotated[float | None, BeforeValidator(_none_below_zero)]
+    """Of the weights that were kept; of several networks, that of the mean of their scores.
+
+    ``None`` where no validation took place.
+    """
     points: tuple[TrainingPoint, ...]
 
     @property

@@ -6,14 +6,12 @@ from segline.networks.catalogue import build_network
 from segline.plan import Plan
 
 _BYTES_PER_FLOAT = 4
-_ACTIVATIONS_A_LEVEL = 26
-"""Feature maps of each channel of a level that a training step keeps, forward and backward."""
 _MAPS_A_CLASS = 5
 """Full-size maps of each class: scores, softmax, one-hot truth and their gradients."""
 _MAPS_A_CHANNEL = 2
 """Full-size maps of each channel: the batch, and its copy with the channels last."""
-_COPIES_OF_A_WEIGHT = 5
-"""The weight, its gradient, AdamW's two moments and the moving average."""
+_COPIES_OF_A_WEIGHT = 3
+"""The weight, its gradient and the moving average, beside what the optimizer keeps."""
 
 
 def training_bytes(plan: Plan) -> int:
@@ -26,10 +24,8 @@ def training_bytes(plan: Plan) -> int:
     x, y, z = plan.training.patch_size
     voxels = plan.training.batch_size * x * y * z
     floats = voxels * (_MAPS_A_CLASS * len(plan.labels) + _MAPS_A_CHANNEL * len(plan.channels))
-    # the first level is already strided; the last one is not strided again
-    for channels, (sx, sy, sz) in zip(plan.network.channels, [*plan.network.strides, (1, 1, 1)], strict=True):
-        voxels //= sx * sy * sz
-        floats += voxels * channels * _ACTIVATIONS_A_LEVEL
+    floats += plan.network.feature_floats(voxels)
     with torch.device("meta"):
         weights = sum(weight.numel() for weight in build_network(plan).parameters())
-    return (floats + weights * _COPIES_OF_A_WEIGHT) * _BYTES_PER_FLOAT
+    copies = _COPIES_OF_A_WEIGHT + plan.training.optimizer.moments
+    return (floats + weights * copies) * _BYTES_PER_FLOAT

@@ -12,12 +12,19 @@ _FEW_CHANNELS = 8
 
 def quicken(network: nn.Module) -> nn.Module:
     """Let layers that torch trains slowly on a CPU do the same faster, in place; the state dict stays."""
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm3d) and layer.num_features < _FEW_CHANNELS:
-            layer.__class__ = _ContiguousBatchNorm
-        elif isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
-            layer.__class__ = _OneSlopePReLU
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, nn.BatchNorm3d) and layer.num_features < _FEW_CHANNELS:
+                setattr(parent, name, _sharing(layer, _ContiguousBatchNorm(layer.num_features, layer.eps)))
+            elif isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
+                setattr(parent, name, _sharing(layer, _OneSlopePReLU()))
     return network
+
+
+def _sharing(layer: nn.Module, quick: nn.Module) -> nn.Module:
+    """``quick`` with the very weights, buffers and settings of ``layer``."""
+    vars(quick).update(vars(layer))
+    return quick
 
 
 class _ContiguousBatchNorm(nn.BatchNorm3d):

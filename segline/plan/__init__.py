@@ -3,33 +3,47 @@
 No voxel, file of a data set or network is touched here.
 """
 
-from segline.plan.gate import Agreement, Gate
+from segline.plan.ensemble import Ensemble
+from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
-from segline.plan.networks import UNet
-from segline.plan.normalisation import Intensity, IntensityWindow, ZScore
+from segline.plan.inference.blending import PROFILES
+from segline.plan.networks import NETWORKS, Network, SegResNet, UNet
 from segline.plan.part import Share
 from segline.plan.plan import Plan
 from segline.plan.preprocessing import Preprocessing
+from segline.plan.preprocessing.normalisation import Intensity, IntensityWindow, ZScore
 from segline.plan.promotion import PromotionRule
 from segline.plan.split import Split
 from segline.plan.task import Task, merged
 from segline.plan.training import Augmentation, Training
+from segline.plan.training.optimizers import AdamW, Sgd
+from segline.plan.training.schedules import Cosine, Polynomial
 
 __all__ = [
+    "NETWORKS",
+    "PROFILES",
+    "AdamW",
     "Agreement",
     "Augmentation",
+    "Cosine",
+    "Ensemble",
     "Gate",
     "Inference",
     "Intensity",
     "IntensityWindow",
+    "Network",
     "Plan",
+    "Polynomial",
     "Preprocessing",
     "PromotionRule",
+    "SegResNet",
+    "Sgd",
     "Share",
     "Split",
     "Task",
     "Training",
     "UNet",
     "ZScore",
+    "by_figure",
     "merged",
 ]

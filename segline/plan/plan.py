@@ -15,9 +15,11 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_json
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
+from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Gate
 from segline.plan.inference import Inference
-from segline.plan.networks import UNet
+from segline.plan.layouts import as_first_written, of_today
+from segline.plan.networks import Network
 from segline.plan.part import Part
 from segline.plan.preprocessing import Preprocessing
 from segline.plan.split import Split
@@ -42,7 +44,8 @@ class Plan(Part):
     labels: dict[int, str]
     """Value in the label files to name, background included; the network's classes in this order."""
     preprocessing: Preprocessing
-    network: UNet
+    network: Network
+    ensemble: Ensemble = Field(default=Ensemble(), exclude_if=lambda ensemble: ensemble.count == 1)
     training: Training
     inference: Inference
     export: Export = Export()
@@ -50,6 +53,11 @@ class Plan(Part):
     split: Split
     pseudonyms: dict[str, str] = Field(default={})
     """What each case is called where its name must not be known; none where the split has no other names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_layout_of_today(cls, values: Any) -> Any:
+        return of_today(values)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Plan":
@@ -70,14 +78,16 @@ class Plan(Part):
                 + ", ".join(map(str, self.label_values[1:]))
             )
         windows = {self.inference.smallest_window, self.inference.largest_window}
-        if self.network.norm == "instance" and len(windows) > 1:
-            raise ValueError("a network with InstanceNorm needs one window size: smallest as largest")
+        if self.network.needs_fixed_window and len(windows) > 1:
+            raise ValueError("the norm of this network needs one window size: smallest as largest")
         return self
 
     @property
     def digest(self) -> str:
         """SHA-256 of the plan's content, whether or not it names the cases."""
-        return sha256_of_json(self.pseudonymous().model_dump(mode="json", exclude={"pseudonyms"}))
+        return sha256_of_json(
+            as_first_written(self.pseudonymous().model_dump(mode="json", exclude={"pseudonyms"}))
+        )
 
     def pseudonymous(self) -> "Plan":
         """The same plan, of the same digest, without the names of its cases."""
@@ -93,15 +103,15 @@ class Plan(Part):
 
     def of_one_member(self) -> "Plan":
         """The plan of each of an ensemble's trainings; itself, where there is one."""
-        return self.model_copy(update={"network": self.network.model_copy(update={"members": 1})})
+        return self.model_copy(update={"ensemble": self.ensemble.model_copy(update={"members": 1})})
 
     def of_each_seed(self) -> tuple["Plan", ...]:
         """The plan of each network that a training of this plan makes; itself alone, where it makes one."""
-        if self.network.seeds == 1:
+        if self.ensemble.seeds == 1:
             return (self,)
-        network = self.network.model_copy(update={"seeds": 1})
-        seeds = range(self.seed, self.seed + self.network.seeds)
-        return tuple(self.model_copy(update={"network": network, "seed": seed}) for seed in seeds)
+        ensemble = self.ensemble.model_copy(update={"seeds": 1})
+        seeds = range(self.seed, self.seed + self.ensemble.seeds)
+        return tuple(self.model_copy(update={"ensemble": ensemble, "seed": seed}) for seed in seeds)
 
     def keeping_largest(self, labels: Sequence[int]) -> "Plan":
         """The plan with which only the largest component of some labels is kept, given by their values."""

@@ -16,12 +16,12 @@ def fold_tasks(task: Task) -> list[Task]:
             without an ensemble, names the cases of its split itself.
     """
     over = Overrides(task)
-    members = over.part("network").get("members", 1)
+    members = over.part("ensemble").get("members", 1)
     folds = over.split_rule(ensemble=members != 1).folds
     if folds < 2:
         raise SeglineError(f"{over.name}.split.folds: a cross-validation needs 2 or more; 5 are usual")
     if members not in (1, folds):
-        raise SeglineError(f"{over.name}.network.members: {members} of {folds} folds; each fold gives one")
+        raise SeglineError(f"{over.name}.ensemble.members: {members} of {folds} folds; each fold gives one")
     return [task.override("split.fold", fold) for fold in range(folds)]
 
 
@@ -34,7 +34,7 @@ def resplit(plan: Plan, task: Task) -> Plan:
         SeglineError: there is no such split of its cases.
     """
     over, cases = Overrides(task), plan.split
-    if plan.network.members > 1:
+    if plan.ensemble.members > 1:
         split = over.member_split(cases)
     else:
         split = over.split([*cases.train, *cases.val, *cases.test])

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ValidationError
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
-from segline.plan import Split, Task, Training, merged
-from segline.planning.proposals import propose_training
+from segline.plan import NETWORKS, Network, Split, Task, Training, merged
+from segline.plan.layouts import of_today
+from segline.planning.proposals import propose_network, propose_training
 from segline.planning.splits import SPLIT_PARTS, SplitRule, split_cases
 
-_PARTS = ("preprocessing", "training", "network", "inference", "gate", "split")
+_PARTS = ("preprocessing", "training", "network", "ensemble", "inference", "gate", "split")
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -21,7 +22,7 @@ class Overrides:
 
     def __init__(self, task: Task) -> None:
         self.name = f"task {task.name}: plan"
-        self._values = task.plan
+        self._values = of_today(task.plan)
 
     def part(self, key: str) -> dict[str, Any]:
         part = self._values.get(key, {})
@@ -33,10 +34,23 @@ class Overrides:
         self, key: str, model: type[Part], proposal: dict[str, Any], leave_out: Collection[str] = ()
     ) -> Part:
         asked = {name: value for name, value in self.part(key).items() if name not in leave_out}
+        return self._checked(key, model, merged(proposal, asked))
+
+    def _checked(self, key: str, model: type[Part], values: dict[str, Any]) -> Part:
         try:
-            return model.model_validate(merged(proposal, asked))
+            return model.model_validate(values)
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
+
+    def network(self, patch: Shape) -> Network:
+        """Proposed for the architecture that the task names; what it names besides takes its place."""
+        asked = self.part("network")
+        name = str(asked.get("name", "unet"))
+        try:
+            proposal = propose_network(patch, name)
+        except SeglineError as error:
+            raise SeglineError(f"{self.name}.network.name: {error}") from error
+        return self._checked("network", NETWORKS[name], merged(proposal, asked))
 
     def training(self, patch: Shape) -> Training:
         """The batch follows the patch, also where the task names another."""

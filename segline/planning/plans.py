@@ -11,11 +11,10 @@ from segline.data.fingerprint import Fingerprint, ras_geometry
 from segline.data.manifest import Manifest
 from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
-from segline.plan import Gate, Inference, Plan, Preprocessing, Task, UNet, merged
+from segline.plan import Ensemble, Gate, Inference, Plan, Preprocessing, Task, merged
 from segline.planning.overrides import Overrides
 from segline.planning.proposals import (
     propose_inference,
-    propose_network,
     propose_patch,
     propose_preprocessing,
 )
@@ -38,7 +37,8 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
     ]
     training = over.training(propose_patch(shapes))
-    network = over.apply("network", UNet, propose_network(training.patch_size))
+    network = over.network(training.patch_size)
+    ensemble = over.apply("ensemble", Ensemble, {})
     inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
     values = {
         "task": task.name,
@@ -48,9 +48,10 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "preprocessing": preprocessing.model_dump(),
         "training": training.model_dump(),
         "network": network.model_dump(),
+        "ensemble": ensemble.model_dump(),
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
-        "split": over.split([case.name for case in manifest.cases], ensemble=network.members > 1),
+        "split": over.split([case.name for case in manifest.cases], ensemble=ensemble.members > 1),
         "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from segline.common.errors import SeglineError
 from segline.data.fingerprint import Fingerprint
 from segline.imaging.geometry import Shape, as_shape
 from segline.inference.tiling import tile_axis
-from segline.plan import UNet
+from segline.plan import NETWORKS
+from segline.plan.networks import Architecture
 
 PATCH_VOXELS = 96**3
 BATCH_VOXELS = 2 * PATCH_VOXELS
@@ -24,7 +26,6 @@ WHOLE_SHARE = 0.75
 """Of each edge of a volume that a patch could hold whole; see ``benchmarks/RECIPE.md``."""
 FULL_RESOLUTION_VOXELS = 48**3
 """Of the largest patch whose network begins at the plan's spacing; a larger one's begins at twice that."""
-FIRST_CHANNELS = 16
 THICK_SLICES = 3.0
 """Largest to smallest spacing from which a grid counts as anisotropic."""
 CT_BODY_ABOVE_HU = -500.0
@@ -70,8 +71,8 @@ def propose_patch(shapes: Sequence[Shape]) -> Shape:
     return as_shape(rounded)
 
 
-def propose_network(patch: Shape) -> dict[str, Any]:
-    """Halve each axis while the feature map stays large enough; a short axis joins at the deeper levels.
+def propose_network(patch: Shape, name: str = "unet") -> dict[str, Any]:
+    """Halve each axis while the feature map stays large enough; what that makes is for the network to say.
 
     The first level of a small patch's network keeps the plan's spacing, and halves nothing.
 
@@ -79,21 +80,23 @@ def propose_network(patch: Shape) -> dict[str, Any]:
     [(2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2)]
     >>> propose_network((32, 40, 32))["strides"]
     [(1, 1, 1), (2, 2, 2), (2, 2, 2)]
+
+    Raises:
+        SeglineError: there is no such network.
     """
-    halvings = [_halvings(size) for size in patch]
-    levels = max(1, *halvings)
-    strides = [as_shape(2 if level >= levels - n else 1 for n in halvings) for level in range(levels)]
-    if levels > 1 and np.prod(patch) <= FULL_RESOLUTION_VOXELS:
-        strides[0] = (1, 1, 1)
-    return {"channels": [FIRST_CHANNELS * 2**level for level in range(levels + 1)], "strides": strides}
+    if name not in NETWORKS:
+        raise SeglineError(f"network {name!r}: unknown; there are {', '.join(NETWORKS)}")
+    full_resolution = bool(np.prod(patch) <= FULL_RESOLUTION_VOXELS)
+    halvings = as_shape(_halvings(size) for size in patch)
+    return {"name": name, **NETWORKS[name].proposed(halvings, full_resolution)}
 
 
-def propose_inference(shapes: Sequence[Shape], patch: Shape, network: UNet) -> dict[str, Any]:
+def propose_inference(shapes: Sequence[Shape], patch: Shape, network: Architecture) -> dict[str, Any]:
     """Windows of at least the patch; with BatchNorm the cheapest for ``shapes``, up to ``VOXELS_AT_ONCE``.
 
-    InstanceNorm's answer depends on the window: there it is the patch.
+    The answer of some norms depends on the window: there it is the patch.
     """
-    longest = patch if network.norm == "instance" else cheapest_window(shapes, patch, network.total_stride)
+    longest = patch if network.needs_fixed_window else cheapest_window(shapes, patch, network.total_stride)
     batch = VOXELS_AT_ONCE // int(np.prod(longest))
     return {
         "smallest_window": patch,

@@ -63,7 +63,7 @@ def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
 
 
 def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
-    """Every case where it was; of new cases, a fifth to test and a tenth to validation, the rest to train.
+    """Every case where it was; of new cases, test and validation get the usual share, training the rest.
 
     Raises:
         SeglineError: a part of ``previous`` has no case left among ``names``.
@@ -75,7 +75,8 @@ def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dic
             raise SeglineError(f"split: none of the champion's {part} cases is left in the data set")
     new = sorted(there - {name for kept in parts.values() for name in kept})
     random.Random(seed).shuffle(new)
-    test, val = round(0.2 * len(new)), round(0.1 * len(new))
+    usual = SplitRule()
+    test, val = round(usual.test_share * len(new)), round(usual.val_share * len(new))
     added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
     return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
 

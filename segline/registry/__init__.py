@@ -1,4 +1,4 @@
-"""The registry: runs and models in MLflow, and models back out of it by name.
+"""The registry: versions and champions in MLflow, and models back out of it by name.
 
-Nothing here imports MLflow before it is used.
+Knows finished runs; trains and evaluates nothing but a champion anew. Imports MLflow where it is used.
 """

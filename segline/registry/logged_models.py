@@ -36,7 +36,7 @@ def log_model(run: Run, registry: Registry, tracked: MlflowRun) -> LoggedModel |
     found = run.contents
     if found.model is None:
         return None
-    with tempfile.TemporaryDirectory() as scratch, registry.told():
+    with tempfile.TemporaryDirectory() as scratch, registry.readable_errors():
         folder = Path(scratch, "package")
         digest = pack(run, found.model, Pseudonyms.of(found.manifest), folder)
         if known := _ready(registry, tracked, digest):

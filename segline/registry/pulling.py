@@ -36,7 +36,7 @@ def _download(registry: Registry, version: Version, folder: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
     name, number = MODEL_PREFIX + version.task, str(version.number)
-    with TemporaryDirectory() as scratch, registry.told():
+    with TemporaryDirectory() as scratch, registry.readable_errors():
         # not models:/<name>, which MLflow would look up at the registry of the whole process
         saved = registry.client.get_model_version_download_uri(name, number)
         got = download_artifacts(f"{saved}/data", dst_path=scratch, tracking_uri=registry.uri)

@@ -20,7 +20,7 @@ def promote(registry: Registry, reference: Reference, reasons: Sequence[str]) ->
         _tag(registry, version, decision="promoted", reasons=reasons, replaced=replaced)
         _crown(registry, version.task, version.number, before.number if before else None)
     if CHALLENGER in version.aliases:
-        with registry.told():
+        with registry.readable_errors():
             registry.client.delete_registered_model_alias(MODEL_PREFIX + version.task, CHALLENGER)
     return resolve(registry, version.reference)
 
@@ -61,7 +61,7 @@ def champion_of(registry: Registry, task: str) -> Version | None:
 def _crown(registry: Registry, task: str, number: int, previous: int | None) -> None:
     """The champion last: what is killed in between is done again by the same call."""
     name = MODEL_PREFIX + task
-    with registry.told():
+    with registry.readable_errors():
         if previous is None:
             registry.client.delete_registered_model_alias(name, PREVIOUS)
         else:
@@ -76,7 +76,7 @@ def _tag(registry: Registry, version: Version, *, decision: str, reasons: Sequen
         "segline.reasons": told,
         **{f"segline.{k}": v for k, v in more.items()},
     }
-    with registry.told():
+    with registry.readable_errors():
         for key, value in tags.items():
             registry.client.set_model_version_tag(
                 MODEL_PREFIX + version.task, str(version.number), key, value

@@ -1,6 +1,6 @@
 """Versions: one registered model a task, whose aliases say which version is the champion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 REASONS_BETWEEN = "\n"
+SCORE_TAG = "segline.score"
+"""Estimate of the figure that decides, by the reference."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Version:
 
     Attributes:
         decision: ``promoted``, ``rejected``, ``rolled back``, or empty before any.
+        score: mean over the test cases of the figure that decides, by the reference backend.
         replaced: the version that was champion before this one was.
     """
 
@@ -38,7 +41,7 @@ class Version:
     aliases: tuple[str, ...]
     run: str
     registered: datetime
-    dice: Estimate | None
+    score: Estimate | None
     backends: tuple[str, ...]
     dataset_digest: str
     plan_digest: str
@@ -67,7 +70,7 @@ class Version:
             aliases=tuple(sorted(aliases)),
             run=tags.get("segline.run", ""),
             registered=datetime.fromtimestamp(stored.creation_timestamp / 1000, UTC),
-            dice=Estimate.model_validate_json(tags["segline.dice"]) if "segline.dice" in tags else None,
+            score=_score_of(tags),
             backends=tuple(filter(None, tags.get("segline.backends", "").split(","))),
             dataset_digest=tags.get("segline.dataset", ""),
             plan_digest=tags.get("segline.plan", ""),
@@ -96,14 +99,14 @@ def register(run: Run, registry: Registry, commit: str = "") -> Version:
     known = next((each for each in there if each.package_digest == logged.package_digest), None)
     made = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
     if not made.decision and CHAMPION not in made.aliases:
-        with registry.told():
+        with registry.readable_errors():
             registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, str(made.number))
     return resolve(registry, Reference(task, number=made.number))
 
 
 def versions(registry: Registry, task: str | None = None) -> list[Version]:
     """The versions of a task, or of all tasks, newest first; none where nothing was registered."""
-    with registry.told():
+    with registry.readable_errors():
         models = _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'")
         found = []
         for model in models:
@@ -145,14 +148,20 @@ def _row(version: Version) -> tuple[str, ...]:
     return (
         version.name,
         ", ".join(version.aliases) or version.decision or "-",
-        _dice(version.dice),
+        _in_words(version.score),
         ", ".join(version.backends),
         f"{version.registered:%Y-%m-%d %H:%M}",
         version.dataset_digest[:12],
     )
 
 
-def _dice(estimate: Estimate | None) -> str:
+def _score_of(tags: Mapping[str, str]) -> Estimate | None:
+    """Versions were first tagged with the figure's own name."""
+    written = tags.get(SCORE_TAG) or tags.get("segline.dice")
+    return Estimate.model_validate_json(written) if written else None
+
+
+def _in_words(estimate: Estimate | None) -> str:
     if estimate is None or estimate.mean is None:
         return "-"
     between = "({:.4f}-{:.4f})".format(*estimate.ci95) if estimate.ci95 else "(one case)"
@@ -173,7 +182,8 @@ def _require_passed(run: Run) -> Verdict:
 
 def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, str]:
     found = run.contents
-    dice = next((each.overall["dice"] for each in found.evaluations if each.backend == REFERENCE), None)
+    reference = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+    score = reference.overall[reference.figures[0].name] if reference else None
     return {
         PACKAGE_TAG: logged.package_digest,
         "segline.run": run.info.id,
@@ -181,7 +191,7 @@ def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, 
         "segline.dataset": found.plan.dataset_digest if found.plan else "",
         "segline.plan": found.plan.digest if found.plan else "",
         "segline.backends": ",".join(judged.backend for judged in verdict.backends),
-        **({"segline.dice": dice.model_dump_json()} if dice else {}),
+        **({SCORE_TAG: score.model_dump_json()} if score else {}),
     }
 
 
@@ -191,7 +201,7 @@ def _create(
     from mlflow.exceptions import MlflowException
 
     name = MODEL_PREFIX + task
-    with registry.told():
+    with registry.readable_errors():
         try:
             registry.client.create_registered_model(name, {"segline.task": task})
         except MlflowException as error:

@@ -1,4 +1,7 @@
-"""The report of a run: ``report.html`` for people, ``summary.md`` in short, ``summary.json`` for machines."""
+"""The report of a run: ``report.html`` for people, ``summary.md`` in short, ``summary.json`` for machines.
+
+Shows what the run's folder holds; computes no figure and decides nothing.
+"""
 
 from segline.common import atomic
 from segline.report.brief import brief

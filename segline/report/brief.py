@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import KEY, Figure, figures_among
 from segline.report.findings import Findings
-from segline.report.html.wording import counted, decimal, duration
+from segline.report.html.wording import counted, decimal, duration, figure_text
 
 
 def brief(findings: Findings) -> str:
@@ -29,36 +30,35 @@ def _figures(findings: Findings) -> Iterable[str]:
         rows |= {} if findings.contents.only_folds else {"all folds": folds.overall}
     if not rows:
         return [f"No test figures: {findings.why_missing('evaluate')}."]
+    figures = figures_among(next(iter(rows.values())))[:KEY]
     cells = [
-        (
-            name,
-            str(of["dice"].count + of["dice"].missing),
-            _mean(of["dice"], 4),
-            _mean(of["nsd"], 4),
-            _mean(of["hd95_mm"], 1),
-        )
+        (name, _cases(of[figures[0].name]), *(_mean(of[figure.name], figure) for figure in figures))
         for name, of in rows.items()
     ]
-    return _table(("", "Cases", "Dice", "NSD", "HD95 (mm)"), cells)
+    return _table(("", "Cases", *(figure.heading for figure in figures)), cells)
 
 
-def _mean(estimate: Estimate, digits: int) -> str:
+def _cases(estimate: Estimate) -> str:
+    return str(estimate.count + estimate.missing)
+
+
+def _mean(estimate: Estimate, figure: Figure) -> str:
     """The mean with its 95 % interval."""
     if estimate.mean is None:
         return "undefined"
     if estimate.ci95 is None:
-        return decimal(estimate.mean, digits)
-    low, high = (decimal(end, digits) for end in estimate.ci95)
-    return f"{decimal(estimate.mean, digits)} ({low} to {high})"
+        return figure_text(figure, estimate.mean)
+    low, high = (figure_text(figure, end) for end in estimate.ci95)
+    return f"{figure_text(figure, estimate.mean)} ({low} to {high})"
 
 
 def _worst(findings: Findings) -> Iterable[str]:
     reference = findings.reference
     if reference is None:
         return
-    dice = {case.case: case.mean_dice for case in reference.cases}
-    named = ", ".join(f"{name} ({decimal(dice[name], 3)})" for name in reference.worst)
-    yield f"Worst by mean Dice: {named}."
+    scores = {case.case: case.score for case in reference.cases}
+    named = ", ".join(f"{name} ({decimal(scores[name], 3)})" for name in reference.worst)
+    yield f"Worst by mean {reference.figures[0].title}: {named}."
 
 
 def _stages(findings: Findings) -> Iterable[str]:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
+from segline.evaluation.figures import SEGMENTATION, Figure
 from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.model.sidecars import OnnxSidecar
 from segline.runs.contents import Contents
@@ -39,9 +40,14 @@ class Findings:
         return next(iter([*chosen, *evaluations]), None)
 
     @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What the reference was measured by; where there is none yet, what a mask would be."""
+        return self.reference.figures if self.reference else SEGMENTATION
+
+    @property
     def ranked(self) -> list[CaseEvaluation]:
-        """The test cases of the reference, the lowest mean Dice first."""
-        return sorted(self.reference.cases, key=lambda case: case.mean_dice) if self.reference else []
+        """The test cases of the reference, the lowest score first."""
+        return sorted(self.reference.cases, key=lambda case: case.score) if self.reference else []
 
     @cached_property
     def export(self) -> OnnxSidecar | str:

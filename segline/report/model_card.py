@@ -12,21 +12,13 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.records import METRICS, CaseEvaluation, Evaluation
-from segline.plan import IntensityWindow, Plan
+from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.plan import Plan
 from segline.runs.contents import Contents
 from segline.runs.names import MODEL_CARD
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
 
-_TITLES = {
-    "dice": "Dice",
-    "nsd": "NSD",
-    "hd95_mm": "HD95, mm",
-    "sensitivity": "Sensitivity",
-    "relative_volume_error": "Relative volume error",
-    "lesion_detection_rate": "Lesion detection rate",
-}
 _UNKNOWN = "unknown"
 _NOTHING = "–"
 
@@ -102,24 +94,16 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
 
 def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
     settings, history = plan.preprocessing, found.history
-    rules = [
-        f"{name} clipped to {rule.window[0]:g} to {rule.window[1]:g}"
-        if isinstance(rule, IntensityWindow)
-        else f"{name} as z-score"
-        for name, rule in zip(plan.channels, settings.intensity, strict=True)
-    ]
+    rules = [f"{name}: {rule.words}" for name, rule in zip(plan.channels, settings.intensity, strict=True)]
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
     yield f"- Preprocessing: {_times(settings.spacing_mm)} mm, {settings.orientation}; {', '.join(rules)}."
-    yield (
-        f"- Network: {plan.network.name} with {', '.join(map(str, plan.network.channels))} channels, "
-        f"{plan.network.norm} normalisation; patches of {_times(plan.training.patch_size)} voxels."
-    )
-    seeds = plan.network.seeds
+    yield (f"- Network: {plan.network.words}; patches of {_times(plan.training.patch_size)} voxels.")
+    seeds = plan.ensemble.seeds
     of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""
-    if plan.network.members > 1:
+    if plan.ensemble.members > 1:
         yield (
-            f"- Training: {plan.network.members} networks, each on a fold of the training and validation "
+            f"- Training: {plan.ensemble.members} networks, each on a fold of the training and validation "
             "cases; the answer is the mean of their class scores."
         )
     elif history is None:
@@ -133,51 +117,61 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
 
 
 def _results(evaluations: Sequence[Evaluation], reference: Evaluation) -> Iterator[str]:
+    deciding = reference.figures[0]
     yield "## Results\n"
     yield (
-        f"{len(reference.cases)} test cases, scored on the label files' own grids; NSD at "
-        f"{reference.nsd_tolerance_mm:g} mm. Intervals are of the mean over cases, bootstrapped.\n"
+        f"{len(reference.cases)} test cases, scored on the label files' own grids{_tolerances(reference)}. "
+        "Intervals are of the mean over cases, bootstrapped.\n"
     )
-    estimates = [("mean over labels", reference.overall), *reference.by_label.items()]
+    groups = [("mean over labels", reference.overall), *reference.by_label.items()]
     yield from _table(
         ("Label", "Figure", "Mean", "95 % interval", "Median", "Cases", "Undefined"),
         (
-            (label, _TITLES[metric], *_estimate(figures[metric]))
-            for label, figures in (estimates if len(reference.by_label) > 1 else estimates[1:])
-            for metric in METRICS
+            (label, figure.heading, *_estimate(estimates[figure.name]))
+            for label, estimates in (groups if len(reference.by_label) > 1 else groups[1:])
+            for figure in reference.figures
         ),
     )
     yield ""
     yield from _table(
-        ("Backend", "Version", "Precision", "Mean Dice", "95 % interval"),
-        ((e.backend, e.backend_version, e.precision, *_estimate(e.overall["dice"])[:2]) for e in evaluations),
+        ("Backend", "Version", "Precision", f"Mean {deciding.title}", "95 % interval"),
+        (
+            (e.backend, e.backend_version, e.precision, *_estimate(e.overall[deciding.name])[:2])
+            for e in evaluations
+        ),
     )
 
 
 def _cases(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
     yield "## Test cases\n"
-    yield f"By {evaluation.backend}, the lowest mean Dice first. Cases go by a digest of their content.\n"
+    lowest = f"the lowest mean {evaluation.figures[0].title} first"
+    yield f"By {evaluation.backend}, {lowest}. Cases go by a digest of their content.\n"
     yield from _table(
-        ("Case", "Label", *_TITLES.values()),
+        ("Case", "Label", *(figure.heading for figure in evaluation.figures)),
         (
-            (names[case.case], label, *(_figure(getattr(metrics, metric)) for metric in METRICS))
+            (
+                names[case.case],
+                label,
+                *(_figure(measured[figure.name]) for figure in evaluation.figures),
+            )
             for case in _ranked(evaluation)
-            for label, metrics in case.labels.items()
+            for label, measured in case.figures.items()
         ),
     )
 
 
 def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
+    deciding = evaluation.figures[0]
     yield "## Failure cases\n"
     missed = [
         f"{names[case.case]} ({label})"
         for case in _ranked(evaluation)
-        for label, metrics in case.labels.items()
-        if metrics.dice == 0
+        for label, measured in case.figures.items()
+        if measured[deciding.name] == 0
     ]
     worst = _ranked(evaluation)[0]
-    yield f"- Worst case: {names[worst.case]}, mean Dice {worst.mean_dice:.4f}."
-    yield f"- Labels missed altogether (Dice 0): {', '.join(missed) or 'none'}."
+    yield f"- Worst case: {names[worst.case]}, mean {deciding.title} {worst.score:.4f}."
+    yield f"- Labels missed altogether ({deciding.title} 0): {', '.join(missed) or 'none'}."
     yield f"- Why they fail is {_UNKNOWN}: nobody has looked at them for this card."
 
 
@@ -214,7 +208,12 @@ def _licences(manifest: Manifest) -> Iterator[str]:
 
 
 def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
-    return sorted(evaluation.cases, key=lambda case: case.mean_dice)
+    return sorted(evaluation.cases, key=lambda case: case.score)
+
+
+def _tolerances(found: Evaluation) -> str:
+    given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
+    return "".join(f"; {title} at {of_mm:g} mm" for title, of_mm in given if of_mm)
 
 
 def _labels(plan: Plan) -> str:

@@ -33,5 +33,5 @@ class Contents:
     @property
     def only_folds(self) -> bool:
         """Whether this is a cross-validation without a model of its own."""
-        ensemble = self.plan is not None and self.plan.network.members > 1
+        ensemble = self.plan is not None and self.plan.ensemble.members > 1
         return self.cross_validation is not None and not ensemble

@@ -39,7 +39,13 @@ class RunInfo(Document):
 
 
 @dataclass
-class Notes:
-    """What a stage says of itself, in a few words."""
+class Outcome:
+    """What came of a stage, filled in by its body.
+
+    A stage that cannot run here is skipped: then its body ends early, and what it had to answer is empty.
+    """
 
     text: str = ""
+    """In a few words."""
+    answer: str = ""
+    """What the pipeline asked."""

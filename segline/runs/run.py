@@ -29,7 +29,7 @@ from segline.model.package import Model
 from segline.plan import Plan
 from segline.runs import names
 from segline.runs.contents import Contents
-from segline.runs.records import Notes, RunInfo, StageRecord, Status
+from segline.runs.records import Outcome, RunInfo, StageRecord, Status
 from segline.storage.access import Access, is_uri
 from segline.training.tuning.record import Tuning
 
@@ -68,13 +68,13 @@ class Run:
         return cls(folder)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Notes]:
+    def stage(self, name: str) -> Iterator[Outcome]:
         """Record a stage: its time, and whether it succeeded, was skipped or failed.
 
         Raises:
             SeglineError: the stage's own; a full disk becomes one too.
         """
-        started, clock, notes = datetime.now(UTC), time.perf_counter(), Notes()
+        started, clock, outcome = datetime.now(UTC), time.perf_counter(), Outcome()
 
         def record(status: Status, reason: str) -> None:
             seconds = round(time.perf_counter() - clock, 3)
@@ -87,18 +87,18 @@ class Run:
 
         record("running", "")
         try:
-            yield notes
+            yield outcome
         except UnavailableError as skipped:
             record("skipped", str(skipped))
         except BaseException as error:
             told = plain_error(error)
             with suppress(OSError, SeglineError):  # what went wrong counts more than that it is not recorded
-                record("failed", _told(told))
+                record("failed", _in_words(told))
             if told is error:
                 raise
             raise told from error
         else:
-            record("succeeded", notes.text)
+            record("succeeded", outcome.text)
 
     def publish(self, source: str | Path, name: str) -> None:
         """Copy a stage's file or folder to ``name`` below the run's folder, replacing what was there."""
@@ -257,6 +257,6 @@ def _stage_record(path: Path) -> StageRecord:
         return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
 
 
-def _told(error: BaseException) -> str:
+def _in_words(error: BaseException) -> str:
     """What a record says of an error; one that is not meant for users is named by its kind too."""
     return str(error) if isinstance(error, SeglineError) else f"{type(error).__name__}: {error}".rstrip(": ")

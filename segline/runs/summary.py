@@ -39,9 +39,7 @@ class DatasetSummary(_Part):
 class BackendSummary(_Part):
     """The test figures of one backend."""
 
-    dice: Estimate
-    nsd: Estimate
-    hd95_mm: Estimate
+    overall: dict[str, Estimate]
     by_label: dict[str, dict[str, Estimate]]
     worst: tuple[str, ...]
 
@@ -154,9 +152,7 @@ def _gate(verdict: Verdict) -> GateSummary:
 
 def _backend(evaluation: Evaluation) -> BackendSummary:
     return BackendSummary(
-        dice=evaluation.overall["dice"],
-        nsd=evaluation.overall["nsd"],
-        hd95_mm=evaluation.overall["hd95_mm"],
+        overall=evaluation.overall,
         by_label=evaluation.by_label,
         worst=evaluation.worst,
     )

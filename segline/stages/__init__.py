@@ -1,5 +1,6 @@
 """The stages, as a container runs them: paths in, paths out, the outcome recorded in the run's folder.
 
+Hand each room what it works on, and do nothing of it themselves; they know nothing of Kubeflow.
 An error a user can act on ends the process with one line on standard error and status 1.
 """
 

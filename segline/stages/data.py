@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segline import __version__
 from segline.common.progress import ConsoleProgress
+from segline.common.wording import by
 from segline.data import sources
 from segline.data.cases.building import preprocess as preprocess_cases
 from segline.data.cases.index import CaseIndex
@@ -57,13 +58,13 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
 
     Credentials of an object store come from the environment.
     """
-    with stage(run, "download") as (record, notes):
+    with stage(run, "download") as (record, outcome):
         progress = ConsoleProgress("[download]")
         depot = access_here().depot(store)
         folder = sources.fetch(source, depot.folder, access_here().s3, progress)
         manifest = verify(folder, depot.path("verified"), worker_count(), progress)
         _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
-        notes.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
+        outcome.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
 
 
 def intake(
@@ -78,7 +79,7 @@ def intake(
     """
     from segline.registry.succession import champion_plan, judged_on
 
-    with stage(run, "intake") as (record, notes):
+    with stage(run, "intake") as (record, outcome):
         progress = ConsoleProgress("[intake]")
         depot = access_here().depot(store)
         folder = sources.fetch(source, depot.folder, access_here().s3, progress)
@@ -100,17 +101,17 @@ def intake(
             new = taken.quarantine.new - aside
         _keep_manifest(keep_dataset(depot, accepted, progress), depot, Path(manifest_out), record)
         judged = judged_on(registry, task, accepted.digest)
-        notes.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
-        notes.text += f", {aside} set aside" if aside else ""
-        return NOTHING_NEW if judged else "new"
-    return NOTHING_NEW
+        outcome.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
+        outcome.text += f", {aside} set aside" if aside else ""
+        outcome.answer = NOTHING_NEW if judged else "new"
+    return outcome.answer or NOTHING_NEW
 
 
 def plan(
     run: Location, task: str, manifest_in: Location, plan_out: Location, previous_in: Location | None = None
 ) -> None:
     """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
-    with stage(run, "plan") as (record, notes):
+    with stage(run, "plan") as (record, outcome):
         manifest = manifest_here(manifest_in)
         asked = Task.parse(json.loads(task), "task")
         if previous_in and Path(previous_in).is_file():
@@ -119,21 +120,21 @@ def plan(
             made = make_plan(manifest, take_fingerprint(manifest, worker_count()), asked)
         made.write(Path(plan_out))
         record.publish(plan_out, PLAN)
-        notes.text = _describe_plan(made)
+        outcome.text = _describe_plan(made)
 
 
 def preprocess(
     run: Location, store: Location, manifest_in: Location, plan_in: Location, cases_out: Location
 ) -> None:
     """Bring every case into the cache, in several processes; cases already there are reused."""
-    with stage(run, "preprocess") as (_, notes):
+    with stage(run, "preprocess") as (_, outcome):
         manifest, made = Manifest.read(Path(manifest_in)), Plan.read(Path(plan_in))
         require_same_dataset(made, manifest)
         depot = access_here().depot(store)
         index = _fill_cache(manifest, made, depot)
         index.write(Path(cases_out))
         remember_use(index, depot)
-        notes.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
+        outcome.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
 
 
 def _known_manifest(digest: str) -> str:
@@ -161,8 +162,8 @@ def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
 
 
 def _describe_plan(made: Plan) -> str:
-    spacing = "x".join(f"{mm:g}" for mm in made.preprocessing.spacing_mm)
-    patch = "x".join(map(str, made.training.patch_size))
+    spacing = by(made.preprocessing.spacing_mm)
+    patch = by(made.training.patch_size)
     return f"spacing {spacing} mm, patch {patch}, batch {made.training.batch_size}, digest {made.digest[:12]}"
 
 

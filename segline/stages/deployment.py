@@ -27,12 +27,12 @@ from segline.stages.frame import (
 
 def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out: Location) -> None:
     """Add the checked ONNX graph to the model package."""
-    with stage(run, "export_onnx") as (record, notes):
+    with stage(run, "export_onnx") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.val)
         sidecar = export_model(model, cases)
         record.publish(model_out, MODEL)
-        notes.text = (
+        outcome.text = (
             f"scores within {sidecar.max_abs_difference:.1e} of PyTorch's, {sidecar.label_agreement:.6f} of "
             f"labels equal, on {sidecar.checked_patches} patches"
         )
@@ -40,12 +40,12 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
 
 def quantize(run: Location, model_in: Location, cases_in: Location, model_out: Location) -> None:
     """Add an int8 graph to the model package, if the plan asks for one."""
-    with stage(run, "quantize") as (record, notes):
+    with stage(run, "quantize") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.train if model.plan.export.int8_patches else ())
         sidecar = quantize_model(model, cases)
         record.publish(model_out, MODEL)
-        notes.text = (
+        outcome.text = (
             f"{sidecar.label_agreement:.6f} of labels as in float32 on {sidecar.checked_patches} patches, "
             f"calibrated on {sidecar.calibration_patches}"
         )
@@ -58,7 +58,7 @@ def build_tensorrt(
 
     ``gpu`` tells builds for several GPUs apart.
     """
-    with stage(run, f"build_tensorrt_{gpu}" if gpu else "build_tensorrt") as (record, notes):
+    with stage(run, f"build_tensorrt_{gpu}" if gpu else "build_tensorrt") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         target = Target.here()
         depot, timings = access_here().depot(store), f"timing-caches/{target.timing_cache}"
@@ -66,7 +66,7 @@ def build_tensorrt(
         depot.keep_file(timings)
         # the rest of the package is there, and builds for other GPUs add to it at the same time
         record.publish(engine.parent, f"{MODEL}/{engine.parent.relative_to(model.folder)}")
-        notes.text = f"{engine.relative_to(model.folder)}"
+        outcome.text = f"{engine.relative_to(model.folder)}"
 
 
 def merge_engines(run: Location, model_in: Location, other_in: Location, model_out: Location) -> None:
@@ -84,7 +84,7 @@ def benchmark(
     log_metric: LogMetric | None = None,
 ) -> None:
     """Time every backend, stage by stage, on up to three test cases; ``log_metric`` is told the figures."""
-    with stage(run, "benchmark") as (record, notes):
+    with stage(run, "benchmark") as (record, outcome):
         model = Model.open(Path(model_in))
         manifest = manifest_here(manifest_in, model.plan.split.test)
         require_same_dataset(model.plan, manifest)
@@ -94,7 +94,7 @@ def benchmark(
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, BENCHMARK)
         tell_figures(result.scalars, log_metric)
-        notes.text = _describe_benchmark(result)
+        outcome.text = _describe_benchmark(result)
 
 
 def _describe_benchmark(result: Benchmark) -> str:

@@ -9,6 +9,7 @@ from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
+from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import pool as pool_folds
 from segline.model.package import Model
 from segline.plan import Plan
@@ -39,28 +40,28 @@ from segline.stages.frame import (
     tracker_at,
 )
 from segline.stages.judging import describe_evaluation
-from segline.training.assembly import assemble as assemble_model
-from segline.training.assembly import members_in_order
+from segline.training.shipping.assembly import assemble as assemble_model
+from segline.training.shipping.assembly import members_in_order
 
 
 def split_folds(run: Location) -> list[str]:
     """A run within the run for each fold that its task asks for; gives where they are."""
     folds: list[str] = []
-    with stage(run, "split_folds") as (record, notes):
+    with stage(run, "split_folds") as (record, outcome):
         for number, task in enumerate(fold_tasks(record.info.task)):
             folds.append(f"{str(run).rstrip('/')}/{FOLDS}/{number}")
             start_run(folds[-1], task)
-        notes.text = f"{len(folds)} folds"
+        outcome.text = f"{len(folds)} folds"
     return folds
 
 
 def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
     """The plan of one fold, whose run this is: that of the data set with the split of its task."""
-    with stage(run, "take_fold") as (record, notes):
+    with stage(run, "take_fold") as (record, outcome):
         made = resplit(Plan.read(Path(plan_in)), record.info.task)
         made.write(Path(plan_out))
         record.publish(plan_out, PLAN)
-        notes.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
+        outcome.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
 
 
 def pool(
@@ -72,28 +73,28 @@ def pool(
     log_classes: LogClasses | None = None,
 ) -> None:
     """Every case of the folds, tested once: their evaluations in one."""
-    with stage(run, "pool") as (record, notes):
+    with stage(run, "pool") as (record, outcome):
         made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
         pooled, folds = pool_folds(as_paths(evaluations_in), made, fold_plans(record, made), folder)
         folds.write(folder / CROSS_VALIDATION)
         record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
         # beside the predictions of an ensemble, of which its run is
-        record.publish(folder, POOLED if made.network.members > 1 else predictions_of(pooled.backend))
+        record.publish(folder, POOLED if made.ensemble.members > 1 else predictions_of(pooled.backend))
         tell_figures(folds.scalars, log_metric)
         tell_classes(pooled, log_classes)
-        notes.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
+        outcome.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
 
 
 def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], model_out: Location) -> None:
     """The folds' networks as one model, whose class scores are the mean of theirs."""
-    with stage(run, "assemble") as (record, notes):
+    with stage(run, "assemble") as (record, outcome):
         made = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in as_paths(members_in)]
         model = assemble_model(members, made, fold_plans(record, made), Path(model_out))
         if model.plan != made:
             record.publish(model.folder / PLAN, PLAN)
         record.publish(model_out, MODEL)
-        notes.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
+        outcome.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
 
 
 def compare_members(
@@ -105,7 +106,7 @@ def compare_members(
     log_metric: LogMetric | None = None,
 ) -> None:
     """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
-    with stage(run, "compare_members", whole=True) as (record, notes):
+    with stage(run, "compare_members", whole=True) as (record, outcome):
         found = record.contents
         evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
         if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
@@ -120,7 +121,7 @@ def compare_members(
         comparison.write(Path(comparison_out))
         record.publish(comparison_out, COMPARISON)
         tell_figures(comparison.scalars, log_metric)
-        notes.text = _describe_comparison(comparison, found.benchmark)
+        outcome.text = _describe_comparison(comparison, found.benchmark)
 
 
 def track_folds(run: Location, store: Location, tracking: str = "") -> None:
@@ -128,16 +129,17 @@ def track_folds(run: Location, store: Location, tracking: str = "") -> None:
     from segline.common.source_commit import source_commit
     from segline.tracking.facts import facts_with_folds
 
-    with stage(run, "track_folds", whole=True) as (record, notes):
+    with stage(run, "track_folds", whole=True) as (record, outcome):
         tracker = tracker_at(store, tracking)
         summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
         tracked = tracker.record(facts_with_folds(record, source_commit(Path(__file__).parent)))
-        notes.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
+        outcome.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
 
 
 def _describe_comparison(found: Comparison, timed: Benchmark) -> str:
-    means = ", ".join(f"{member.overall['dice'].mean:.4f}" for member in found.members)
-    slower = found.slowdowns(timed).get(REFERENCE)
-    return f"mean Dice {found.ensemble.overall['dice'].mean:.4f}, of its members {means}" + (
+    deciding = figures_among(found.ensemble.overall)[0]
+    means = ", ".join(f"{member.overall[deciding.name].mean:.4f}" for member in found.members)
+    slower, mean = found.slowdowns(timed).get(REFERENCE), found.ensemble.overall[deciding.name].mean
+    return f"mean {deciding.title} {mean:.4f}, of its members {means}" + (
         f"; {slower:.1f} times the time of one" if slower else ""
     )

@@ -16,7 +16,7 @@ from segline.data.manifest import Manifest
 from segline.evaluation.records import Evaluation
 from segline.plan import Plan
 from segline.planning.folds import fold_tasks, resplit
-from segline.runs.records import Notes
+from segline.runs.records import Outcome
 from segline.runs.remote import open_run
 from segline.runs.run import Run
 from segline.storage.access import Access
@@ -79,12 +79,12 @@ def tracker_at(store: Location, tracking: str) -> "Tracker":
 
 
 @contextmanager
-def stage(run: Location, name: str, whole: bool = False) -> Iterator[tuple[Run, Notes]]:
+def stage(run: Location, name: str, whole: bool = False) -> Iterator[tuple[Run, Outcome]]:
     try:
-        with open_run(run, access_here(), whole) as record, record.stage(name) as notes:
-            yield record, notes
-            if notes.text:
-                sys.stdout.write(f"[{name}] {notes.text}\n")
+        with open_run(run, access_here(), whole) as record, record.stage(name) as outcome:
+            yield record, outcome
+            if outcome.text:
+                sys.stdout.write(f"[{name}] {outcome.text}\n")
     except SeglineError as error:
         raise SystemExit(f"segline {name}: {error}") from None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Absence
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common import atomic
 from segline.common.errors import UnavailableError
@@ -38,7 +39,7 @@ def evaluate(
     log_classes: LogClasses | None = None,
 ) -> None:
     """Predict and score the test cases with one backend; ``log_classes`` is told of their voxels."""
-    with stage(run, f"evaluate_{backend}") as (record, notes):
+    with stage(run, f"evaluate_{backend}") as (record, outcome):
         model = Model.open(Path(model_in))
         manifest = manifest_here(manifest_in, model.plan.split.test)
         require_same_dataset(model.plan, manifest)
@@ -49,7 +50,7 @@ def evaluate(
         evaluation.write(folder / EVALUATION)
         record.publish(folder, predictions_of(backend))
         tell_classes(evaluation, log_classes)
-        notes.text = describe_evaluation(evaluation)
+        outcome.text = describe_evaluation(evaluation)
 
 
 def compare(
@@ -64,8 +65,8 @@ def compare(
 
     ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
     """
-    with stage(run, "compare") as (record, notes):
-        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate)
+    with stage(run, "compare") as (record, outcome):
+        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate, MASKS)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, GATE)
         if page_out:
@@ -73,8 +74,9 @@ def compare(
 
             atomic.write_text(Path(page_out), gate_page(verdict))
         tell_figures(verdict.scalars, log_metric)
-        notes.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
-    return "passed" if verdict.passed else "blocked"
+        outcome.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
+        outcome.answer = "passed" if verdict.passed else "blocked"
+    return outcome.answer or "blocked"
 
 
 @contextmanager
@@ -90,5 +92,6 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:
-    dice, nsd = evaluation.overall["dice"], evaluation.overall["nsd"]
-    return f"{len(evaluation.cases)} cases, mean Dice {dice.mean:.4f}, NSD {nsd.mean:.4f}"
+    means = [(figure.title, evaluation.overall[figure.name].mean) for figure in evaluation.figures[:2]]
+    told = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
+    return f"{len(evaluation.cases)} cases, mean {told}"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_json
-from segline.common.locks import exclusive
+from segline.common.locks import exclusive_at_once
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.index import CaseIndex
+from segline.machine.memory import keep_freed_memory
 from segline.model.history import History
 from segline.model.package import Model
 from segline.plan import Plan
@@ -16,9 +17,10 @@ from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, stage
 from segline.storage.depot import Depot
 from segline.training.checkpoints import CheckpointKeeper
-from segline.training.outcome import ship
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
+from segline.training.shipping.outcome import ship
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.probe import tune
 from segline.training.tuning.record import Tuning
@@ -39,11 +41,12 @@ def train(
     Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
     people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
     """
-    with stage(run, "train") as (record, notes):
+    keep_freed_memory()
+    with stage(run, "train") as (record, outcome):
         asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
         depot, key = access_here().depot(store), _training_key(asked, index)
         index = index.bring((*asked.split.train, *asked.split.val), access_here(), ConsoleProgress("[train]"))
-        with exclusive(depot.path(f"locks/{key}.lock"), wait=False):
+        with exclusive_at_once(depot.path(f"locks/{key}.lock")):
             tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
             made = tuning.plan(asked) if tuning else asked
             history, shipped = _trained(made, index, depot, Path(model_out), device, record)
@@ -59,7 +62,7 @@ def train(
 
             atomic.write_text(Path(page_out), training_page(history, shipped, tuning))
         told = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
-        notes.text = "; ".join(filter(None, told))
+        outcome.text = "; ".join(filter(None, told))
 
 
 def _training_key(plan: Plan, index: CaseIndex) -> str:
@@ -96,7 +99,7 @@ def _trained(
         elif gpus := gpus_to_share(made, device):
             train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved)
         trainers = [
-            Trainer(plan, cases, val, keeper.path, key, device, keeper.saved)
+            Trainer(plan, cases, val, Checkpoint(keeper.path, key, keeper.saved), device)
             for plan, keeper, key in zip(plans, kept, keys, strict=True)
         ]
         histories = [trainer.run(progress) for trainer in trainers]

@@ -25,7 +25,7 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     from segline.registry.succession import contend
     from segline.report.model_card import write_model_card
 
-    with stage(run, "register", whole=True) as (record, notes):
+    with stage(run, "register", whole=True) as (record, outcome):
         if record.verdict and not record.verdict.passed:
             raise UnavailableError("the gate blocked the model; it is not registered")
         write_model_card(record)
@@ -33,9 +33,9 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
         commit = source_commit(Path(__file__).parent)
         used = inference_device(device)
         version = contend(record, registry, commit, used, ConsoleProgress("[register]"))
-        notes.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
-        return version.name
-    return ""
+        outcome.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
+        outcome.answer = version.name
+    return outcome.answer
 
 
 def report(run: Location, page_out: Location | None = None, summary_out: Location | None = None) -> None:

@@ -54,13 +54,17 @@ class FileObjects:
 
     def put(self, key: str, path: Path, sha256: str) -> None:
         """Store a file whose digest is ``sha256``."""
-        with self._told(key), atomic.new_file(self.root / key) as scratch:
+        with self._readable_errors(key), atomic.new_file(self.root / key) as scratch:
             shutil.copyfile(path, scratch)
             _keep_digest(scratch, sha256)
 
     def get(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Write the object to ``path`` if its digest is right."""
-        with self._told(key), (self.root / key).open("rb") as stored, atomic.new_file(path) as scratch:
+        with (
+            self._readable_errors(key),
+            (self.root / key).open("rb") as stored,
+            atomic.new_file(path) as scratch,
+        ):
             with scratch.open("wb") as target:
                 shutil.copyfileobj(stored, target, _CHUNK_BYTES)
             wanted = sha256 or _kept_digest(stored.fileno())
@@ -68,13 +72,13 @@ class FileObjects:
 
     def write(self, key: str, data: bytes) -> None:
         """Store a small object."""
-        with self._told(key), atomic.new_file(self.root / key) as scratch:
+        with self._readable_errors(key), atomic.new_file(self.root / key) as scratch:
             scratch.write_bytes(data)
             _keep_digest(scratch, hashlib.sha256(data).hexdigest())
 
     def read(self, key: str) -> bytes:
         """A small object, checked as by :meth:`get`."""
-        with self._told(key), (self.root / key).open("rb") as stream:
+        with self._readable_errors(key), (self.root / key).open("rb") as stream:
             data = stream.read()
             require_digest(self.where(key), _kept_digest(stream.fileno()), hashlib.sha256(data).hexdigest())
             return data
@@ -82,7 +86,7 @@ class FileObjects:
     def create(self, key: str, data: bytes) -> bool:
         """Store a small object unless there is one; whether ``data`` is what the key holds now."""
         path = self.root / key
-        with self._told(key):
+        with self._readable_errors(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=atomic.SCRATCH) as folder:
                 scratch = Path(folder, "object")
@@ -96,14 +100,14 @@ class FileObjects:
     def delete(self, key: str) -> None:
         """Remove the object, if there is one, and the folders that it leaves empty."""
         path = self.root / key
-        with self._told(key):
+        with self._readable_errors(key):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             for folder in path.relative_to(self.root).parents[:-1]:
                 (self.root / folder).rmdir()
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _readable_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -86,7 +86,7 @@ class S3Objects:
 
         What has come so far lies in ``.<name>.part/<etag>`` beside ``path``; an earlier process's is used.
         """
-        with self._told(key):
+        with self._readable_errors(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(2):
                 continued = _part_of(path) is not None
@@ -199,7 +199,7 @@ class S3Objects:
 
     def _tried(self, key: str, action: Callable[[], T]) -> T:
         patience = Patience(self.settings.patience_s)
-        with self._told(key):
+        with self._readable_errors(key):
             while True:
                 try:
                     return action()
@@ -230,7 +230,7 @@ class S3Objects:
         )
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
+    def _readable_errors(self, key: str) -> Iterator[None]:
         where = self.where(key) if self.bucket else "s3://"
         try:
             from minio.error import MinioException

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline.common.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.common.errors import SeglineError
-from segline.common.locks import exclusive
+from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
 from segline.common.progress import Progress, silent
 from segline.storage.archives import inner_path
@@ -91,7 +91,7 @@ class Store:
         That is ``sha256`` or, without it, the one the file was stored with.
         A transfer from S3 that was interrupted continues where it stopped, also in another process.
         """
-        with exclusive(path.with_name(f".{path.name}.lock"), stays=False):
+        with exclusive_for_once(path.with_name(f".{path.name}.lock")):
             self.objects.get(self._key(key), path, sha256)
 
     def write(self, key: str, data: bytes) -> None:
@@ -155,7 +155,7 @@ class Store:
         if contents is None:
             raise MissingObjectError((self / key).uri, "folder, or it is not whole")
         part = folder.with_name(f".{folder.name}.part")
-        with exclusive(folder.with_name(f".{folder.name}.lock"), stays=False):
+        with exclusive_for_once(folder.with_name(f".{folder.name}.lock")):
             if not folder.exists():
                 (self / key)._complete(part, contents, progress)
                 part.rename(folder)

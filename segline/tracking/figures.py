@@ -6,7 +6,7 @@ from segline.backends import REFERENCE
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.folds import CrossValidation
-from segline.evaluation.records import METRICS, Evaluation
+from segline.evaluation.records import Evaluation
 from segline.runs.contents import Contents
 
 Figure = tuple[str, float | None]
@@ -54,6 +54,6 @@ def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[Figure
 
 def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[Figure]:
     for case in evaluation.cases:
-        for label, values in case.labels.items():
-            for metric in METRICS:
-                yield f"case/{names[case.case]}/{label}/{metric}", getattr(values, metric)
+        for label, values in case.figures.items():
+            for figure in evaluation.figures:
+                yield f"case/{names[case.case]}/{label}/{figure.name}", values[figure.name]

@@ -49,7 +49,7 @@ class MlflowTracker:
     def begin(self, facts: Facts) -> MlflowRun:
         """Show a run that goes on."""
         experiment_id = self._experiment(facts)
-        with self.registry.told():
+        with self.registry.readable_errors():
             known = self._find(experiment_id, ONGOING_TAG, facts.asked)
             run_id = known or self._create(experiment_id, facts, facts.run, {ONGOING_TAG: facts.asked})
             self._write(run_id, facts)
@@ -57,7 +57,7 @@ class MlflowTracker:
 
     def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
         """Add to the curves of a run; MLflow keeps one of two equal points."""
-        with self.registry.told():
+        with self.registry.readable_errors():
             self._log_points(tracked.run_id, points)
 
     def record(self, facts: Facts) -> MlflowRun:
@@ -70,7 +70,7 @@ class MlflowTracker:
     def _record(self, facts: Facts, parent: str) -> MlflowRun:
         """``parent`` is MLflow's id of the run in which this one is nested."""
         experiment_id = self._experiment(facts)
-        with self.registry.told():
+        with self.registry.readable_errors():
             run_id = self._run_to_record(experiment_id, facts, parent)
             self._write(run_id, facts)
             self._log_points(run_id, facts.curves)

@@ -92,11 +92,11 @@ class Registry:
             return self._open_file(client_of)
         if self.uri.startswith(("http://", "https://")):
             self._require_answer()
-        with self.told():
+        with self.readable_errors():
             return client_of(self.uri, self.uri)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def readable_errors(self) -> Iterator[None]:
         """Turn MLflow's errors into the one line a user needs."""
         _require_mlflow()
         from mlflow.exceptions import MlflowException
@@ -114,7 +114,7 @@ class Registry:
         """
         from mlflow.exceptions import MlflowException
 
-        with self.told():
+        with self.readable_errors():
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 try:

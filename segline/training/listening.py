@@ -1,12 +1,12 @@
-"""Who listens to a training: is told each point of its curves as it comes."""
+"""Who is told of a training's curves while they are drawn."""
 
 from collections.abc import Callable
 
 from segline.model.history import TrainingPoint
 
 Listener = Callable[[TrainingPoint], None]
-"""Called between two steps: neither keeps the training waiting nor raises."""
+"""Is told of each point as it is reached; it neither raises nor takes long, since the training waits."""
 
 
-def silent(point: TrainingPoint) -> None:
+def unheard(_: TrainingPoint) -> None:
     """Tell nobody."""

@@ -3,6 +3,7 @@
 import torch
 
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.machine.memory import available_bytes
 from segline.networks.memory import training_bytes
 from segline.plan import Plan
@@ -18,7 +19,7 @@ def check_memory(plan: Plan, device: torch.device, ranks: int = 1, networks: int
     """
     needed, free = training_bytes(plan) * networks // ranks, available_bytes(device)
     if needed > free:
-        size = "x".join(map(str, plan.training.patch_size))
+        size = by(plan.training.patch_size)
         several = f", {networks} networks at once" if networks > 1 else ""
         raise SeglineError(
             f"plan: patch {size}, batch {plan.training.batch_size}{several} needs about "

@@ -1,5 +1,5 @@
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import pytest
 from torch import Tensor
 
 from segline.acceptance.gate import judge
-from segline.acceptance.verdict import ABSENT, Absence, Verdict
+from segline.acceptance.verdict import ABSENT, Absence, CaseComparison, Verdict
+from segline.acceptance.yardstick import MASKS
 from segline.backends import Precision
 from segline.common.errors import SeglineError
-from segline.evaluation.label_metrics import LabelMetrics, label_metrics
+from segline.evaluation.label_metrics import label_metrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
@@ -20,7 +21,7 @@ from segline.plan import Agreement, Gate
 
 from ..conftest import small_plan
 
-ANYTHING = Agreement(dice_difference=1, nsd_difference=1, voxel_agreement=0, equivalence_margin=1)
+ANYTHING = Agreement(differences={"dice": 1, "nsd": 1}, agreement=0, equivalence_margin=1)
 LENIENT = Gate(nsd_tolerance_mm=1, required=(), float32=ANYTHING, reduced=ANYTHING)
 
 
@@ -62,8 +63,8 @@ def evaluation_of(tmp_path: Path) -> Callable[..., Path]:
         cases = []
         for name, mask in masks.items():
             write_volume(place / f"{name}.nii.gz", Volume(mask[None], np.eye(4)))
-            figures = label_metrics(FOUR[name] == 1, mask == 1, (1, 1, 1), 1)
-            cases.append(CaseEvaluation(case=name, labels={"label1": figures}, mask=f"{name}.nii.gz"))
+            figures = {"label1": label_metrics(FOUR[name] == 1, mask == 1, (1, 1, 1), 1).model_dump()}
+            cases.append(CaseEvaluation(case=name, figures=figures, answer=f"{name}.nii.gz"))
         summarise(Named(backend, precision), small_plan(**plan), cases).write(place / EVALUATION)
         return place
 
@@ -75,8 +76,8 @@ def edited(folder: Path, *figures: Mapping[str, float | None]) -> Path:
     evaluation = Evaluation.read(folder / EVALUATION)
     cases = list(evaluation.cases)
     for number, changes in enumerate(figures):
-        metrics = LabelMetrics(**{**cases[number].labels["label1"].model_dump(), **changes})
-        cases[number] = cases[number].model_copy(update={"labels": {"label1": metrics}})
+        measured = {**cases[number].figures["label1"], **changes}
+        cases[number] = cases[number].model_copy(update={"figures": {"label1": measured}})
     evaluation.model_copy(update={"cases": tuple(cases)}).write(folder / EVALUATION)
     return folder
 
@@ -86,39 +87,43 @@ def absent(folder: Path, backend: str, reason: str = "no NVIDIA GPU") -> Path:
     return folder / backend
 
 
+def judged(folders: Sequence[Path], requirements: Gate) -> Verdict:
+    return judge(folders, requirements, MASKS)
+
+
 def gate(**requirements: Any) -> Gate:
     return LENIENT.model_copy(update=requirements)
 
 
 def agreement(**requirements: float) -> Gate:
-    """A gate that asks this of a backend in float32, and of any other nothing."""
-    return gate(float32=ANYTHING.model_copy(update=requirements))
+    """A gate that asks this of a backend in float32, as a plan writes it, and of any other nothing."""
+    return gate(float32=Agreement.model_validate({**ANYTHING.model_dump(), **requirements}))
 
 
 def refusal(folders: list[Path]) -> str:
     with pytest.raises(SeglineError) as caught:
-        judge(folders, LENIENT)
+        judged(folders, LENIENT)
     return str(caught.value)
 
 
 def test_equal_backends_pass(evaluation_of: Callable[..., Path]) -> None:
-    exact = Agreement(dice_difference=0, nsd_difference=0, voxel_agreement=1, equivalence_margin=0)
+    exact = Agreement(differences={"dice": 0, "nsd": 0}, agreement=1, equivalence_margin=0)
     strict = gate(dice_floor=1, float32=exact)
-    verdict = judge([evaluation_of("onnxruntime"), evaluation_of("pytorch")], strict)
+    verdict = judged([evaluation_of("onnxruntime"), evaluation_of("pytorch")], strict)
     assert verdict.passed
     assert verdict.reasons == ()
-    assert [judged.backend for judged in verdict.backends] == ["pytorch", "onnxruntime"]
-    assert [judged.mean_dice for judged in verdict.backends] == [1, 1]
+    assert [each.backend for each in verdict.backends] == ["pytorch", "onnxruntime"]
+    assert [each.mean_score for each in verdict.backends] == [1, 1]
     assert verdict.requirements == strict
     assert verdict.cases == 2
     assert [(c.backend, c.case) for c in verdict.comparisons] == [("onnxruntime", "a"), ("onnxruntime", "b")]
-    assert all(c.dice_difference == c.nsd_difference == 0 for c in verdict.comparisons)
-    assert all(c.voxel_agreement == 1 for c in verdict.comparisons)
+    assert all(c.differences == {"dice": 0, "nsd": 0} for c in verdict.comparisons)
+    assert all(c.agreement == 1 for c in verdict.comparisons)
 
 
 def test_the_reference_alone_is_held_against_the_floor(evaluation_of: Callable[..., Path]) -> None:
     masks = {"a": box(4, 7), "b": box(5, 10)}
-    verdict = judge([evaluation_of("pytorch", masks)], gate(dice_floor=0.9))
+    verdict = judged([evaluation_of("pytorch", masks)], gate(dice_floor=0.9))
     assert verdict.reasons == ("pytorch: mean test Dice 0.8333 is below the floor 0.9",)
     assert not verdict.passed
 
@@ -126,19 +131,19 @@ def test_the_reference_alone_is_held_against_the_floor(evaluation_of: Callable[.
 def test_each_backend_below_the_floor_is_named(evaluation_of: Callable[..., Path]) -> None:
     masks = {"a": box(4, 7), "b": box(5, 10)}
     folders = [evaluation_of("pytorch", masks), evaluation_of("onnxruntime", masks)]
-    verdict = judge(folders, gate(dice_floor=0.9))
+    verdict = judged(folders, gate(dice_floor=0.9))
     assert [reason.split(":")[0] for reason in verdict.reasons] == ["pytorch", "onnxruntime"]
 
 
 def test_a_dice_that_differs_is_a_reason(evaluation_of: Callable[..., Path]) -> None:
     folders = [evaluation_of("pytorch"), edited(evaluation_of("onnxruntime"), {"dice": 0.99})]
-    verdict = judge(folders, agreement(dice_difference=0.001))
+    verdict = judged(folders, agreement(dice_difference=0.001))
     assert verdict.reasons == ("onnxruntime against pytorch, a: Dice differs by 0.01000 > 0.001",)
 
 
 def test_an_nsd_that_differs_is_a_reason(evaluation_of: Callable[..., Path]) -> None:
     folders = [evaluation_of("pytorch"), edited(evaluation_of("onnxruntime"), {"nsd": 0.9})]
-    verdict = judge(folders, agreement(nsd_difference=0.005))
+    verdict = judged(folders, agreement(nsd_difference=0.005))
     assert verdict.reasons == ("onnxruntime against pytorch, a: NSD differs by 0.10000 > 0.005",)
 
 
@@ -146,14 +151,14 @@ def test_voxels_that_differ_are_a_reason(evaluation_of: Callable[..., Path]) -> 
     mask = box()
     mask[0, 0, 0] = 1
     folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime", {**TRUTH, "a": mask})]
-    verdict = judge(folders, agreement(voxel_agreement=0.9999))
+    verdict = judged(folders, agreement(voxel_agreement=0.9999))
     assert verdict.reasons == ("onnxruntime against pytorch, a: 0.999756 of the voxels agree < 0.9999",)
 
 
 def test_a_mask_shifted_by_a_voxel_fails_every_comparison(evaluation_of: Callable[..., Path]) -> None:
     shifted = {name: np.roll(mask, 2, axis=0) for name, mask in TRUTH.items()}
     folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime", shifted)]
-    verdict = judge(folders, Gate(nsd_tolerance_mm=1, required=()))
+    verdict = judged(folders, Gate(nsd_tolerance_mm=1, required=()))
     assert not verdict.passed
     for words in ("Dice differs", "NSD differs", "of the voxels agree"):
         assert sum(words in reason for reason in verdict.reasons) == 2, words
@@ -162,7 +167,7 @@ def test_a_mask_shifted_by_a_voxel_fails_every_comparison(evaluation_of: Callabl
 def test_a_mask_exchanged_behind_unchanged_figures_is_caught(evaluation_of: Callable[..., Path]) -> None:
     folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime")]
     write_volume(folders[1] / "b.nii.gz", Volume(np.roll(TRUTH["b"], 1, axis=1)[None], np.eye(4)))
-    verdict = judge(folders, Gate(nsd_tolerance_mm=1, required=()))
+    verdict = judged(folders, Gate(nsd_tolerance_mm=1, required=()))
     assert len(verdict.reasons) == 1
     assert "onnxruntime against pytorch, b: " in verdict.reasons[0]
 
@@ -173,8 +178,8 @@ def test_a_figure_that_only_one_backend_has_differs_as_much_as_can_be(
 ) -> None:
     reference = edited(evaluation_of("pytorch"), {figure: 0.0})
     other = edited(evaluation_of("onnxruntime"), {figure: None})
-    verdict = judge([reference, other], agreement(**{f"{figure}_difference": 0.5}))
-    assert getattr(verdict.comparisons[0], f"{figure}_difference") == 1
+    verdict = judged([reference, other], agreement(**{f"{figure}_difference": 0.5}))
+    assert verdict.comparisons[0].differences[figure] == 1
     assert len(verdict.reasons) == 1
 
 
@@ -183,7 +188,7 @@ def test_a_figure_that_no_backend_has_does_not_differ(
     figure: str, evaluation_of: Callable[..., Path]
 ) -> None:
     folders = [edited(evaluation_of(name), {figure: None}) for name in ("pytorch", "onnxruntime")]
-    assert judge(folders, agreement(dice_difference=0, nsd_difference=0)).passed
+    assert judged(folders, agreement(dice_difference=0, nsd_difference=0)).passed
 
 
 def test_an_undefined_mean_dice_is_below_any_floor(evaluation_of: Callable[..., Path]) -> None:
@@ -191,7 +196,7 @@ def test_an_undefined_mean_dice_is_below_any_floor(evaluation_of: Callable[..., 
     evaluation = Evaluation.read(folder / EVALUATION)
     none = evaluation.overall["dice"].model_copy(update={"mean": None})
     evaluation.model_copy(update={"overall": {**evaluation.overall, "dice": none}}).write(folder / EVALUATION)
-    assert judge([folder], LENIENT).reasons == ("pytorch: mean test Dice undefined is below the floor 0",)
+    assert judged([folder], LENIENT).reasons == ("pytorch: mean test Dice undefined is below the floor 0",)
 
 
 @pytest.mark.parametrize(("precision", "passed"), [("float32", False), ("float16", True), ("int8", True)])
@@ -199,7 +204,7 @@ def test_a_backend_of_reduced_precision_may_differ_more(
     precision: Precision, passed: bool, evaluation_of: Callable[..., Path]
 ) -> None:
     other = edited(evaluation_of("other", FOUR, precision=precision), {"dice": 0.998})
-    verdict = judge([evaluation_of("pytorch", FOUR), other], Gate(nsd_tolerance_mm=1, required=()))
+    verdict = judged([evaluation_of("pytorch", FOUR), other], Gate(nsd_tolerance_mm=1, required=()))
     assert verdict.passed is passed
     assert verdict.backends[1].precision == precision
 
@@ -209,7 +214,7 @@ def test_a_backend_whose_mean_dice_is_not_shown_to_be_equal_is_blocked(
 ) -> None:
     lower = [{"dice": dice} for dice in (0.9991, 0.9979, 0.9984, 0.9982)]
     folders = [evaluation_of("pytorch", FOUR), edited(evaluation_of("onnxruntime", FOUR), *lower)]
-    verdict = judge(folders, agreement(equivalence_margin=0.002))
+    verdict = judged(folders, agreement(equivalence_margin=0.002))
     assert verdict.reasons == (
         "onnxruntime against pytorch: mean Dice not shown to be equal within 0.002: differs by -0.00160, "
         "90 % interval -0.00220 to -0.00100 (TOST p = 0.107, 4 cases)",
@@ -221,7 +226,7 @@ def test_a_mean_dice_that_differs_by_less_than_the_margin_is_equivalent(
 ) -> None:
     lower = [{"dice": dice} for dice in (0.9995, 0.9993, 0.9996, 0.9994)]
     folders = [evaluation_of("pytorch", FOUR), edited(evaluation_of("onnxruntime", FOUR), *lower)]
-    verdict = judge(folders, agreement(equivalence_margin=0.002))
+    verdict = judged(folders, agreement(equivalence_margin=0.002))
     assert verdict.passed and verdict.notes == ()
     reference, other = verdict.backends
     assert reference.equivalence is None
@@ -231,7 +236,7 @@ def test_a_mean_dice_that_differs_by_less_than_the_margin_is_equivalent(
 
 def test_reduced_precision_has_a_margin_of_its_own(evaluation_of: Callable[..., Path]) -> None:
     folders = [evaluation_of("pytorch", FOUR), evaluation_of("half", FOUR, precision="float16")]
-    verdict = judge(folders, gate(reduced=ANYTHING.model_copy(update={"equivalence_margin": 0.5})))
+    verdict = judged(folders, gate(reduced=ANYTHING.model_copy(update={"equivalence_margin": 0.5})))
     assert verdict.backends[1].equivalence and verdict.backends[1].equivalence.margin == 0.5
 
 
@@ -239,7 +244,7 @@ def test_too_few_cases_to_test_equivalence_are_noted_and_do_not_block(
     evaluation_of: Callable[..., Path],
 ) -> None:
     folders = [evaluation_of("pytorch"), edited(evaluation_of("onnxruntime"), {"dice": 0.9})]
-    verdict = judge(folders, agreement(equivalence_margin=0))
+    verdict = judged(folders, agreement(equivalence_margin=0))
     assert verdict.passed
     assert verdict.notes == (
         "onnxruntime against pytorch: equivalence was not tested, "
@@ -251,7 +256,7 @@ def test_an_absent_backend_that_is_required_blocks_with_its_reason(
     evaluation_of: Callable[..., Path], tmp_path: Path
 ) -> None:
     folders = [evaluation_of("pytorch"), absent(tmp_path, "openvino", "openvino is not installed")]
-    verdict = judge(folders, gate(required=("pytorch", "openvino")))
+    verdict = judged(folders, gate(required=("pytorch", "openvino")))
     assert verdict.reasons == ("openvino: required, but it is absent: openvino is not installed",)
     assert verdict.absent == (Absence(backend="openvino", reason="openvino is not installed"),)
 
@@ -259,14 +264,14 @@ def test_an_absent_backend_that_is_required_blocks_with_its_reason(
 def test_an_absent_backend_that_is_not_required_is_noted(
     evaluation_of: Callable[..., Path], tmp_path: Path
 ) -> None:
-    verdict = judge([absent(tmp_path, "tensorrt"), evaluation_of("pytorch")], LENIENT)
+    verdict = judged([absent(tmp_path, "tensorrt"), evaluation_of("pytorch")], LENIENT)
     assert verdict.passed
     assert verdict.notes == ("tensorrt: absent: no NVIDIA GPU",)
     assert [absence.backend for absence in verdict.absent] == ["tensorrt"]
 
 
 def test_a_required_backend_that_nobody_evaluated_blocks(evaluation_of: Callable[..., Path]) -> None:
-    verdict = judge([evaluation_of("pytorch")], gate(required=("pytorch", "onnxruntime")))
+    verdict = judged([evaluation_of("pytorch")], gate(required=("pytorch", "onnxruntime")))
     assert verdict.reasons == ("onnxruntime: required, but it was not evaluated",)
 
 
@@ -294,7 +299,7 @@ def test_a_damaged_absence_is_refused(evaluation_of: Callable[..., Path], tmp_pa
 
 def test_the_scalars_are_the_verdict_in_figures(evaluation_of: Callable[..., Path]) -> None:
     lower = [{"dice": dice} for dice in (0.9995, 0.9993, 0.9996, 0.9994)]
-    verdict = judge(
+    verdict = judged(
         [evaluation_of("pytorch", FOUR), edited(evaluation_of("openvino", FOUR), *lower)], LENIENT
     )
     assert verdict.backends[1].equivalence
@@ -311,7 +316,7 @@ def test_the_scalars_are_the_verdict_in_figures(evaluation_of: Callable[..., Pat
 def test_the_scalars_of_a_blocked_verdict_leave_out_what_is_undefined(
     evaluation_of: Callable[..., Path],
 ) -> None:
-    verdict = judge([evaluation_of("pytorch"), evaluation_of("openvino")], gate(required=("onnxruntime",)))
+    verdict = judged([evaluation_of("pytorch"), evaluation_of("openvino")], gate(required=("onnxruntime",)))
     assert verdict.scalars["passed"] == 0
     assert "openvino_mean_dice" in verdict.scalars and "openvino_tost_p" not in verdict.scalars
 
@@ -368,7 +373,7 @@ def test_a_missing_evaluation_is_refused(evaluation_of: Callable[..., Path], tmp
 
 
 def test_a_verdict_is_read_as_it_was_written(evaluation_of: Callable[..., Path], tmp_path: Path) -> None:
-    verdict = judge([evaluation_of("pytorch"), evaluation_of("onnxruntime")], gate(dice_floor=0.5))
+    verdict = judged([evaluation_of("pytorch"), evaluation_of("onnxruntime")], gate(dice_floor=0.5))
     verdict.write(tmp_path / "gate.json")
     assert Verdict.read(tmp_path / "gate.json") == verdict
 
@@ -383,3 +388,68 @@ def test_a_damaged_verdict_is_refused(content: str, tmp_path: Path) -> None:
 def test_a_missing_verdict_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SeglineError, match="run compare first"):
         Verdict.read(tmp_path / "gate.json")
+
+
+def test_a_figure_that_the_gate_asks_for_and_nobody_measured_is_refused(
+    evaluation_of: Callable[..., Path],
+) -> None:
+    asked = Agreement(differences={"dice": 1, "volume": 1})
+    with pytest.raises(SeglineError, match="asks for the figure volume, which pytorch was not measured by"):
+        judged([evaluation_of("pytorch")], gate(float32=asked, reduced=asked))
+
+
+def test_answers_are_compared_by_what_the_gate_is_handed(evaluation_of: Callable[..., Path]) -> None:
+    apart = replace(MASKS, part="answer", agreement=lambda *_: 0.25)
+    folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime")]
+    verdict = judge(folders, agreement(voxel_agreement=0.5), apart)
+    assert verdict.reasons[0] == "onnxruntime against pytorch, a: 0.250000 of the answers agree < 0.5"
+    assert verdict.scalars["onnxruntime_smallest_answer_agreement"] == 0.25
+
+
+OLD = """{
+  "passed": true, "reasons": [], "notes": [],
+  "requirements": {
+    "nsd_tolerance_mm": 3.0, "dice_floor": 0.5, "required": ["pytorch"],
+    "float32": {
+      "dice_difference": 0.001, "nsd_difference": 0.005, "voxel_agreement": 0.9999,
+      "equivalence_margin": 0.002
+    },
+    "reduced": {
+      "dice_difference": 0.003, "nsd_difference": 0.01, "voxel_agreement": 0.999,
+      "equivalence_margin": 0.005
+    }
+  },
+  "cases": 1,
+  "backends": [
+    {"backend": "pytorch", "precision": "float32", "mean_dice": 0.75, "equivalence": null},
+    {
+      "backend": "onnxruntime", "precision": "float32", "mean_dice": 0.75,
+      "equivalence": {"mean_difference": 0.0, "ci90": null, "p": null, "margin": 0.002, "count": 1}
+    }
+  ],
+  "comparisons": [{
+    "backend": "onnxruntime", "case": "phantom_004",
+    "dice_difference": 0.0005, "nsd_difference": 0.0025, "voxel_agreement": 0.99995
+  }],
+  "absent": []
+}"""
+"""As verdicts were written when every answer was a mask."""
+
+
+def test_a_verdict_of_before_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "gate.json").write_text(OLD)
+    verdict = Verdict.read(tmp_path / "gate.json")
+    differences = {"dice": 0.0005, "nsd": 0.0025}
+    assert verdict.comparisons == (
+        CaseComparison(backend="onnxruntime", case="phantom_004", differences=differences, agreement=0.99995),
+    )
+    assert verdict.requirements == Gate(nsd_tolerance_mm=3, dice_floor=0.5, required=("pytorch",))
+    assert verdict.scalars == {
+        "passed": 1,
+        "pytorch_mean_dice": 0.75,
+        "onnxruntime_mean_dice": 0.75,
+        "onnxruntime_largest_dice_difference": 0.0005,
+        "onnxruntime_smallest_voxel_agreement": 0.99995,
+    }
+    verdict.write(tmp_path / "again.json")
+    assert Verdict.read(tmp_path / "again.json") == verdict

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Verdict
+from segline.acceptance.yardstick import MASKS
 from segline.backends import Backend, Precision, open_backend
 from segline.common.errors import SeglineError
 from segline.data.cases.building import preprocess
@@ -28,6 +29,7 @@ from segline.networks.running import infer
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
 from segline.storage.depot import Depot
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from ..conftest import small_plan
@@ -101,7 +103,7 @@ def model(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Model
     )
     depot = Depot.here(folder)
     index = CaseIndex.of(manifest, plan, depot, len(dict(preprocess(manifest, plan, depot, workers=1))))
-    trainer = Trainer(plan, index.open(TRAIN), index.open(VAL), folder / "checkpoint.pt", "two")
+    trainer = Trainer(plan, index.open(TRAIN), index.open(VAL), Checkpoint(folder / "checkpoint.pt"))
     history = trainer.run()
     written = Model.write(folder / "model", plan, trainer.best_weights, history)
     export_onnx(written, index.open(VAL))
@@ -118,7 +120,7 @@ def judged(model: Model, manifest: Manifest, tmp_path_factory: pytest.TempPathFa
         folder = tmp_path_factory.mktemp(backend.name)
         evaluation = evaluate(Model(model.folder, plan), backend, manifest, folder)
         evaluation.model_copy(update={"plan_digest": model.plan.digest}).write(folder / EVALUATION)
-        return judge([reference, folder], model.plan.gate)
+        return judge([reference, folder], model.plan.gate, MASKS)
 
     return judge_one
 

@@ -14,7 +14,7 @@ from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.evaluation.label_metrics import LabelMetrics
-from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation, Measured
 from segline.evaluation.scoring import summarise
 from segline.plan import Gate, Plan, PromotionRule, Task
 
@@ -51,9 +51,8 @@ class Named:
         raise NotImplementedError
 
 
-def metrics(dice: float | None) -> LabelMetrics:
-    blank = dict.fromkeys(LabelMetrics.model_fields)
-    return LabelMetrics.model_validate({**blank, "dice": dice, "truth_ml": 1.0, "prediction_ml": 1.0})
+def measured(dice: float | None) -> Measured:
+    return {**dict.fromkeys(LabelMetrics.model_fields), "dice": dice, "truth_ml": 1.0, "prediction_ml": 1.0}
 
 
 def evaluation(dice: Sequence[float | None], backend: str = "pytorch", label: str = "label1") -> Evaluation:
@@ -63,7 +62,7 @@ def evaluation(dice: Sequence[float | None], backend: str = "pytorch", label: st
         else Plan.model_validate({**small_plan().model_dump(), "labels": {0: "background", 1: label}})
     )
     cases = [
-        CaseEvaluation(case=f"patient_{number}", labels={label: metrics(value)}, mask="")
+        CaseEvaluation(case=f"patient_{number}", figures={label: measured(value)}, answer="")
         for number, value in enumerate(dice)
     ]
     return summarise(Named(backend), plan, cases)
@@ -326,7 +325,7 @@ class TestComparisonsThatWouldNotBeFair:
 class TestContender:
     def test_knows_its_cases_by_content_and_what_it_learned_from(self, phantoms: Manifest, tiny_plan: Plan):
         cases = [
-            CaseEvaluation(case=name, labels={"spleen": metrics(0.9)}, mask="")
+            CaseEvaluation(case=name, figures={"spleen": measured(0.9)}, answer="")
             for name in tiny_plan.split.test
         ]
         model = Contender.of(summarise(Named("pytorch"), tiny_plan, cases), tiny_plan, phantoms)

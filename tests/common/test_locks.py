@@ -2,23 +2,27 @@
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.common.locks import exclusive
+from segline.common.locks import exclusive, exclusive_at_once, exclusive_for_once
+
+Hold = Callable[[Path], AbstractContextManager[None]]
 
 
-@pytest.mark.parametrize("stays", [True, False])
-def test_one_at_a_time_holds_a_lock(tmp_path: Path, stays: bool) -> None:
+@pytest.mark.parametrize(("hold", "stays"), [(exclusive, True), (exclusive_for_once, False)])
+def test_one_at_a_time_holds_a_lock(tmp_path: Path, hold: Hold, stays: bool) -> None:
     inside: list[int] = []
     most = 0
 
     def work(number: int) -> None:
         nonlocal most
         for _ in range(20):
-            with exclusive(tmp_path / "lock", stays=stays):
+            with hold(tmp_path / "lock"):
                 inside.append(number)
                 most = max(most, len(inside))
                 time.sleep(0.0005)
@@ -37,13 +41,13 @@ def test_who_will_not_wait_is_told(tmp_path: Path) -> None:
     with (
         exclusive(tmp_path / "lock"),
         pytest.raises(SeglineError, match="another process is at the same work"),
-        exclusive(tmp_path / "lock", wait=False),
+        exclusive_at_once(tmp_path / "lock"),
     ):
         pass
 
 
 def test_an_error_lets_go_of_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), exclusive(tmp_path / "lock", stays=False):
+    with pytest.raises(KeyError), exclusive_for_once(tmp_path / "lock"):
         raise KeyError
-    with exclusive(tmp_path / "lock", wait=False):
+    with exclusive_at_once(tmp_path / "lock"):
         pass

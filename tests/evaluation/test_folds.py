@@ -48,7 +48,7 @@ def evaluated(plan: Plan, folder: Path) -> Path:
     cases = []
     for name in plan.split.test:
         figures = dict.fromkeys(LabelMetrics.model_fields, 0.5) | {"dice": DICE[name]}
-        cases.append(CaseEvaluation(case=name, labels={"label1": figures}, mask=f"{name}.nii.gz"))
+        cases.append(CaseEvaluation(case=name, figures={"label1": figures}, answer=f"{name}.nii.gz"))
         (folder / f"{name}.nii.gz").write_text(name)
     counts = tuple(range(LEVELS))
     counted = {
@@ -69,7 +69,7 @@ def folders(tmp_path: Path) -> list[Path]:
 def test_every_case_is_tested_once_over_the_folds(folders: Sequence[Path], tmp_path: Path) -> None:
     pooled, _ = pool(folders, whole(), plans(), tmp_path / "pooled")
     assert [case.case for case in pooled.cases] == NAMES
-    assert {case.case: case.mean_dice for case in pooled.cases} == DICE
+    assert {case.case: case.score for case in pooled.cases} == DICE
 
 
 def test_figures_are_over_all_cases_and_not_over_folds(folders: Sequence[Path], tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.overlap import dice
-from segline.evaluation.records import EVALUATION, METRICS, WORST_CASES, Evaluation
+from segline.evaluation.records import EVALUATION, WORST_CASES, Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid, Reorientation
@@ -111,14 +112,14 @@ def test_a_perfect_backend_has_perfect_figures(evaluated: Callable[..., Evaluati
 
 def test_figures_are_those_that_a_pencil_gives(evaluated: Callable[..., Evaluation]) -> None:
     evaluation = evaluated({"a": ({1: (4, 7)}, {1: (6, 7)})})
-    figures = evaluation.cases[0].labels["label1"]
-    assert figures.dice == pytest.approx(2 * 2 / (4 + 2))
-    assert figures.sensitivity == pytest.approx(0.5)
-    assert figures.relative_volume_error == pytest.approx(-0.5)
-    assert figures.lesion_detection_rate == 1
-    assert figures.hd95_mm == pytest.approx(2, abs=0.5)
-    assert figures.truth_ml == pytest.approx(4 * 4 * 4 * 2 / 1000)
-    assert figures.prediction_ml == pytest.approx(2 * 4 * 4 * 2 / 1000)
+    figures = evaluation.cases[0].figures["label1"]
+    assert figures["dice"] == pytest.approx(2 * 2 / (4 + 2))
+    assert figures["sensitivity"] == pytest.approx(0.5)
+    assert figures["relative_volume_error"] == pytest.approx(-0.5)
+    assert figures["lesion_detection_rate"] == 1
+    assert figures["hd95_mm"] == pytest.approx(2, abs=0.5)
+    assert figures["truth_ml"] == pytest.approx(4 * 4 * 4 * 2 / 1000)
+    assert figures["prediction_ml"] == pytest.approx(2 * 4 * 4 * 2 / 1000)
 
 
 def test_each_mask_is_saved_on_the_grid_of_its_label(
@@ -126,12 +127,12 @@ def test_each_mask_is_saved_on_the_grid_of_its_label(
 ) -> None:
     evaluation = evaluated({name: ({1: (4, 7)}, {1: (5, 9)}) for name in "abcd"})
     for case in evaluation.cases:
-        mask = read_volume(tmp_path / "masks" / case.mask)
+        mask = read_volume(tmp_path / "masks" / case.answer)
         label = read_volume(tmp_path / f"data/labelsTr/{case.case}.nii.gz")
         assert mask.array.shape == label.array.shape
         assert np.allclose(mask.affine, label.affine)
         assert mask.array.dtype == np.uint8
-        assert dice(label.array[0] == 1, mask.array[0] == 1) == case.labels["label1"].dice
+        assert dice(label.array[0] == 1, mask.array[0] == 1) == case.figures["label1"]["dice"]
     assert len({read_volume(tmp_path / f"masks/{n}.nii.gz").grid.orientation for n in "abcd"}) == 4
 
 
@@ -143,7 +144,7 @@ def test_each_label_has_its_own_figures_and_overall_is_their_mean(
     assert evaluation.by_label["label1"]["dice"].mean == 1
     assert evaluation.by_label["label2"]["dice"].mean == pytest.approx((1 + 2 / 3) / 2)
     assert evaluation.overall["dice"].mean == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
-    assert evaluation.cases[1].mean_dice == pytest.approx((1 + 2 / 3) / 2)
+    assert evaluation.cases[1].score == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_a_label_confused_with_another_counts_against_both(evaluated: Callable[..., Evaluation]) -> None:
@@ -157,13 +158,13 @@ def test_label_values_need_not_be_consecutive(evaluated: Callable[..., Evaluatio
     evaluation = evaluated({"a": (truth, truth)}, values=(0, 3, 200))
     assert evaluation.overall["dice"].mean == 1
     assert set(np.unique(read_volume(tmp_path / "masks/a.nii.gz").array)) == {0, 3, 200}
-    assert evaluation.cases[0].labels["label1"].truth_ml > 0
+    assert (evaluation.cases[0].figures["label1"]["truth_ml"] or 0) > 0
 
 
 def test_an_empty_truth_that_is_left_empty_is_right(evaluated: Callable[..., Evaluation]) -> None:
-    figures = evaluated({"a": ({}, {})}).cases[0].labels["label1"]
-    assert (figures.dice, figures.nsd, figures.hd95_mm) == (1, 1, 0)
-    assert figures.sensitivity is None
+    figures = evaluated({"a": ({}, {})}).cases[0].figures["label1"]
+    assert (figures["dice"], figures["nsd"], figures["hd95_mm"]) == (1, 1, 0)
+    assert figures["sensitivity"] is None
 
 
 def test_an_empty_truth_that_is_filled_is_wrong_and_its_hd95_missing(
@@ -171,7 +172,7 @@ def test_an_empty_truth_that_is_filled_is_wrong_and_its_hd95_missing(
 ) -> None:
     boxes = {1: (4, 7)}
     evaluation = evaluated({"a": ({}, boxes), "b": (boxes, boxes)})
-    assert evaluation.cases[0].labels["label1"].dice == 0
+    assert evaluation.cases[0].figures["label1"]["dice"] == 0
     assert evaluation.overall["dice"].mean == 0.5
     hd95, sensitivity = evaluation.overall["hd95_mm"], evaluation.overall["sensitivity"]
     assert (hd95.mean, hd95.count, hd95.missing) == (0, 1, 1)
@@ -200,9 +201,9 @@ def test_the_worst_cases_come_first(evaluated: Callable[..., Evaluation]) -> Non
 def test_estimates_are_over_cases(evaluated: Callable[..., Evaluation]) -> None:
     truth = {1: (4, 9)}
     evaluation = evaluated({name: (truth, {1: (4, end)}) for name, end in (("a", 9), ("b", 6), ("c", 4))})
-    for metric in METRICS:
-        values = [getattr(case.labels["label1"], metric) for case in evaluation.cases]
-        assert evaluation.overall[metric] == evaluation.by_label["label1"][metric] == Estimate.of(values)
+    for name in (figure.name for figure in SEGMENTATION):
+        values = [case.figures["label1"][name] for case in evaluation.cases]
+        assert evaluation.overall[name] == evaluation.by_label["label1"][name] == Estimate.of(values)
     low, high = evaluation.overall["dice"].ci95 or (0, 0)
     assert low < (evaluation.overall["dice"].mean or 0) < high
 
@@ -211,7 +212,7 @@ def test_an_evaluation_says_what_it_rests_on(evaluated: Callable[..., Evaluation
     evaluation = evaluated({"a": ({1: (4, 7)}, {1: (4, 7)})})
     assert (evaluation.backend, evaluation.backend_version) == ("by-intensity", "1")
     assert evaluation.dataset_digest == verify(tmp_path / "data").digest
-    assert evaluation.nsd_tolerance_mm == 1
+    assert evaluation.conditions == {"nsd_tolerance_mm": 1}
     assert len(evaluation.plan_digest) == 64
 
 
@@ -222,6 +223,50 @@ def test_an_evaluation_is_read_as_it_was_written(
     evaluation = evaluated({"a": ({}, boxes), "b": (boxes, boxes)})
     evaluation.write(tmp_path / "masks" / EVALUATION)
     assert Evaluation.read(tmp_path / "masks" / EVALUATION) == evaluation
+
+
+OLD = """{
+  "backend": "pytorch", "backend_version": "2.9.1", "precision": "float32",
+  "plan_digest": "p", "dataset_digest": "d", "nsd_tolerance_mm": 3.0,
+  "cases": [{
+    "case": "phantom_004",
+    "labels": {
+      "spleen": {
+        "dice": 0.75, "nsd": 0.5, "hd95_mm": null, "sensitivity": 0.7, "relative_volume_error": -0.25,
+        "lesion_detection_rate": 1.0, "truth_ml": 245.5, "prediction_ml": 240.75
+      },
+      "liver": {
+        "dice": null, "nsd": 0.5, "hd95_mm": 2.5, "sensitivity": 0.7, "relative_volume_error": -0.25,
+        "lesion_detection_rate": 1.0, "truth_ml": 1.0, "prediction_ml": 2.0
+      }
+    },
+    "mask": "phantom_004.nii.gz"
+  }],
+  "overall": {
+    "dice": {"mean": 0.75, "ci95": null, "median": 0.75, "count": 1, "missing": 0},
+    "nsd": {"mean": 0.5, "ci95": null, "median": 0.5, "count": 1, "missing": 0}
+  },
+  "by_label": {}, "worst": ["phantom_004"]
+}"""
+"""As evaluations were written when every answer was a mask."""
+
+
+def test_an_evaluation_of_before_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / EVALUATION).write_text(OLD)
+    evaluation = Evaluation.read(tmp_path / EVALUATION)
+    case = evaluation.cases[0]
+    assert evaluation.conditions == {"nsd_tolerance_mm": 3.0}
+    assert [evaluation.tolerance_mm(figure) for figure in evaluation.figures] == [None, 3.0]
+    assert case.figures["spleen"]["hd95_mm"] is None and case.figures["spleen"]["truth_ml"] == 245.5
+    assert (case.answer, case.score) == ("phantom_004.nii.gz", 0.375)
+    evaluation.write(tmp_path / "again.json")
+    assert Evaluation.read(tmp_path / "again.json") == evaluation
+
+
+def test_an_evaluation_whose_cases_are_decided_by_another_figure_is_refused(tmp_path: Path) -> None:
+    (tmp_path / EVALUATION).write_text(OLD.replace('"dice": 0.75, "nsd": 0.5', '"nsd": 0.5, "dice": 0.75'))
+    with pytest.raises(SeglineError, match="phantom_004, spleen: dice decides and must be the first figure"):
+        Evaluation.read(tmp_path / EVALUATION)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"backend": "pytorch"}'])

@@ -9,8 +9,9 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from segline.common.errors import SeglineError
+from segline.evaluation import masks, overlap
 from segline.evaluation import surfaces as module
-from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.label_metrics import LabelMetrics, label_metrics
 from segline.evaluation.surfaces import SurfaceDistances
 from segline.imaging.files import read_volume
 
@@ -77,27 +78,27 @@ class TestEmptyMasks:
 
     def test_the_result_is_valid_json_both_ways(self):
         found = label_metrics(empty(), np.ones((8, 8, 8), bool), CT_SPACING_MM, tolerance_mm=1)
-        assert module.LabelMetrics.model_validate_json(found.model_dump_json()) == found
+        assert LabelMetrics.model_validate_json(found.model_dump_json()) == found
 
 
 class TestOverlap:
     def test_dice_of_half_overlapping_boxes(self):
-        assert module.dice(box((0, 0, 0), (4, 4, 4)), box((2, 0, 0), (6, 4, 4))) == 0.5
+        assert overlap.dice(box((0, 0, 0), (4, 4, 4)), box((2, 0, 0), (6, 4, 4))) == 0.5
 
     def test_dice_of_concentric_balls_is_that_of_their_volumes(self):
         small, large = ball(12, (1, 1, 2)), ball(16, (1, 1, 2))
-        assert module.dice(small, large) == pytest.approx(2 * 12**3 / (12**3 + 16**3), rel=0.02)
+        assert overlap.dice(small, large) == pytest.approx(2 * 12**3 / (12**3 + 16**3), rel=0.02)
 
     def test_sensitivity_ignores_false_positives(self):
-        assert module.sensitivity(box((0, 0, 0), (4, 4, 4)), np.ones((40, 36, 20), bool)) == 1
+        assert overlap.sensitivity(box((0, 0, 0), (4, 4, 4)), np.ones((40, 36, 20), bool)) == 1
 
     def test_sensitivity_is_the_share_found(self):
-        assert module.sensitivity(box((0, 0, 0), (4, 4, 4)), box((0, 0, 0), (4, 4, 1))) == 0.25
+        assert overlap.sensitivity(box((0, 0, 0), (4, 4, 4)), box((0, 0, 0), (4, 4, 1))) == 0.25
 
     def test_volume_error_is_positive_where_too_much_is_predicted(self):
         truth, prediction = box((0, 0, 0), (4, 4, 2)), box((0, 0, 0), (4, 4, 3))
-        assert module.relative_volume_error(truth, prediction) == 0.5
-        assert module.relative_volume_error(prediction, truth) == pytest.approx(-1 / 3)
+        assert overlap.relative_volume_error(truth, prediction) == 0.5
+        assert overlap.relative_volume_error(prediction, truth) == pytest.approx(-1 / 3)
 
     def test_volumes_are_in_millilitres(self):
         found = label_metrics(box((0, 0, 0), (10, 10, 10)), empty((40, 36, 20)), (0.5, 2, 5), tolerance_mm=1)
@@ -132,7 +133,7 @@ class TestSurfaceDistance:
     def test_swapping_the_masks_changes_neither_nsd_nor_hd95(self):
         there, back = surfaces(blob(1), blob(2), CT_SPACING_MM), surfaces(blob(2), blob(1), CT_SPACING_MM)
         assert module.nsd(there, 1) == pytest.approx(module.nsd(back, 1), abs=1e-12)
-        assert surfaces.hd95_mm(there) == surfaces.hd95_mm(back)
+        assert module.hd95_mm(there) == module.hd95_mm(back)
 
     @pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0), (1, 2, 0)])
     def test_permuting_axes_with_their_spacing_changes_nothing(self, axes):
@@ -141,7 +142,7 @@ class TestSurfaceDistance:
         straight = surfaces(blob(1), blob(2), spacing_mm)
         permuted = surfaces(blob(1).transpose(axes), blob(2).transpose(axes), moved_mm)
         assert module.nsd(permuted, 1) == pytest.approx(module.nsd(straight, 1), abs=1e-7)
-        assert surfaces.hd95_mm(permuted) == pytest.approx(surfaces.hd95_mm(straight), abs=1e-9)
+        assert module.hd95_mm(permuted) == pytest.approx(module.hd95_mm(straight), abs=1e-9)
 
     def test_memory_order_changes_nothing(self):
         fortran = label_metrics(np.asfortranarray(blob(1)), blob(2), CT_SPACING_MM, tolerance_mm=1)
@@ -177,29 +178,29 @@ class TestNsd:
 class TestHd95:
     def test_a_shifted_plate_is_off_by_the_shift(self):
         plate = box((4, 4, 8), (36, 32, 9))
-        assert surfaces.hd95_mm(surfaces(plate, np.roll(plate, 2, 2), CT_SPACING_MM)) == 10
+        assert module.hd95_mm(surfaces(plate, np.roll(plate, 2, 2), CT_SPACING_MM)) == 10
 
     def test_concentric_balls_are_off_by_the_difference_of_their_radii(self):
         distances = surfaces(ball(12, (1, 1, 2)), ball(16, (1, 1, 2)), (1, 1, 2))
-        assert surfaces.hd95_mm(distances) == pytest.approx(4, abs=1)
+        assert module.hd95_mm(distances) == pytest.approx(4, abs=1)
 
     @pytest.mark.parametrize(("far_mm2", "expected_mm"), [(4.0, 1.0), (6.0, 10.0)])
     def test_the_percentile_is_of_area_not_of_elements(self, far_mm2, expected_mm):
         near = SurfaceDistances(
             np.array([10.0, 1.0]), np.array([0.0]), np.array([far_mm2, 100 - far_mm2]), np.array([1.0])
         )
-        assert surfaces.hd95_mm(near) == expected_mm
+        assert module.hd95_mm(near) == expected_mm
 
     def test_the_worse_direction_counts(self):
         truth = box((4, 4, 4), (8, 8, 8))
         prediction = truth | box((30, 4, 4), (34, 8, 8))
         distances = surfaces(truth, prediction)
         assert distances.truth_mm.max() == 0
-        assert surfaces.hd95_mm(distances) == surfaces.hd95_mm(surfaces(prediction, truth)) > 20
+        assert module.hd95_mm(distances) == module.hd95_mm(surfaces(prediction, truth)) > 20
 
     def test_one_stray_voxel_far_away_is_forgiven(self):
         truth = box((4, 4, 4), (24, 24, 16))
-        assert surfaces.hd95_mm(surfaces(truth, truth | box((38, 34, 18), (39, 35, 19)))) == 0
+        assert module.hd95_mm(surfaces(truth, truth | box((38, 34, 18), (39, 35, 19)))) == 0
 
 
 class TestAgainstTheAuthorsCode:
@@ -217,37 +218,37 @@ class TestAgainstTheAuthorsCode:
             expected = authors.compute_surface_dice_at_tolerance(theirs, tolerance_mm)
             assert module.nsd(ours, tolerance_mm) == pytest.approx(expected, abs=1e-6)
         expected_mm = authors.compute_robust_hausdorff(theirs, 95)
-        assert surfaces.hd95_mm(ours) == pytest.approx(expected_mm, abs=1e-6)
+        assert module.hd95_mm(ours) == pytest.approx(expected_mm, abs=1e-6)
 
 
 class TestLesionDetection:
     def test_it_is_the_share_of_lesions_touched(self):
         found, missed = box((2, 2, 2), (6, 6, 6)), box((20, 20, 10), (24, 24, 12))
-        assert module.lesion_detection_rate(found | missed, found) == 0.5
+        assert overlap.lesion_detection_rate(found | missed, found) == 0.5
 
     def test_one_voxel_detects_a_lesion(self):
-        assert module.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((5, 5, 5), (9, 9, 9))) == 1
+        assert overlap.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((5, 5, 5), (9, 9, 9))) == 1
 
     def test_beside_a_lesion_is_not_in_it(self):
-        assert module.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((6, 2, 2), (9, 6, 6))) == 0
+        assert overlap.lesion_detection_rate(box((2, 2, 2), (6, 6, 6)), box((6, 2, 2), (9, 6, 6))) == 0
 
     def test_corners_that_touch_make_one_lesion(self):
         near, diagonal = box((2, 2, 2), (4, 4, 4)), box((4, 4, 4), (6, 6, 6))
-        assert module.lesion_detection_rate(near | diagonal, near) == 1
+        assert overlap.lesion_detection_rate(near | diagonal, near) == 1
 
     def test_false_lesions_do_not_count(self):
         truth = box((2, 2, 2), (6, 6, 6))
-        assert module.lesion_detection_rate(truth, truth | box((20, 20, 10), (24, 24, 12))) == 1
+        assert overlap.lesion_detection_rate(truth, truth | box((20, 20, 10), (24, 24, 12))) == 1
 
 
 class TestVoxelAgreement:
     def test_it_is_the_share_of_equal_voxels(self):
         a = np.array([[[0, 1, 2, 2]]], np.uint8)
-        assert module.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
+        assert masks.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
 
     def test_shapes_must_be_equal(self):
         with pytest.raises(SeglineError, match="4x4x4 and 4x4x5 voxels cannot be compared"):
-            module.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
+            masks.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
 
 
 class TestBadInput:
@@ -257,7 +258,7 @@ class TestBadInput:
 
     def test_a_label_map_is_not_a_mask(self):
         with pytest.raises(TypeError, match="masks must be bool, not uint8"):
-            module.dice(empty().astype(np.uint8), empty())
+            overlap.dice(empty().astype(np.uint8), empty())
 
     @pytest.mark.parametrize("tolerance_mm", [-1, math.nan, math.inf])
     def test_a_tolerance_is_a_length(self, tolerance_mm):

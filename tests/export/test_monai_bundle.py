@@ -1,6 +1,8 @@
 """A bundle run by MONAI's own command line agrees with segline."""
 
+import itertools
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,14 @@ import torch
 from segline.backends import open_backend
 from segline.data.manifest import Manifest
 from segline.evaluation.masks import voxel_agreement
-from segline.export.monai_bundle import INFERENCE, METADATA, WEIGHTS, export_bundle
+from segline.export.monai_bundle import export_bundle
+from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS
+from segline.export.monai_bundle.metadata import METADATA
+from segline.export.monai_bundle.windows import script
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.inference.predictor import Predictor
+from segline.inference.tiling import tile_axis
 from segline.model.history import History
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
@@ -155,11 +161,27 @@ def test_a_bundle_is_the_same_bytes_every_time(tiny_model: Model, tmp_path: Path
 
 def test_an_older_bundle_is_replaced(tiny_model: Model, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
-    (folder / "scripts").mkdir(parents=True)
+    (folder / "docs").mkdir(parents=True)
     export_bundle(tiny_model, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["configs", "models"]
+    assert sorted(path.name for path in folder.iterdir()) == ["configs", "models", "scripts"]
 
 
 @pytest.mark.parametrize("part", [METADATA, INFERENCE])
 def test_a_bundle_names_no_place_of_this_machine(tiny_model: Model, tmp_path: Path, part: str) -> None:
     assert str(tmp_path) not in (export_bundle(tiny_model, tmp_path / "b") / part).read_text()
+
+
+def test_its_script_cuts_volumes_as_segline_does_and_needs_nothing_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "windows.py"
+    path.write_text(script())
+    code = f"import runpy, sys; found = runpy.run_path({str(path)!r}); assert 'segline' not in sys.modules"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, cwd=tmp_path)
+    window_along = runpy.run_path(str(path))["window_along"]
+    for size, shortest, longest, overlap, multiple in itertools.product(
+        (1, 40, 95, 96, 97, 160, 161, 270, 512), (32, 96), (96, 160), (8, 24), (1, 16)
+    ):
+        length, starts = tile_axis(size, shortest, longest, overlap, multiple)
+        told, step = window_along(size, shortest, longest, overlap, multiple)
+        assert told == length
+        if len(starts) > 1:
+            assert [min(k * int(step), size - length) for k in range(len(starts))][-1] == starts[-1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segline.common.errors import SeglineError
-from segline.machine import devices
+from segline.machine import abilities, devices, memory, nvidia
 
 CPU = torch.device("cpu")
 TOTAL_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -21,42 +21,42 @@ def cgroup(folder: Path, limit: str, used: int, stat: str) -> Path:
 
 
 def test_the_available_memory_is_positive_and_below_what_there_is() -> None:
-    assert 0 < devices.available_bytes(CPU) < TOTAL_BYTES
+    assert 0 < memory.available_bytes(CPU) < TOTAL_BYTES
 
 
 def test_a_containers_limit_counts(tmp_path: Path) -> None:
-    assert devices._cgroup_available(cgroup(tmp_path, "1000", 300, "anon 300")) == [700]
+    assert memory._cgroup_available(cgroup(tmp_path, "1000", 300, "anon 300")) == [700]
 
 
 def test_files_that_the_kernel_keeps_in_memory_are_available(tmp_path: Path) -> None:
     stat = "anon 300\nfile 650\ninactive_anon 5\ninactive_file 600\nactive_file 50"
-    assert devices._cgroup_available(cgroup(tmp_path, "1000", 950, stat)) == [650]
+    assert memory._cgroup_available(cgroup(tmp_path, "1000", 950, stat)) == [650]
 
 
 def test_a_container_over_its_limit_has_nothing_left(tmp_path: Path) -> None:
-    assert devices._cgroup_available(cgroup(tmp_path, "1000", 1100, "anon 1100")) == [0]
+    assert memory._cgroup_available(cgroup(tmp_path, "1000", 1100, "anon 1100")) == [0]
 
 
 def test_a_container_without_a_limit_does_not_count(tmp_path: Path) -> None:
-    assert devices._cgroup_available(cgroup(tmp_path, "max", 300, "anon 300")) == []
+    assert memory._cgroup_available(cgroup(tmp_path, "max", 300, "anon 300")) == []
 
 
 def test_a_machine_without_cgroups_is_no_container(tmp_path: Path) -> None:
-    assert devices._cgroup_available(tmp_path / "absent") == []
+    assert memory._cgroup_available(tmp_path / "absent") == []
 
 
 def test_every_ability_has_a_version_or_a_reason() -> None:
-    abilities = devices.abilities()
-    assert [ability.name for ability in abilities][:3] == ["host", "torch", "cuda"]
-    assert {"tensorrt", "onnxruntime CPU"} <= {ability.name for ability in abilities}
-    for ability in abilities:
+    found = abilities.abilities()
+    assert [ability.name for ability in found][:3] == ["host", "torch", "cuda"]
+    assert {"tensorrt", "onnxruntime CPU"} <= {ability.name for ability in found}
+    for ability in found:
         assert ability.detail.strip(), ability.name
         assert "\n" not in ability.detail
         assert ability.available or len(ability.detail.split()) > 3, ability
 
 
 def test_what_torch_can_use_is_what_is_told() -> None:
-    told = {ability.name: ability.available for ability in devices.abilities()}
+    told = {ability.name: ability.available for ability in abilities.abilities()}
     assert told["host"] is told["torch"] is True
     assert told["cuda"] == torch.cuda.is_available()
     assert devices.default_device() == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -66,7 +66,7 @@ def test_a_missing_package_is_an_ability_with_a_reason_and_not_a_crash() -> None
     script = (
         "import sys\n"
         "sys.modules['onnxruntime'] = None\n"
-        "from segline.machine import abilities\n"
+        "from segline.machine.abilities import abilities\n"
         "print([(a.available, a.detail) for a in abilities() if a.name == 'onnxruntime'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -75,7 +75,7 @@ def test_a_missing_package_is_an_ability_with_a_reason_and_not_a_crash() -> None
 
 
 def test_a_missing_driver_is_a_reason() -> None:
-    missing = devices.nvidia_driver_missing()
+    missing = nvidia.nvidia_driver_missing()
     if torch.cuda.is_available():
         assert missing is None
     else:
@@ -106,18 +106,18 @@ def test_a_gpu_beyond_the_last_is_refused() -> None:
 
 
 def test_the_processor_has_a_name() -> None:
-    name = devices.processor_name()
+    name = abilities.processor_name()
     assert name
     if "model name" in Path("/proc/cpuinfo").read_text():
         assert len(name.split()) > 1
 
 
 def test_the_peak_memory_is_that_of_this_process() -> None:
-    before = devices.peak_memory_bytes()
+    before = memory.peak_memory_bytes()
     assert 2**26 < before < TOTAL_BYTES
     block = bytearray(before + 2**26)
     block[::4096] = b"1" * len(block[::4096])
-    assert devices.peak_memory_bytes() > before
+    assert memory.peak_memory_bytes() > before
 
 
 FAULTS = """

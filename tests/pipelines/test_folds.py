@@ -49,7 +49,7 @@ def listed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
         path = copy.folder / part
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     cases = [list(plan.split.test) for plan in fold_plans(run)]
-    task = run.info.task.override("network.members", 1).override("split.fold_cases", cases)
+    task = run.info.task.override("ensemble.members", 1).override("split.fold_cases", cases)
     run.info.model_copy(update={"task": task}).write(copy.folder / "run.json")
     whole = resplit(run.plan.of_one_member(), task.override("split.folds", 0))
     whole.write(copy.folder / "plan.json")

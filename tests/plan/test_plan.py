@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
-from segline.plan import Plan
+from segline.plan import NETWORKS, Agreement, Plan
+from segline.planning.proposals import propose_network
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -88,7 +90,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"preprocessing__intensity": [{"rule": "zscore"}] * 2}, "1 channels need as many intensity rules"),
     ({"network__channels": [16, 32]}, "2 levels need 1 strides"),
-    ({"network__strides": [[2, 2, 2], [0, 2, 2]]}, "network.strides"),
+    ({"network__strides": [[2, 2, 2], [0, 2, 2]]}, "network.unet.strides"),
     ({"training__patch_size": [64, 64, 33]}, r"training.patch_size \(64, 64, 33\) must be a multiple"),
     ({"inference__largest_window": [66, 64, 32]}, r"inference.largest_window \(66, 64, 32\) must be a multi"),
     ({"inference__overlap": [0, 0, -1]}, "inference.overlap"),
@@ -97,7 +99,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"inference__keep_largest": [0]}, "inference.keep_largest: 0 is no label's value; there are 1"),
     (
         {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
-        "InstanceNorm needs one window",
+        "the norm of this network needs one window",
     ),
     ({"split__test": []}, "split.test"),
     ({"split__test": ["a"]}, "case a is in the split more than once"),
@@ -233,3 +235,66 @@ class TestFile:
     def test_a_missing_file_is_told(self, tmp_path):
         with pytest.raises(SeglineError, match=r"none\.json: cannot be read \(No such file"):
             Plan.read(tmp_path / "none.json")
+
+
+class TestLayouts:
+    """Plans as they were first written are read and digested to this day."""
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_members_and_seeds_of_the_network_are_the_ensembles(self, count):
+        old = plan(network__members=3, network__seeds=count)
+        new = plan(ensemble={"members": 3, "seeds": count})
+        assert old == new and old.digest == new.digest
+        assert (new.ensemble.count, "members" in new.model_dump()["network"]) == (3 * count, False)
+
+    def test_the_digest_is_that_of_the_first_layout(self):
+        values = plan().model_dump(mode="json", exclude={"pseudonyms"})
+        assert plan().digest == sha256_of_json(values)
+        assert {"ensemble", "name"} & values.keys() == set()
+        values["network"] |= {"seeds": 2}
+        assert plan(ensemble={"seeds": 2}).digest == sha256_of_json(values)
+
+    @pytest.mark.parametrize(
+        "part", [{"optimizer": {"name": "adamw"}}, {"schedule": {"name": "cosine"}}, {"gradient_clip": 12}]
+    )
+    def test_what_every_plan_had_before_it_could_be_chosen_changes_no_digest(self, part):
+        assert plan(training=plan().training.model_dump() | part).digest == plan().digest
+
+    def test_what_the_gate_asks_of_backends_is_written_flat(self):
+        reduced = {
+            "dice_difference": 0.003,
+            "nsd_difference": 0.01,
+            "voxel_agreement": 0.999,
+            "equivalence_margin": 0.005,
+        }
+        gate = plan().model_dump(mode="json")["gate"]
+        assert list(gate["reduced"].items()) == list(reduced.items())
+        assert plan(gate=gate).gate.reduced.differences == {"dice": 0.003, "nsd": 0.01}
+        assert plan(gate=gate).digest == plan().digest
+
+
+class TestGate:
+    @pytest.mark.parametrize(
+        "asked", [{"surprise": 1}, {"dice_difference": 2}, {"voxel_agreement": -1}, {"equivalence_margin": 2}]
+    )
+    def test_what_is_asked_of_backends_is_known_and_a_share(self, asked):
+        with pytest.raises(SeglineError, match=r"gate\.float32"):
+            plan(gate__float32=asked)
+
+    def test_a_figure_that_is_misspelt_is_refused(self):
+        flat = Agreement().model_dump()
+        with pytest.raises(SeglineError, match=r"gate: .* dcie_difference: float32 and reduced must ask"):
+            plan(gate__float32={**flat, "dcie_difference": 0.1})
+
+
+class TestNetworks:
+    def test_there_is_no_other(self):
+        with pytest.raises(SeglineError, match="network"):
+            plan(network={"name": "perceptron"})
+
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_settings_say_what_they_demand_of_windows(self, name):
+        settings = NETWORKS[name].model_validate(propose_network((64, 64, 64), name))
+        assert all(stride >= 1 for stride in settings.total_stride)
+        assert settings.first_convolutions >= 1
+        assert settings.words.startswith(name)

@@ -151,6 +151,7 @@ class TestPatch:
 class TestNetwork:
     def test_a_cube_is_halved_on_all_axes(self):
         assert propose_network((96, 96, 96)) == {
+            "name": "unet",
             "channels": [16, 32, 64, 128, 256],
             "strides": [(2, 2, 2)] * 4,
         }
@@ -163,7 +164,11 @@ class TestNetwork:
         assert propose_network((56, 56, 48))["strides"] == [(2, 2, 2)] * 3
 
     def test_even_the_smallest_patch_has_two_levels(self):
-        assert propose_network((4, 4, 4)) == {"channels": [16, 32], "strides": [(1, 1, 1)]}
+        assert propose_network((4, 4, 4)) == {
+            "name": "unet",
+            "channels": [16, 32],
+            "strides": [(1, 1, 1)],
+        }
 
 
 class TestProposal:
@@ -384,7 +389,7 @@ class TestFolds:
         "split", [{}, {"train": NAMES[4:], "val": NAMES[3:4], "test": NAMES[:3]}, {"test_share": 0.4}]
     )
     def test_those_of_an_ensemble_are_without_the_cases_it_is_tested_on(self, split):
-        over = {"split": {**split, "folds": 3}, "network": {"members": 3}}
+        over = {"split": {**split, "folds": 3}, "ensemble": {"members": 3}}
         whole, tasks = planned(over), fold_tasks(Task(name="test", source="none", plan=over))
         assert whole.split == planned({"split": split}).split
         folds = [resplit(whole, task) for task in tasks]
@@ -392,19 +397,19 @@ class TestFolds:
             [*whole.split.train, *whole.split.val]
         )
         for fold in folds:
-            assert fold.network.members == 1
+            assert fold.ensemble.members == 1
             assert not {*fold.split.train, *fold.split.val} & {*whole.split.test}
 
     def test_those_of_an_ensemble_can_be_listed(self):
         listed = [NAMES[:4], NAMES[4:8]]
-        over = {"split": {"folds": 2, "fold_cases": listed}, "network": {"members": 2}}
+        over = {"split": {"folds": 2, "fold_cases": listed}, "ensemble": {"members": 2}}
         whole, tasks = planned(over), fold_tasks(Task(name="test", source="none", plan=over))
         for task, cases in zip(tasks, listed, strict=True):
             assert set(resplit(whole, task).split.test) == set(cases) - set(whole.split.test)
 
     def test_an_ensemble_has_a_network_a_fold(self):
-        task = Task(name="test", source="none", plan={"split": {"folds": 5}, "network": {"members": 3}})
-        with pytest.raises(SeglineError, match=r"task test: plan\.network\.members: 3 of 5 folds"):
+        task = Task(name="test", source="none", plan={"split": {"folds": 5}, "ensemble": {"members": 3}})
+        with pytest.raises(SeglineError, match=r"task test: plan\.ensemble\.members: 3 of 5 folds"):
             fold_tasks(task)
 
     def test_cases_that_are_named_have_no_folds(self):

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 import segline
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
+from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
 from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
@@ -23,7 +24,7 @@ from segline.registry.logged_models import log_model
 from segline.registry.packing import PACKING_LIST, require_whole
 from segline.registry.pulling import pull
 from segline.registry.pyfunc import requirements
-from segline.registry.references import Reference
+from segline.registry.references import MODEL_PREFIX, Reference
 from segline.registry.reigns import promote, reject, rollback
 from segline.registry.versions import Version, as_table, register, resolve, versions
 from segline.tracking.mlflow_connection import Registry
@@ -103,7 +104,16 @@ def test_a_new_version_is_the_challenger_and_knows_what_it_came_from(runs: Runs,
     assert version.dataset_digest == runs.manifest.digest
     assert version.plan_digest == runs.model.plan.digest
     assert version.backends == BACKENDS
-    assert version.dice == run.evaluations[1].overall["dice"]
+    assert version.score == run.evaluations[1].overall["dice"]
+
+
+def test_the_score_of_a_version_of_before_is_still_read() -> None:
+    from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
+
+    dice = Estimate.of([0.75, 0.5])
+    tags = [ModelVersionTag("segline.dice", dice.model_dump_json())]
+    stored = ModelVersion(f"{MODEL_PREFIX}spleen", "1", creation_timestamp=0, tags=tags)
+    assert Version.of(stored, ()).score == dice
 
 
 def test_a_package_is_registered_once(runs: Runs, either: Registry) -> None:

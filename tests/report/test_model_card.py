@@ -85,9 +85,9 @@ def test_every_backend_is_listed(card: str, finished_run: Run) -> None:
 def test_a_figure_that_is_undefined_is_a_dash(run: Run) -> None:
     evaluation = reference(run)
     case = evaluation.cases[0]
-    blank = {label: metrics.model_copy(update={"hd95_mm": None}) for label, metrics in case.labels.items()}
+    blank = {label: {**measured, "hd95_mm": None} for label, measured in case.figures.items()}
     changed = evaluation.model_copy(
-        update={"cases": (case.model_copy(update={"labels": blank}), *evaluation.cases[1:])}
+        update={"cases": (case.model_copy(update={"figures": blank}), *evaluation.cases[1:])}
     )
     changed.write(run.folder / "predictions" / "pytorch" / EVALUATION)
     assert "| – |" in section(model_card(run), "Test cases")
@@ -96,9 +96,9 @@ def test_a_figure_that_is_undefined_is_a_dash(run: Run) -> None:
 def test_a_missed_label_is_a_failure(run: Run) -> None:
     evaluation = reference(run)
     case = evaluation.cases[0]
-    zero = {label: metrics.model_copy(update={"dice": 0.0}) for label, metrics in case.labels.items()}
+    zero = {label: {**measured, "dice": 0.0} for label, measured in case.figures.items()}
     changed = evaluation.model_copy(
-        update={"cases": (case.model_copy(update={"labels": zero}), *evaluation.cases[1:])}
+        update={"cases": (case.model_copy(update={"figures": zero}), *evaluation.cases[1:])}
     )
     changed.write(run.folder / "predictions" / "pytorch" / EVALUATION)
     assert run.manifest is not None
@@ -133,8 +133,8 @@ def test_what_the_run_does_not_tell_is_unknown(run: Run, missing: str, title: st
 
 def test_networks_from_several_seeds_are_told(run: Run) -> None:
     assert run.plan is not None and run.history is not None
-    network = run.plan.network.model_copy(update={"seeds": 3})
-    run.plan.model_copy(update={"network": network}).write(run.folder / "plan.json")
+    ensemble = run.plan.ensemble.model_copy(update={"seeds": 3})
+    run.plan.model_copy(update={"ensemble": ensemble}).write(run.folder / "plan.json")
     kept = run.history.model_copy(update={"kept_steps": (5, 6, 7)})
     kept.write(run.folder / "model/history.json")
     told = section(model_card(run), "Method")

@@ -25,6 +25,7 @@ from segline.acceptance.times import (
     Unavailable,
 )
 from segline.acceptance.verdict import ABSENT, Absence, Verdict
+from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
@@ -175,11 +176,11 @@ def score(manifest: Manifest, plan: Plan, name: str, shift: int, folder: Path) -
     found = np.roll(truth.array, shift, axis=1)
     write_volume(folder / f"{name}.nii.gz", Volume(found, truth.affine))
     spacing, tolerance = truth.grid.spacing_mm, plan.gate.nsd_tolerance_mm
-    labels = {
-        label: label_metrics(truth.array[0] == k, found[0] == k, spacing, tolerance)
+    figures = {
+        label: label_metrics(truth.array[0] == k, found[0] == k, spacing, tolerance).model_dump()
         for k, label in plan.foreground.items()
     }
-    return CaseEvaluation(case=name, labels=labels, mask=f"{name}.nii.gz")
+    return CaseEvaluation(case=name, figures=figures, answer=f"{name}.nii.gz")
 
 
 def evaluate(run: Run, manifest: Manifest, model: Model) -> list[Path]:
@@ -245,7 +246,7 @@ def finish(run: Run, manifest: Manifest, asked: Task) -> Run:
     with run.stage("build_tensorrt"):
         raise UnavailableError("no NVIDIA GPU: none & nowhere")
     with run.stage("compare"):
-        judge(evaluate(run, manifest, model), plan.gate).write(run.folder / "gate.json")
+        judge(evaluate(run, manifest, model), plan.gate, MASKS).write(run.folder / "gate.json")
     with run.stage("benchmark"):
         benchmark().write(run.folder / "benchmark.json")
     return run
@@ -432,8 +433,8 @@ def test_an_undefined_figure_is_a_dash_that_says_why(copied: Run) -> None:
     folder = copied.folder / "predictions" / "pytorch"
     evaluation = Evaluation.read(folder / EVALUATION)
     case = evaluation.cases[0]
-    metrics = case.labels["anterior"].model_copy(update={"hd95_mm": None})
-    changed = case.model_copy(update={"labels": {**case.labels, "anterior": metrics}})
+    measured = {**case.figures["anterior"], "hd95_mm": None}
+    changed = case.model_copy(update={"figures": {**case.figures, "anterior": measured}})
     evaluation.model_copy(update={"cases": (changed, *evaluation.cases[1:])}).write(folder / EVALUATION)
     shown = quality.cases(Findings.of(copied))
     assert shown and 'title="undefined: the true or the predicted mask is empty">–<' in shown
@@ -501,7 +502,7 @@ def test_the_gate_shows_an_absent_backend_with_its_reason(complete: Run) -> None
 
 def test_the_gate_marks_an_absent_backend_that_is_required(complete: Run) -> None:
     gate = verdict_of(complete).requirements.model_copy(update={"required": ("openvino",)})
-    verdict = judge([*(complete.folder / "predictions").iterdir()], gate)
+    verdict = judge([*(complete.folder / "predictions").iterdir()], gate, MASKS)
     told = acceptance.gate(verdict)
     assert 'class="pill failed">required, absent</span>' in told
     assert "openvino: required, but it is absent" in told

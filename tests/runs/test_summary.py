@@ -13,7 +13,6 @@ from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
 from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.label_metrics import LabelMetrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.plan import Gate, Task
 from segline.runs.records import RunInfo
@@ -39,8 +38,8 @@ def judged(run: Run, *reasons: str) -> Run:
             requirements=Gate(nsd_tolerance_mm=2),
             cases=2,
             backends=(
-                JudgedBackend(backend="pytorch", precision="float32", mean_dice=0.8, equivalence=None),
-                JudgedBackend(backend="onnxruntime", precision="float32", mean_dice=0.8, equivalence=EQUAL),
+                JudgedBackend(backend="pytorch", precision="float32", mean_score=0.8, equivalence=None),
+                JudgedBackend(backend="onnxruntime", precision="float32", mean_score=0.8, equivalence=EQUAL),
             ),
             comparisons=(),
             absent=(Absence(backend="tensorrt", reason="no NVIDIA GPU"),),
@@ -56,8 +55,8 @@ def evaluated(run: Run, backend: str) -> Evaluation:
     cases = [
         CaseEvaluation(
             case=name,
-            labels={"spleen": LabelMetrics(dice=dice, **figures, truth_ml=1, prediction_ml=1)},
-            mask=f"{name}.nii.gz",
+            figures={"spleen": {"dice": dice, **figures, "truth_ml": 1, "prediction_ml": 1}},
+            answer=f"{name}.nii.gz",
         )
         for name, dice in (("case_a", 0.9), ("case_b", 0.7))
     ]
@@ -68,7 +67,7 @@ def evaluated(run: Run, backend: str) -> Evaluation:
         precision="float32",
         plan_digest="p",
         dataset_digest="d",
-        nsd_tolerance_mm=2,
+        conditions={"nsd_tolerance_mm": 2},
         cases=tuple(cases),
         overall=estimates,
         by_label={"spleen": estimates},
@@ -152,7 +151,7 @@ def test_each_backend_has_its_figures_and_worst_cases(run: Run) -> None:
         evaluated(run, backend)
     metrics = summarise_run(judged(run)).metrics
     assert list(metrics) == ["onnxruntime", "pytorch"]
-    assert metrics["pytorch"].dice.mean == pytest.approx(0.8)
+    assert metrics["pytorch"].overall["dice"].mean == pytest.approx(0.8)
     assert metrics["pytorch"].worst == ("case_b", "case_a")
     assert metrics["pytorch"].by_label["spleen"]["nsd"].count == 2
 

@@ -49,9 +49,9 @@ def test_figures_are_overall_with_intervals_and_by_case(runs: Runs, registry: Re
     assert metrics["test/pytorch/dice"] == pytest.approx(dice.mean)
     assert metrics["test/onnxruntime/dice_ci95_low"] == pytest.approx(dice.ci95[0], abs=1e-3)
     case = wanted.cases[0]
-    label, values = next(iter(case.labels.items()))
+    label, values = next(iter(case.figures.items()))
     short = runs.manifest.case(case.case).digest[:12]
-    assert metrics[f"case/{short}/{label}/dice"] == pytest.approx(values.dice)
+    assert metrics[f"case/{short}/{label}/dice"] == pytest.approx(values["dice"])
 
 
 def test_no_case_is_named_in_what_is_tracked(runs: Runs, either: Registry, tmp_path: Path) -> None:

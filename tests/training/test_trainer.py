@@ -22,6 +22,7 @@ from segline.networks.catalogue import build_network
 from segline.plan import Plan, merged
 from segline.training import trainer as trainer_module
 from segline.training.memory import check_memory
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.validation import validation_dice
 
@@ -35,11 +36,13 @@ from pathlib import Path
 import torch
 from segline.data.cases.index import CaseIndex
 from segline.plan import Plan
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 plan, index, checkpoint = map(Path, sys.argv[1:])
 plan, index = Plan.read(plan), CaseIndex.read(index)
-trainer = Trainer(plan, index.open(plan.split.train), index.open(plan.split.val), checkpoint, "key")
+cases = index.open(plan.split.train), index.open(plan.split.val)
+trainer = Trainer(plan, *cases, Checkpoint(checkpoint, "key"))
 print(trainer.run().model_dump_json())
 """
 
@@ -65,7 +68,7 @@ def new_trainer(tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> Calla
         changes = {"seed": seed, "training": {"epochs": 10, "validations": 2, **values}}
         plan = Plan.parse(merged(content, changes), "plan")
         train, val = tiny_index.open(plan.split.train), tiny_index.open(plan.split.val)
-        return Trainer(plan, train, val, tmp_path / checkpoint, key)
+        return Trainer(plan, train, val, Checkpoint(tmp_path / checkpoint, key))
 
     return make
 
@@ -110,7 +113,7 @@ class Scored(Trainer):
     outcomes: tuple[float | tuple[float, ...], ...]
 
     def validate(self) -> Tensor:
-        state = self.average.network.state_dict()
+        state = self.state.average.network.state_dict()
         self.validated = [*getattr(self, "validated", []), {k: v.clone() for k, v in state.items()}]
         return torch.tensor(self.outcomes[len(self.validated) - 1], dtype=torch.float64).view(-1, 1)
 
@@ -135,7 +138,7 @@ def test_the_weights_kept_are_the_latest_that_are_not_shown_to_be_worse(
     tmp_path: Path,
 ) -> None:
     like = new_trainer(validations=4)
-    trainer = Scored(like.plan, like.sampler.cases, like.val, tmp_path / "scored.pt", "key")
+    trainer = Scored(like.plan, like.sampler.cases, like.val, Checkpoint(tmp_path / "scored.pt"))
     trainer.outcomes = outcomes
     history = trainer.run()
     assert history.best_val_dice == pytest.approx(np.mean(outcomes[best]))
@@ -157,20 +160,20 @@ def test_the_weights_kept_reach_the_dice_of_their_validation(new_trainer: Callab
 def test_without_averaging_the_last_weights_are_validated(new_trainer: Callable[..., Trainer]) -> None:
     trainer = new_trainer(ema_decay=0, validations=1)
     trainer.run()
-    assert_same(trainer.best_weights, trainer.network.state_dict())
+    assert_same(trainer.best_weights, trainer.state.network.state_dict())
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(new_trainer: Callable[..., Trainer]) -> None:
     first, second = new_trainer(checkpoint="first.pt"), new_trainer(checkpoint="second.pt")
     first.run()
     second.run()
-    assert_same(first.network.state_dict(), second.network.state_dict())
+    assert_same(first.state.network.state_dict(), second.state.network.state_dict())
     assert_same(first.best_weights, second.best_weights)
 
 
 def test_another_seed_gives_other_weights(new_trainer: Callable[..., Trainer]) -> None:
     first, second = new_trainer(), new_trainer(seed=1, checkpoint="other.pt")
-    assert not torch.equal(next(first.network.parameters()), next(second.network.parameters()))
+    assert not torch.equal(next(first.state.network.parameters()), next(second.state.network.parameters()))
 
 
 def test_a_resumed_training_ends_as_an_unbroken_one_bit_for_bit(new_trainer: Callable[..., Trainer]) -> None:
@@ -183,8 +186,8 @@ def test_a_resumed_training_ends_as_an_unbroken_one_bit_for_bit(new_trainer: Cal
     assert resumed.step == 27
     history = resumed.run()
     assert history.resumed_from_step == 27
-    assert_same(resumed.network.state_dict(), unbroken.network.state_dict())
-    assert_same(resumed.average.network.state_dict(), unbroken.average.network.state_dict())
+    assert_same(resumed.state.network.state_dict(), unbroken.state.network.state_dict())
+    assert_same(resumed.state.average.network.state_dict(), unbroken.state.average.network.state_dict())
     assert_same(resumed.best_weights, unbroken.best_weights)
     timeless = {"points": {"__all__": {"minutes"}}, "minutes": True, "resumed_from_step": True}
     assert history.model_dump(exclude=timeless) == wanted.model_dump(exclude=timeless)
@@ -253,7 +256,7 @@ def test_slow_validations_leave_time_to_train(
 ) -> None:
     plan = new_trainer(epochs=100_000, max_minutes=0.04, validations=8).plan
     train, val = tiny_index.open(plan.split.train), tiny_index.open(plan.split.val)
-    history = SlowlyValidated(plan, train, val, tmp_path / "slow.pt", "key").run()
+    history = SlowlyValidated(plan, train, val, Checkpoint(tmp_path / "slow.pt")).run()
     validated = [point.step for point in history.points if point.val_dice]
     assert 2 <= len(validated) < 8
     steps_between = [after - before for before, after in itertools.pairwise(validated)]
@@ -282,15 +285,15 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(
 ) -> None:
     trainer = new_trainer()
     trainer.run()
-    damage(trainer.checkpoint)
+    damage(trainer.checkpoint.path)
     line = refusal(new_trainer)
-    assert f"{trainer.checkpoint}: a damaged checkpoint" in line
+    assert f"{trainer.checkpoint.path}: a damaged checkpoint" in line
     assert "remove it to start anew" in line
 
 
 def test_a_diverged_training_ends_with_one_line(new_trainer: Callable[..., Trainer]) -> None:
     trainer = new_trainer(learning_rate=1e30)
-    assert "training: the loss is nan at step 10; lower trainer.learning_rate" in refusal(trainer.run)
+    assert "training: the loss is nan at step 10; lower training.learning_rate" in refusal(trainer.run)
 
 
 def test_a_diverged_training_leaves_no_checkpoint(
@@ -299,17 +302,17 @@ def test_a_diverged_training_leaves_no_checkpoint(
     monkeypatch.setattr(trainer_module, "_CHECKPOINT_SECONDS", 0.0)
     trainer = new_trainer(learning_rate=1e30)
     assert "the loss is nan" in refusal(trainer.run)
-    if trainer.checkpoint.exists():
-        saved = torch.load(trainer.checkpoint, weights_only=True)
+    if trainer.checkpoint.path.exists():
+        saved = torch.load(trainer.checkpoint.path, weights_only=True)
         assert math.isfinite(float(torch.stack(saved["recent"]).mean()))
 
 
 def test_a_patch_larger_than_the_memory_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
     plan = small_plan(training={"patch_size": [8192] * 3})
     before = peak_memory_bytes()
-    line = refusal(lambda: Trainer(plan, [], [], tmp_path / "checkpoint.pt", "key"))
+    line = refusal(lambda: Trainer(plan, [], [], Checkpoint(tmp_path / "checkpoint.pt")))
     assert "plan: patch 8192x8192x8192, batch 2 needs about" in line
-    assert "GiB are free on cpu; lower trainer.patch_size or batch_size" in line
+    assert "GiB are free on cpu; lower training.patch_size or batch_size" in line
     assert peak_memory_bytes() - before < 100 * 2**20
 
 
@@ -318,12 +321,16 @@ def test_a_patch_that_fits_is_not_refused() -> None:
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
-    line = refusal(lambda: Trainer(small_plan(), [], [], tmp_path / "checkpoint.pt", "key", device="gpu"))
+    line = refusal(
+        lambda: Trainer(small_plan(), [], [], Checkpoint(tmp_path / "checkpoint.pt"), device="gpu")
+    )
     assert "device 'gpu': unknown" in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_refused(tmp_path: Path) -> None:
-    line = refusal(lambda: Trainer(small_plan(), [], [], tmp_path / "checkpoint.pt", "key", device="cuda"))
+    line = refusal(
+        lambda: Trainer(small_plan(), [], [], Checkpoint(tmp_path / "checkpoint.pt"), device="cuda")
+    )
     assert line.startswith("device cuda: ")
     assert line.endswith("; use cpu")

@@ -82,12 +82,12 @@ def engine_path(model: Model, architecture: str, precision: EnginePrecision) -> 
 
 
 def sidecar_path(engine: Path) -> Path:
-    """Beside the engine."""
+    """Where an engine's sidecar lies: what must match before the engine may run."""
     return engine.with_name(f"{engine.name}.json")
 
 
 def summary_path(engine: Path) -> Path:
-    """Beside the engine."""
+    """Where the summary of an engine's layers lies."""
     return engine.with_name(f"{engine.stem}.layers.json")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.plan import Plan
 
 WindowsShape = tuple[int, int, int, int, int]
@@ -55,10 +56,6 @@ def choose_profile(profiles: Sequence[Profile], shape: Sequence[int]) -> int:
             return number
     widest = profiles[-1]
     raise SeglineError(
-        f"tensorrt: windows of {_words(shape)} do not fit the engine, built for {_words(widest.smallest)} "
-        f"to {_words(widest.largest)}; predict with the package's own plan"
+        f"tensorrt: windows of {by(shape)} do not fit the engine, built for {by(widest.smallest)} "
+        f"to {by(widest.largest)}; predict with the package's own plan"
     )
-
-
-def _words(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

@@ -1,6 +1,5 @@
 """The target: what an engine is tied to. It runs nowhere else."""
 
-import ctypes
 import platform
 
 import torch
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from segline.backends.tensorrt.flavour import Flavour, FlavourName
 from segline.common.errors import UnavailableError
 from segline.machine.devices import as_device
-from segline.machine.nvidia import nvidia_driver_missing
+from segline.machine.nvidia import nvidia_driver_missing, nvidia_driver_version
 
 
 class Target(BaseModel):
@@ -52,7 +51,7 @@ class Target(BaseModel):
             system=_system(),
             architecture=f"sm_{major}{minor}",
             gpu=torch.cuda.get_device_name(used),
-            driver=_driver_version(),
+            driver=nvidia_driver_version(),
             cuda=torch.version.cuda,
         )
 
@@ -99,15 +98,3 @@ def difference(built: Target, here: Target) -> str | None:
 
 def _system() -> str:
     return f"{platform.system()} {platform.machine()}"
-
-
-def _driver_version() -> str:
-    """Of the NVIDIA driver, from its management library, which comes with every driver."""
-    text = ctypes.create_string_buffer(80)
-    try:
-        management = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return "unknown"
-    if management.nvmlInit_v2() != 0 or management.nvmlSystemGetDriverVersion(text, len(text)) != 0:
-        return "unknown"
-    return text.value.decode()

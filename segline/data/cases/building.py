@@ -13,7 +13,7 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
-from segline.common.locks import exclusive
+from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
 from segline.common.processes import end_with_parent
 from segline.data.cases.index import case_folder, case_key
@@ -85,7 +85,7 @@ def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
 def _provide(manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None) -> bool:
     """Whether the case had to be computed: another process may have been faster."""
     key = case_key(case, plan)
-    with exclusive(depot.path(f"locks/{key}.lock"), stays=False):
+    with exclusive_for_once(depot.path(f"locks/{key}.lock")):
         if depot.has_folder(case_folder(key)):
             return False
         folder = depot.path(case_folder(key))

@@ -1,9 +1,9 @@
 """A preprocessed case, memory-mapped."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import overload
 
@@ -65,6 +65,10 @@ class CasesOnDisk(Sequence[Case]):
     places: Sequence[tuple[str, Path]]
     """Name and folder of each."""
 
+    @cached_property
+    def _mapped(self) -> Callable[[str, Path], Case]:
+        return lru_cache(_CASES_MAPPED)(Case.open)
+
     def __len__(self) -> int:
         return len(self.places)
 
@@ -77,7 +81,4 @@ class CasesOnDisk(Sequence[Case]):
     def __getitem__(self, index: int | slice) -> "Case | CasesOnDisk":
         if isinstance(index, slice):
             return CasesOnDisk(self.places[index])
-        return _mapped(*self.places[index])
-
-
-_mapped = lru_cache(_CASES_MAPPED)(Case.open)
+        return self._mapped(*self.places[index])

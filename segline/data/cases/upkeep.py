@@ -100,31 +100,34 @@ def remove(depot: Depot, key: str) -> None:
     shutil.rmtree(depot.path(case_folder(key)), ignore_errors=True)
 
 
-def collect_garbage(depot: Depot, unused: timedelta, remove_them: bool = True) -> list[Entry]:
-    """Remove the cases that no run has made or used for a while, and what broken work has left.
-
-    Args:
-        depot: whose cache is looked at; others may use it meanwhile.
-        unused: for how long, a day or more, and longer than any run takes.
-        remove_them: False to only look.
-
-    Returns:
-        The entries that were removed, or would be.
+def unused(depot: Depot, age: timedelta) -> list[Entry]:
+    """The cases that no run has made or used for ``age``, a day or more, and longer than any run takes.
 
     Raises:
         SeglineError: less than a day, or the depot cannot be reached.
     """
-    if unused < _LEAST_AGE:
+    if age < _LEAST_AGE:
         raise SeglineError("unused for less than a day: runs may still need such cases; give a day or more")
-    before = datetime.now(UTC) - unused
-    old = [entry for entry in entries(depot) if entry.last_wanted < before]
-    if remove_them:
-        for note in (depot.store / _USES).listed():
-            if note.modified < before:
-                depot.store.delete(f"{_USES}/{note.key}")
-        for entry in old:
-            remove(depot, entry.key)
-        _sweep(depot)
+    before = datetime.now(UTC) - age
+    return [entry for entry in entries(depot) if entry.last_wanted < before]
+
+
+def collect_garbage(depot: Depot, age: timedelta) -> list[Entry]:
+    """Remove what is :func:`unused`, and what broken work has left; others may use the depot meanwhile.
+
+    Returns:
+        The entries that were removed.
+
+    Raises:
+        SeglineError: less than a day, or the depot cannot be reached.
+    """
+    old, before = unused(depot, age), datetime.now(UTC) - age
+    for note in (depot.store / _USES).listed():
+        if note.modified < before:
+            depot.store.delete(f"{_USES}/{note.key}")
+    for entry in old:
+        remove(depot, entry.key)
+    _sweep(depot)
     return old
 
 

@@ -1,13 +1,14 @@
 """How the report words figures: digits, units, and what stands where there is no figure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from segline.evaluation.estimates import Estimate
-from segline.report.html.markup import Html, element, join
+from segline.evaluation.figures import Figure
+from segline.report.html.markup import Cell, Html, element, heading, join, number
 
 UNDEFINED = "undefined: the true or the predicted mask is empty"
+_BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "nearer 0 is better"}
 
 
 def dash(why: str) -> Html:
@@ -117,51 +118,33 @@ def short_digest(digest: str) -> Html:
     return element("code", digest[:12], title=digest)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How one metric is named and written."""
-
-    key: str
-    name: str
-    meaning: str
-    digits: int
-    change: bool = False
-    """A relative change, written in per cent with its sign."""
-
-    def text(self, value: float) -> str:
-        """The figure without its unit."""
-        return percent(value, self.digits, signed=True) if self.change else decimal(value, self.digits)
-
-    def show(self, value: float | None, why: str = UNDEFINED) -> Html:
-        """The figure, or a dash that tells why there is none."""
-        return dash(why) if value is None else join([self.text(value)])
+def figure_text(figure: Figure, value: float) -> str:
+    """A figure without its unit."""
+    return (percent if figure.relative else decimal)(value, figure.digits, signed=figure.relative)
 
 
-def interval(estimate: Estimate, metric: Metric) -> Html:
-    """The 95 % confidence interval of a metric's mean."""
+def show(figure: Figure, value: float | None, why: str = UNDEFINED) -> Html:
+    """A figure, or a dash that tells why there is none."""
+    return dash(why) if value is None else join([figure_text(figure, value)])
+
+
+def interval(estimate: Estimate, figure: Figure) -> Html:
+    """The 95 % confidence interval of a figure's mean."""
     if estimate.ci95 is None:
         return dash("an interval needs two or more cases in which the figure is defined")
     low, high = estimate.ci95
-    return join([f"{metric.text(low).removesuffix(' %')} to {metric.text(high)}"])
+    return join([f"{figure_text(figure, low).removesuffix(' %')} to {figure_text(figure, high)}"])
 
 
-METRICS = (
-    Metric("dice", "Dice", "overlap of prediction and truth, 0 to 1; higher is better", 3),
-    Metric("nsd", "NSD", "share of the surfaces that lie within the tolerance, 0 to 1; higher is better", 3),
-    Metric("hd95_mm", "HD95 (mm)", "95th percentile of the distances between surfaces; lower is better", 1),
-    Metric("sensitivity", "Sensitivity", "share of the true voxels that were found; higher is better", 3),
-    Metric(
-        "relative_volume_error",
-        "Volume error",
-        "predicted minus true volume, relative to the true one; nearer 0 is better",
-        1,
-        change=True,
-    ),
-    Metric(
-        "lesion_detection_rate",
-        "Lesions found",
-        "share of the truth's connected parts of which one voxel or more was predicted; higher is better",
-        3,
-    ),
-)
-DICE, NSD, HD95 = METRICS[:3]
+def mean_with_interval(estimate: Estimate, figure: Figure) -> Cell:
+    """The cell of a figure's mean, with its interval below."""
+    below = element("small", interval(estimate, figure), class_="below")
+    return number(element("div", show(figure, estimate.mean)), below)
+
+
+def figure_headings(figures: Iterable[Figure]) -> list[Cell]:
+    """The head of a table with a column a figure; what each means shows on hovering."""
+    return [
+        heading(figure.heading, numeric=True, title=f"{figure.meaning}; {_BETTER[figure.direction]}")
+        for figure in figures
+    ]

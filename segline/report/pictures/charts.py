@@ -98,20 +98,20 @@ def roc(curve: Roc) -> Html:
         return _svg(figure, "ROC of foreground against background")
 
 
-def dice_by_case(evaluation: Evaluation) -> Html:
+def score_by_case(evaluation: Evaluation) -> Html:
     """A dot a test case, a row a label, with the mean and its 95 % confidence interval."""
-    rows = list(evaluation.by_label)
+    rows, deciding = list(evaluation.by_label), evaluation.figures[0]
     with _figure(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
         for place, label in enumerate(reversed(rows)):
             color = _SERIES[(len(rows) - 1 - place) % len(_SERIES)]
-            values = [(case.case, case.labels[label].dice) for case in evaluation.cases]
-            _dots(axes, place, [(name, dice) for name, dice in values if dice is not None], color)
-            _mean(axes, place, evaluation.by_label[label]["dice"])
+            values = [(case.case, case.figures[label][deciding.name]) for case in evaluation.cases]
+            _dots(axes, place, [(name, value) for name, value in values if value is not None], color)
+            _mean(axes, place, evaluation.by_label[label][deciding.name])
         axes.set_yticks(range(len(rows)), rows[::-1], color=_INK)
         axes.set_ylim(-0.55, len(rows) - 0.45)
-        axes.set_xlabel("Dice of a test case")
+        axes.set_xlabel(f"{deciding.title} of a test case")
         axes.grid(visible=False, axis="y")
-        return _svg(figure, "Dice of every test case")
+        return _svg(figure, f"{deciding.title} of every test case")
 
 
 def stage_times(benchmark: Benchmark) -> Html:
@@ -174,7 +174,7 @@ def _learning_rate(axes: Any, history: History) -> None:
 
 
 def _mark_steps(axes: Any, history: History) -> None:
-    if history.best_val_dice >= 0:
+    if history.best_val_dice is not None:
         for step in history.kept_steps:
             axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:
@@ -182,7 +182,7 @@ def _mark_steps(axes: Any, history: History) -> None:
 
 
 def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str) -> None:
-    found = np.array([dice for _, dice in values])
+    found = np.array([value for _, value in values])
     axes.scatter(found, place + _spread(found), s=22, color=color, alpha=0.75, linewidths=0)
     if len(values) > 1:
         worst = int(found.argmin())

@@ -13,7 +13,7 @@ from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Reorientation, Spacing
 from segline.imaging.volume import Volume
-from segline.plan import IntensityWindow, Plan
+from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, element
 from segline.runs.names import predictions_of
@@ -75,7 +75,7 @@ def read_case(findings: Findings, case: CaseEvaluation) -> CaseVolumes:
     manifest, plan, reference = findings.contents.manifest, findings.contents.plan, findings.reference
     if manifest is None or plan is None or reference is None:
         raise SeglineError("the run's folder holds no readable data set, plan or evaluation")
-    mask = findings.run.folder / predictions_of(reference.backend) / case.mask
+    mask = findings.run.folder / predictions_of(reference.backend) / case.answer
     return CaseVolumes.read(manifest, plan, case.case, mask)
 
 
@@ -201,13 +201,8 @@ def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
 
 
 def _grey(image: np.ndarray, plan: Plan) -> np.ndarray:
-    """Intensities in 0..1: the plan's window, or the 1st to 99th percentile of what is not zero."""
-    rule = plan.preprocessing.intensity[0]
-    if isinstance(rule, IntensityWindow):
-        low, high = rule.window
-    else:
-        inside = image[image != 0]
-        low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
+    """Intensities in 0..1, as the plan's rule shows them."""
+    low, high = plan.preprocessing.intensity[0].display_range(image)
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
 from segline.evaluation.equivalence import EQUIVALENCE_CASES
+from segline.evaluation.figures import figures_among
 from segline.model.sidecars import LARGEST_DIFFERENCE, OnnxSidecar
 from segline.plan import Agreement, Gate
-from segline.report.html.markup import Content, Html, cell, details, element, heading, number, table
+from segline.report.html.markup import Cell, Content, Html, cell, details, element, heading, number, table
 from segline.report.html.wording import counted, dash, decimal, scientific, short_digest
 from segline.report.sections.data import fact_list
 from segline.report.sections.overview import reason_list
@@ -20,11 +21,11 @@ def gate(verdict: Verdict) -> Html:
         "section",
         element("h2", "Gate ", element("span", word, class_=f"pill {pill}")),
         reason_list(verdict.reasons) if verdict.reasons else None,
-        _weak_floor(verdict.requirements),
+        _weak_floor(verdict),
         _backends(verdict),
         element("h3", "Requirements"),
         _requirements(verdict),
-        _by_case(verdict.comparisons),
+        _by_case(verdict),
         id="gate",
     )
 
@@ -47,30 +48,33 @@ def export(sidecar: OnnxSidecar) -> Html:
     return element("section", element("h2", "ONNX export"), fact_list(facts), id="onnx-export")
 
 
-def _weak_floor(requirements: Gate) -> Html | None:
-    if requirements.dice_floor > 0:
+def _weak_floor(verdict: Verdict) -> Html | None:
+    if verdict.requirements.dice_floor > 0:
         return None
     told = (
-        "The floor of the mean test Dice is 0, which every model passes: set gate.dice_floor in the task "
-        "to what the model has to reach."
+        f"The floor of the mean test {verdict.title} is 0, which every model passes: set gate.dice_floor in "
+        "the task to what the model has to reach."
     )
     return element("p", told, class_="note")
 
 
 def _backends(verdict: Verdict) -> Html:
-    """A row a backend: its Dice and how it stands to PyTorch's, or why it is absent."""
-    rows = [_backend_row(judged) for judged in verdict.backends]
+    """A row a backend: its mean and how it stands to PyTorch's, or why it is absent."""
+    rows = [_backend_row(judged, verdict.title) for judged in verdict.backends]
     rows += [_absent_row(absence, verdict.requirements) for absence in verdict.absent]
-    figures = ("Mean test Dice", "Difference", "90 % interval", "Margin", "TOST p")
+    figures = (f"Mean test {verdict.title}", "Difference", "90 % interval", "Margin", "TOST p")
     head = ("Backend", "Computes in", *(heading(name, numeric=True) for name in figures), "Equivalent")
     return table(head, rows)
 
 
-def _backend_row(judged: JudgedBackend) -> list[Content]:
-    dice = (
-        dash("no test case has a defined Dice") if judged.mean_dice is None else decimal(judged.mean_dice, 4)
-    )
-    return [element("strong", judged.backend), judged.precision, number(dice), *_equivalence_cells(judged)]
+def _backend_row(judged: JudgedBackend, title: str) -> list[Content]:
+    mean = number(_mean(judged, title))
+    return [element("strong", judged.backend), judged.precision, mean, *_equivalence_cells(judged)]
+
+
+def _mean(judged: JudgedBackend, title: str) -> Content:
+    mean = judged.mean_score
+    return dash(f"no test case has a defined {title}") if mean is None else decimal(mean, 4)
 
 
 def _equivalence_cells(judged: JudgedBackend) -> list[Content]:
@@ -99,6 +103,7 @@ def _requirements(verdict: Verdict) -> Html:
         if ours := verdict.comparisons_of(judged.backend):
             required = required_agreement(judged.precision, verdict.requirements)
             rows.extend(_difference_rows(judged.backend, ours, required))
+            rows.append(_agreement_row(judged.backend, ours, required, verdict.part))
     if not verdict.comparisons:
         lonely = "no other backend was evaluated, so there is nothing to compare"
         rows.append(["Agreement of backends", "", number(dash(lonely)), cell(lonely), ""])
@@ -107,45 +112,39 @@ def _requirements(verdict: Verdict) -> Html:
 
 
 def _floor_row(judged: JudgedBackend, verdict: Verdict) -> list[Content]:
-    dice, floor = judged.mean_dice, verdict.requirements.dice_floor
-    found = dash("no test case has a defined Dice") if dice is None else decimal(dice, 4)
+    mean, floor = judged.mean_score, verdict.requirements.dice_floor
     return [
-        f"Mean test Dice, {judged.backend}",
+        f"Mean test {verdict.title}, {judged.backend}",
         number(f"≥ {floor:g}"),
-        number(found),
+        number(_mean(judged, verdict.title)),
         counted(verdict.cases, "case"),
-        _mark(dice is not None and dice >= floor),
+        _mark(mean is not None and mean >= floor),
     ]
 
 
 def _difference_rows(
     backend: str, ours: Sequence[CaseComparison], required: Agreement
 ) -> list[list[Content]]:
-    dice = max(ours, key=lambda comparison: comparison.dice_difference)
-    nsd = max(ours, key=lambda comparison: comparison.nsd_difference)
-    least = min(ours, key=lambda comparison: comparison.voxel_agreement)
+    rows: list[list[Content]] = []
+    for figure in figures_among(required.differences):
+        most = required.differences[figure.name]
+        worst = max(ours, key=lambda comparison: comparison.differences[figure.name])
+        difference = worst.differences[figure.name]
+        found = [number(decimal(difference, 6)), _where(worst, difference == 0), _mark(difference <= most)]
+        rows.append([f"{figure.title} difference, {backend}", number(f"≤ {most:g}"), *found])
+    return rows
+
+
+def _agreement_row(
+    backend: str, ours: Sequence[CaseComparison], required: Agreement, part: str
+) -> list[Content]:
+    least = min(ours, key=lambda comparison: comparison.agreement)
     return [
-        [
-            f"Dice difference, {backend}",
-            number(f"≤ {required.dice_difference:g}"),
-            number(decimal(dice.dice_difference, 6)),
-            _where(dice, dice.dice_difference == 0),
-            _mark(dice.dice_difference <= required.dice_difference),
-        ],
-        [
-            f"NSD difference, {backend}",
-            number(f"≤ {required.nsd_difference:g}"),
-            number(decimal(nsd.nsd_difference, 6)),
-            _where(nsd, nsd.nsd_difference == 0),
-            _mark(nsd.nsd_difference <= required.nsd_difference),
-        ],
-        [
-            f"Equal voxels, {backend}",
-            number(f"≥ {required.voxel_agreement:g}"),
-            number(decimal(least.voxel_agreement, 6)),
-            _where(least, least.voxel_agreement == 1),
-            _mark(least.voxel_agreement >= required.voxel_agreement),
-        ],
+        f"Equal {part}s, {backend}",
+        number(f"≥ {required.agreement:g}"),
+        number(decimal(least.agreement, 6)),
+        _where(least, least.agreement == 1),
+        _mark(least.agreement >= required.agreement),
     ]
 
 
@@ -157,24 +156,24 @@ def _mark(met: bool, yes: str = "met", no: str = "not met") -> Html:
     return element("span", yes if met else no, class_=f"pill {'succeeded' if met else 'failed'}")
 
 
-def _by_case(comparisons: Sequence[CaseComparison]) -> Html | None:
-    if not comparisons:
+def _by_case(verdict: Verdict) -> Html | None:
+    if not verdict.comparisons:
         return None
+    figures = figures_among(verdict.requirements.float32.differences)
     rows = [
         (
             comparison.backend,
             comparison.case,
-            *(
-                number(decimal(value, 6), sort=value)
-                for value in (
-                    comparison.dice_difference,
-                    comparison.nsd_difference,
-                    comparison.voxel_agreement,
-                )
-            ),
+            *(_sorted(comparison.differences[figure.name]) for figure in figures),
+            _sorted(comparison.agreement),
         )
-        for comparison in comparisons
+        for comparison in verdict.comparisons
     ]
-    columns = [heading(name, numeric=True) for name in ("Dice difference", "NSD difference", "Equal voxels")]
+    names = (*(f"{figure.title} difference" for figure in figures), f"Equal {verdict.part}s")
+    columns = [heading(name, numeric=True) for name in names]
     body = table(("Backend", "Case", *columns), rows, "sortable")
     return details("Every case against PyTorch", element("div", body, class_="tall"))
+
+
+def _sorted(value: float) -> Cell:
+    return number(decimal(value, 6), sort=value)

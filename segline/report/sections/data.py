@@ -9,7 +9,7 @@ import numpy as np
 
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation
-from segline.plan import Augmentation, IntensityWindow, Plan, Split
+from segline.plan import Augmentation, Plan, Split
 from segline.report.html.markup import (
     Content,
     Html,
@@ -151,18 +151,13 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
     training, network, inference = made.training, made.network, made.inference
     rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
     budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
-    several = f"; the mean of {network.count}" if network.count > 1 else ""
-    strides = ", ".join(times(stride) for stride in network.strides)
+    several = f"; the mean of {made.ensemble.count}" if made.ensemble.count > 1 else ""
     return [
         ("Labels", ", ".join(f"{value} {name}" for value, name in made.labels.items())),
         ("Grid", f"{made.preprocessing.orientation}, {times(made.preprocessing.spacing_mm)} mm"),
         ("Intensity", _intensity(made)),
         ("Crop", _crop(made)),
-        (
-            "Network",
-            f"{network.name}, {'–'.join(map(str, network.channels))} channels, strides {strides}, "
-            f"{network.residual_units} residual units, {network.norm} norm{several}",
-        ),
+        ("Network", f"{network.words}{several}"),
         ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
         ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),
         ("Weights", f"average over steps, decay {training.ema_decay:g} (0 would be none)"),
@@ -178,13 +173,8 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
 
 
 def _intensity(made: Plan) -> str:
-    rules = [
-        f"window {rule.window[0]:g} to {rule.window[1]:g}".replace("-", "−")
-        if isinstance(rule, IntensityWindow)
-        else f"z-score of the foreground, clipped at {rule.clip_sd:g} SD"
-        for rule in made.preprocessing.intensity
-    ]
-    return "; ".join(f"{channel}: {rule}" for channel, rule in zip(made.channels, rules, strict=True))
+    rules = zip(made.channels, made.preprocessing.intensity, strict=True)
+    return "; ".join(f"{channel}: {rule.words}" for channel, rule in rules)
 
 
 def _crop(made: Plan) -> str:

@@ -3,19 +3,20 @@
 from segline.acceptance.members import Comparison, Standing
 from segline.acceptance.times import Benchmark
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import KEY, Figure, figures_among
 from segline.report.html.markup import Content, Html, element, heading, join, number, table
-from segline.report.html.wording import DICE, HD95, NSD, Metric, counted, dash, decimal, interval
+from segline.report.html.wording import counted, dash, decimal, figure_headings, mean_with_interval
 
-_METRICS = (DICE, NSD, HD95)
 _REFERENCE = "the others are compared with this one"
 
 
 def ensemble(found: Comparison, timed: Benchmark | None) -> Html:
     """A row a model, and a row a backend with the time of each; ``timed`` is the ensemble's benchmark."""
+    deciding = _figures(found.ensemble)[0].title
     told = (
         f"The model is the mean of {counted(len(found.members), 'network')}, one a fold. Each row is over "
         f"the same {counted(found.cases, 'test case')}, which no fold has seen; below a figure is its 95 % "
-        "bootstrap interval. The gain is the ensemble's Dice less the member's, case by case."
+        f"bootstrap interval. The gain is the ensemble's {deciding} less the member's, case by case."
     )
     return element(
         "section",
@@ -29,28 +30,28 @@ def ensemble(found: Comparison, timed: Benchmark | None) -> Html:
 
 
 def _worth(found: Comparison) -> Html:
-    head = ["Model", *(heading(metric.name, numeric=True, title=metric.meaning) for metric in _METRICS)]
-    head += [heading(name, numeric=True) for name in ("Gain in Dice", "Weights")]
+    figures = _figures(found.ensemble)
+    head = ["Model", *figure_headings(figures)]
+    head += [heading(name, numeric=True) for name in (f"Gain in {figures[0].title}", "Weights")]
     rows = [_row("ensemble", found.ensemble, dash(_REFERENCE))]
     for index, (member, gain) in enumerate(zip(found.members, found.gains, strict=True)):
-        rows.append(_row(f"fold {index}", member, _gain(gain)))
+        rows.append(_row(f"fold {index}", member, _gain(gain, figures[0])))
     return table(head, rows, "compared")
 
 
 def _row(name: str, standing: Standing, gain: Html) -> list[Content]:
-    figures = [_figure(metric, standing.overall[metric.key]) for metric in _METRICS]
+    figures = [mean_with_interval(standing.overall[figure.name], figure) for figure in _figures(standing)]
     weights = f"{decimal(standing.weights_bytes / 2**20, 1)} MiB"
     return [element("strong", name), *figures, number(gain), number(weights)]
 
 
-def _figure(metric: Metric, estimate: Estimate) -> Html:
-    below = element("small", interval(estimate, metric), class_="below")
-    return number(element("div", metric.show(estimate.mean)), below)
+def _figures(standing: Standing) -> tuple[Figure, ...]:
+    return figures_among(standing.overall)[:KEY]
 
 
-def _gain(gain: Estimate) -> Html:
+def _gain(gain: Estimate, deciding: Figure) -> Html:
     if gain.mean is None:
-        return dash("no case has a defined Dice")
+        return dash(f"no case has a defined {deciding.title}")
     below = " to ".join(decimal(end, 4, signed=True) for end in gain.ci95) if gain.ci95 else None
     return join([element("div", decimal(gain.mean, 4, signed=True)), element("small", below, class_="below")])
 

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import CrossValidation
-from segline.report.html.markup import Content, Html, element, heading, join, number, table
-from segline.report.html.wording import METRICS, Metric, interval
+from segline.report.html.markup import Content, Html, element, heading, number, table
+from segline.report.html.wording import figure_headings, mean_with_interval
 
 
 def folds(found: CrossValidation) -> Html:
     """A row a fold; the last is over all cases."""
     head = [heading(text, numeric=True) for text in ("Fold", "Cases")]
-    head += [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
+    head += figure_headings(figures_among(found.overall))
     rows = [_row(str(number), fold.cases, fold.overall) for number, fold in enumerate(found.folds)]
     rows.append(_row("all", found.cases, found.overall))
     told = (
@@ -28,9 +29,5 @@ def folds(found: CrossValidation) -> Html:
 
 
 def _row(name: str, cases: int, overall: Mapping[str, Estimate]) -> list[Content]:
-    return [number(name), number(str(cases)), *(_figure(metric, overall[metric.key]) for metric in METRICS)]
-
-
-def _figure(metric: Metric, estimate: Estimate) -> Html:
-    below = element("small", join([interval(estimate, metric)]), class_="below")
-    return number(element("div", metric.show(estimate.mean)), below)
+    figures = [mean_with_interval(overall[figure.name], figure) for figure in figures_among(overall)]
+    return [number(name), number(str(cases)), *figures]

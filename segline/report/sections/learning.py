@@ -24,19 +24,16 @@ def training(history: History, plan: Plan | None, tuning: Tuning | None = None) 
 def _facts(history: History, plan: Plan | None) -> list[tuple[str, Content]]:
     epochs = " and ".join(f"{points[-1].epoch:.0f}" for points in history.networks if points) or "0"
     resumed = history.resumed_from_step
-    validated = history.best_val_dice >= 0
-    best = decimal(history.best_val_dice, 4) if validated else dash("no validation took place")
+    score = history.best_val_dice
+    unknown = dash("no validation took place")
     validations = sum(point.val_dice is not None for point in history.points)
     each = f", each on {counted(len(plan.split.val), 'case')}" if plan else ""
     return [
         ("Steps", f"{history.steps} ({epochs} epochs)"),
         ("Time", duration(60 * history.minutes)),
         ("Device", history.device),
-        ("Validation Dice of the kept weights", best),
-        (
-            "The kept weights are of",
-            history.kept if validated else dash("no validation took place"),
-        ),
+        ("Validation Dice of the kept weights", unknown if score is None else decimal(score, 4)),
+        ("The kept weights are of", unknown if score is None else history.kept),
         ("Validations", f"{validations}{each}"),
         ("Resumed", "no interruption" if resumed is None else f"continued from step {resumed}"),
         ("Seed", str(history.seed)),

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import KEY, Figure
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, cell, details, element, heading, join, number, table
-from segline.report.html.wording import DICE, HD95, NSD, Metric, counted, dash, duration, interval, moment
+from segline.report.html.wording import counted, dash, duration, interval, moment, show
 from segline.runs.records import StageRecord
 from segline.runs.summary import KILLED
 
@@ -70,11 +71,11 @@ def cards(findings: Findings) -> Html:
     summary, reference = findings.summary, findings.reference
     missing = f"no test figures: {findings.why_missing('evaluate')}"
     overall = reference.overall if reference else {}
-    tolerance = f" at {reference.nsd_tolerance_mm:g} mm" if reference else ""
     shown = [
-        _estimate_card("Mean test Dice", DICE, overall.get("dice"), missing),
-        _estimate_card(f"NSD{tolerance}", NSD, overall.get("nsd"), missing),
-        _estimate_card("HD95", HD95, overall.get("hd95_mm"), missing, unit="mm"),
+        *(
+            _estimate_card(_title(figure, findings), figure, overall.get(figure.name), missing)
+            for figure in findings.figures[:KEY]
+        ),
         _cases_card(findings),
         _card("Total time", join([duration(summary.seconds)]), "sum over the stages"),
     ]
@@ -139,17 +140,22 @@ def _reason(text: str) -> Html:
     return element("span", text, class_="reason")
 
 
-def _estimate_card(
-    title: str, metric: Metric, estimate: Estimate | None, why: str, unit: str | None = None
-) -> Html:
+def _title(figure: Figure, findings: Findings) -> str:
+    if figure == findings.figures[0]:
+        return f"Mean test {figure.title}"
+    tolerance_mm = findings.reference.tolerance_mm(figure) if findings.reference else None
+    return f"{figure.title} at {tolerance_mm:g} mm" if tolerance_mm else figure.title
+
+
+def _estimate_card(title: str, figure: Figure, estimate: Estimate | None, why: str) -> Html:
     if estimate is None:
         return _card(title, dash(why), "not evaluated")
-    suffix = element("small", f" {unit}") if unit and estimate.mean is not None else None
-    below = [join(["95 % CI ", interval(estimate, metric)])]
+    suffix = element("small", f" {figure.unit}") if figure.unit and estimate.mean is not None else None
+    below = [join(["95 % CI ", interval(estimate, figure)])]
     if estimate.missing:
         below.append(element("span", f"; undefined in {counted(estimate.missing, 'case')}", class_="warn"))
-    scale = _scale(estimate) if unit is None else None
-    return _card(title, join([metric.show(estimate.mean), suffix]), join(below), scale)
+    scale = None if figure.unit or figure.relative else _scale(estimate)
+    return _card(title, join([show(figure, estimate.mean), suffix]), join(below), scale)
 
 
 def _cases_card(findings: Findings) -> Html:

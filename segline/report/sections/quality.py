@@ -3,29 +3,30 @@
 from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.label_metrics import LabelMetrics
-from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation
+from segline.evaluation.figures import Figure, figures_among
+from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
 from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
-from segline.report.html.wording import METRICS, Metric, counted, decimal, interval
+from segline.report.html.wording import counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.pictures.spin import spin
 from segline.report.sections.voxels import voxels
 from segline.runs.records import StageRecord
 
+_VOLUMES = {"truth_ml": "True ml", "prediction_ml": "Found ml"}
 _VOLUME = "volume in millilitres on the label file's own grid"
 
 
 def evaluation(findings: Findings) -> Html | None:
-    """Figures of every backend, label and metric, and the spread over cases."""
+    """Every figure of every backend and label, and the spread over cases."""
     evaluations, first = findings.contents.evaluations, findings.reference
     if first is None:
         return None
     lead = (
-        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids; "
-        f"NSD with a tolerance of {first.nsd_tolerance_mm:g} mm. Each figure is the mean over cases; below "
+        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids"
+        f"{_tolerances(first)}. Each figure is the mean over cases; below "
         "it the 95 % bootstrap interval of that mean, and the median."
     )
     return element(
@@ -40,37 +41,48 @@ def evaluation(findings: Findings) -> Html | None:
     )
 
 
+def _tolerances(found: Evaluation) -> str:
+    given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
+    return "".join(f"; {title} with a tolerance of {of_mm:g} mm" for title, of_mm in given if of_mm)
+
+
 def cases(findings: Findings) -> Html | None:
     """Every test case of the reference, the worst first."""
     reference = findings.reference
     if reference is None:
         return None
     ranked = findings.ranked
-    named = ", ".join(f"{case.case} ({decimal(case.mean_dice, 3)})" for case in ranked[:WORST_CASES])
-    badges = {
-        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
-    }
-    several = len(reference.by_label) > 1
-    metrics = [heading(m.name, numeric=True, title=m.meaning) for m in METRICS]
-    volumes = [heading(name, numeric=True, title=_VOLUME) for name in ("True ml", "Found ml")]
-    head = ("Case", *(("Label",) if several else ()), *metrics, *volumes)
-    rows = [
-        _case_row(case, label, values, several, badges.get(case.case))
-        for case in ranked
-        for label, values in case.labels.items()
-    ]
+    named = ", ".join(f"{case.case} ({decimal(case.score, 3)})" for case in ranked[:WORST_CASES])
     return element(
         "section",
         element("h2", "Test cases"),
         element(
             "p",
-            f"Predicted with {reference.backend}. The worst by mean Dice: ",
+            f"Predicted with {reference.backend}. The worst by mean {reference.figures[0].title}: ",
             element("strong", named),
             ". A heading sorts by its column.",
         ),
-        element("div", table(head, rows, "sortable"), class_="tall"),
+        element("div", _case_table(reference, ranked), class_="tall"),
         id="test-cases",
     )
+
+
+def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html:
+    badges = {
+        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
+    }
+    several = len(reference.by_label) > 1
+    measured = {name for case in ranked for values in case.figures.values() for name in values}
+    volumes = [
+        heading(title, numeric=True, title=_VOLUME) for name, title in _VOLUMES.items() if name in measured
+    ]
+    head = ("Case", *(("Label",) if several else ()), *figure_headings(reference.figures), *volumes)
+    rows = [
+        _case_row(case, label, values, several, badges.get(case.case))
+        for case in ranked
+        for label, values in case.figures.items()
+    ]
+    return table(head, rows, "sortable")
 
 
 def pictures(findings: Findings) -> Html | None:
@@ -104,7 +116,7 @@ def _chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]
 
 
 def _pictured(findings: Findings, plan: Plan, title: str, case: CaseEvaluation) -> Html:
-    head = element("h3", f"{title}: {case.case}, Dice {decimal(case.mean_dice, 3)}")
+    head = element("h3", f"{title}: {case.case}, {findings.figures[0].title} {decimal(case.score, 3)}")
     return element("div", head, drawn(lambda: _pictures_of(findings, plan, case)), class_="case")
 
 
@@ -142,14 +154,13 @@ def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
 
 
 def _side_by_side(evaluations: Sequence[Evaluation]) -> Html:
-    """A row a backend under each label, a column a metric."""
+    """A row a backend under each label, a column a figure."""
     labels = list(evaluations[0].by_label)
     groups = [(label, [e.by_label[label] for e in evaluations]) for label in labels]
     if len(labels) > 1:
         groups.insert(0, ("mean over labels", [e.overall for e in evaluations]))
-    metrics = [heading(metric.name, numeric=True, title=metric.meaning) for metric in METRICS]
     rows = [row for label, estimates in groups for row in _label_rows(label, evaluations, estimates)]
-    return table(("Label", "Backend", *metrics), rows, "compared")
+    return table(("Label", "Backend", *figure_headings(evaluations[0].figures)), rows, "compared")
 
 
 def _label_rows(
@@ -164,30 +175,32 @@ def _label_rows(
             element("small", evaluation.backend_version, class_="below"),
             class_="backend",
         )
-        rows.append([*beside, backend, *(_estimate_cell(metric, of[metric.key]) for metric in METRICS)])
+        rows.append(
+            [*beside, backend, *(_estimate_cell(figure, of[figure.name]) for figure in evaluation.figures)]
+        )
     return rows
 
 
-def _estimate_cell(metric: Metric, estimate: Estimate) -> Cell:
+def _estimate_cell(figure: Figure, estimate: Estimate) -> Cell:
     """The mean; below it its interval, the median, and how many cases where not all."""
-    below: list[Content] = [interval(estimate, metric), join(["median ", metric.show(estimate.median)])]
+    below: list[Content] = [interval(estimate, figure), join(["median ", show(figure, estimate.median)])]
     lines = [element("small", line, class_="below") for line in below]
     if estimate.missing:
         total = estimate.count + estimate.missing
-        why = f"{metric.name} is undefined in {counted(estimate.missing, 'case')}"
+        why = f"{figure.heading} is undefined in {counted(estimate.missing, 'case')}"
         lines.append(element("small", f"{estimate.count} of {total} cases", title=why, class_="below warn"))
-    return number(element("strong", metric.show(estimate.mean)), *lines)
+    return number(element("strong", show(figure, estimate.mean)), *lines)
 
 
 def _case_row(
-    evaluated: CaseEvaluation, label: str, values: LabelMetrics, several: bool, badge: Html | None
+    evaluated: CaseEvaluation, label: str, values: Measured, several: bool, badge: Html | None
 ) -> list[Content]:
-    found = [(metric, getattr(values, metric.key)) for metric in METRICS]
-    volumes = [number(decimal(ml, 1), sort=ml) for ml in (values.truth_ml, values.prediction_ml)]
+    found = [(figure, values[figure.name]) for figure in figures_among(values)]
+    volumes = [number(decimal(ml, 1), sort=ml) for name in _VOLUMES if (ml := values.get(name)) is not None]
     return [
         join([element("strong", evaluated.case), badge]),
         *([label] if several else []),
-        *(number(metric.show(value), sort=value) for metric, value in found),
+        *(number(show(figure, value), sort=value) for figure, value in found),
         *volumes,
     ]
 
@@ -199,8 +212,8 @@ def _distribution(findings: Findings) -> Html | None:
     caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
     return element(
         "figure",
-        drawn(lambda: charts.dice_by_case(reference)),
+        drawn(lambda: charts.score_by_case(reference)),
         element("figcaption", caption),
         class_="chart",
-        id="dice-by-case",
+        id="score-by-case",
     )

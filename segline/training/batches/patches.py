@@ -6,6 +6,7 @@ in parts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,32 @@ from torch import Tensor
 
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
-from segline.imaging.normalisation import OUTSIDE
+from segline.plan import Plan
+from segline.plan.preprocessing.normalisation import OUTSIDE
+
+
+class Sampler(Protocol):
+    """What a training step is cut from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in which about every case has been seen once."""
+
+    @property
+    def first(self) -> int:
+        """Number in the whole batch of the part's first patch."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and targets of a step, a function of the seed and its number alone."""
+
+
+def patch_sampler(
+    plan: Plan, cases: Sequence[Case], batch_size: int | None = None, part: tuple[int, int] = (0, 1)
+) -> "PatchSampler":
+    """The sampler of a plan, for its own batch unless another is given."""
+    training = plan.training
+    size = batch_size or training.batch_size
+    return PatchSampler(cases, training.patch_size, size, training.foreground_ratio, plan.seed, part)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import torch
 
 from segline.common.progress import Progress, silent
 from segline.data.cases.index import CaseIndex
+from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
 from segline.training.ranks import Ranks, Tell, in_ranks
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 
@@ -64,6 +66,7 @@ def _train(
     device = torch.device(devices[ranks.rank])
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    keep_freed_memory()
     cases = (index.open(plan.split.train), index.open(plan.split.val))
-    trainer = Trainer(plan, *cases, checkpoint, key, str(device), partial(tell, None), ranks)
+    trainer = Trainer(plan, *cases, Checkpoint(checkpoint, key, partial(tell, None)), str(device), ranks)
     trainer.run((lambda done, message: tell((done, message))) if ranks.rank == 0 else silent)

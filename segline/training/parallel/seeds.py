@@ -9,9 +9,11 @@ import torch
 from segline.common.progress import Progress, silent
 from segline.data.cases.index import CaseIndex
 from segline.machine.devices import usable_device
+from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
 from segline.training.memory import check_memory
 from segline.training.ranks import Ranks, Tell, in_ranks
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 
@@ -51,8 +53,8 @@ def train_seeds(
 
 
 def networks_at_once(plan: Plan, device: str) -> int:
-    """How many of the networks of a training of ``plan`` on ``device`` share the same cores, or one GPU."""
-    devices = _shared_out(plan.network.seeds, device)
+    """Count the networks of a training of ``plan`` that share the same cores, or one GPU, on ``device``."""
+    devices = _shared_out(plan.ensemble.seeds, device)
     return devices.count(devices[0])
 
 
@@ -76,7 +78,8 @@ def _train(
     number = ranks.rank
     torch.set_num_threads(threads)
     plan, device = plans[number], devices[number]
+    keep_freed_memory()
     cases = (index.open(plan.split.train), index.open(plan.split.val))
     saved = partial(tell, (number, None))
-    trainer = Trainer(plan, *cases, checkpoints[number], keys[number], device, saved)
+    trainer = Trainer(plan, *cases, Checkpoint(checkpoints[number], keys[number], saved), device)
     trainer.run(lambda done, message: tell((number, (done, message))))

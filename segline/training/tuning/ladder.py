@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Plan
-from segline.training.tuning.record import Candidate, _by
+from segline.training.tuning.record import Candidate
 
 WORTHWHILE = 1.25
 """Times the patches a second, from which a doubled batch pays: it takes nearly as many steps to learn."""
@@ -34,7 +35,7 @@ def choose(
     chosen = max(tried, key=lambda candidate: candidate.sufficiency)
     if chosen.seconds_a_step is None:
         raise SeglineError(
-            f"training.tune: no patch down to {_by(ladder[-1][0])} fits into memory with a batch of "
+            f"training.tune: no patch down to {by(ladder[-1][0])} fits into memory with a batch of "
             f"{ladder[-1][1]}; free some, or give a smaller training.patch_size"
         )
     if len(tried) == 1 and chosen.sufficiency >= 1:

@@ -17,6 +17,7 @@ import torch
 
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.common.wording import by
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.machine.devices import usable_device
@@ -25,10 +26,11 @@ from segline.plan import Plan, Training
 from segline.planning.proposals import propose_inference
 from segline.training.memory import check_memory
 from segline.training.parallel.seeds import networks_at_once
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.ladder import choose
 from segline.training.tuning.rate_test import FEWEST_STEPS, MOST_STEPS, RangeTest, range_test
-from segline.training.tuning.record import TUNING, Candidate, Tuning, _by
+from segline.training.tuning.record import TUNING, Candidate, Tuning
 
 PROBE_SHARE = 0.05
 """Of the budget, for the probe."""
@@ -96,11 +98,11 @@ class _Probe:
         progress: Progress,
     ) -> None:
         self.plan, self.train, self.val, self.progress = plan, train, val, progress
-        self.device, self.checkpoint = usable_device(device), folder / "none.pt"
+        self.device, self.checkpoint = usable_device(device), Checkpoint(folder / "none.pt")
         self.at_once = networks_at_once(plan, device)
         self.budget_seconds = 60 * (plan.training.max_minutes or 0.0)
         # what these import takes seconds that every training needs, and that are no probe
-        torch.optim.AdamW(build_network(plan).parameters())
+        plan.training.optimizer.make(build_network(plan).parameters(), 1e-3, 0.0)
         self._started = time.monotonic()
 
     @property
@@ -123,7 +125,7 @@ class _Probe:
 
     def measure(self, patch: Shape, batch: int) -> Candidate:
         """Time a few steps."""
-        self._tell(f"patch {_by(patch)}, batch {batch}")
+        self._tell(f"patch {by(patch)}, batch {batch}")
         try:
             seconds = self.at_once * self._seconds_a_step(self._trainer(patch, batch))
         except (_NoRoomError, torch.OutOfMemoryError):
@@ -152,7 +154,7 @@ class _Probe:
         """How to train in what is left of the budget, and the steps to expect."""
         asked, step_seconds = self.plan.training, chosen.seconds_a_step or math.inf
         # the last step, its validation, that of several networks' mean, and the one for post-processing
-        validations_then = 3 if self.plan.network.seeds > 1 else 2
+        validations_then = 3 if self.plan.ensemble.seeds > 1 else 2
         at_the_end = _ALLOWANCE * (step_seconds + validations_then * validation_seconds)
         left = self.budget_seconds - self.spent_seconds - at_the_end
         affordable = int(VALIDATING_SHARE * self.budget_seconds / validation_seconds)
@@ -186,7 +188,7 @@ class _Probe:
         except SeglineError as error:
             raise _NoRoomError(str(error)) from error
         median = sorted(self.val, key=lambda case: case.label.size)[len(self.val) // 2]
-        return Trainer(plan, self.train, [median], self.checkpoint, "probe", str(self.device))
+        return Trainer(plan, self.train, [median], self.checkpoint, str(self.device))
 
     def _seconds_a_step(self, trainer: Trainer) -> float:
         """The first step is the slowest, and counts only where there is no time for another."""

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
+from segline.common.wording import by
 from segline.imaging.geometry import Shape
 from segline.plan import Inference, Plan, Training
 from segline.training.tuning.rate_test import RangeTest
@@ -68,11 +69,7 @@ class Tuning(Document):
     def text(self) -> str:
         """What was chosen, in a few words."""
         return (
-            f"tuned in {60 * self.probe_minutes:.0f} s: patch {_by(self.training.patch_size)}, "
+            f"tuned in {60 * self.probe_minutes:.0f} s: patch {by(self.training.patch_size)}, "
             f"batch {self.training.batch_size}, "
             f"learning rate {self.training.learning_rate:g}"
         )
-
-
-def _by(sizes: Shape) -> str:
-    return "x".join(map(str, sizes))

@@ -13,7 +13,15 @@ import pytest
 from segline.cli.main import main
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
-from segline.data.cases.upkeep import as_table, collect_garbage, damaged, entries, remember_use, remove
+from segline.data.cases.upkeep import (
+    as_table,
+    collect_garbage,
+    damaged,
+    entries,
+    remember_use,
+    remove,
+    unused,
+)
 from segline.storage.access import Access
 from segline.storage.depot import Depot
 from segline.storage.store import FOLDER_MARKER, seal
@@ -134,7 +142,7 @@ class TestGarbage:
 
     def test_a_look_removes_nothing(self, cache):
         cache.add("old", 40)
-        assert len(collect_garbage(cache.depot, timedelta(days=30), remove_them=False)) == 1
+        assert len(unused(cache.depot, timedelta(days=30))) == 1
         assert cache.keys() == ["old"]
 
     def test_what_killed_processes_left_is_swept_once_it_is_old(self, cache):
@@ -167,7 +175,7 @@ def command(cache: Cache, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) 
         "SEGLINE_SCRATCH": str(cache.depot.folder.parent),
     }.items():
         monkeypatch.setenv(name, value)
-    return lambda *arguments: main.main(["cache", *arguments, "--store", cache.depot.store.uri])
+    return lambda *arguments: main(["cache", *arguments, "--store", cache.depot.store.uri])
 
 
 class TestCommand:

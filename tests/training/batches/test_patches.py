@@ -9,8 +9,8 @@ import torch
 
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
-from segline.imaging.normalisation import OUTSIDE
 from segline.imaging.placement import Placement
+from segline.plan.preprocessing.normalisation import OUTSIDE
 from segline.training.batches.patches import PatchSampler, cut, patch_start
 
 SHAPE: Shape = (24, 20, 16)

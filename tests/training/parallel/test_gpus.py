@@ -15,6 +15,7 @@ from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
 from segline.plan import Plan, merged
 from segline.training.parallel.gpus import gpus_to_share, train_on
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from ..test_trainer import InterruptionError, interrupt_at
@@ -42,7 +43,7 @@ def plan(tiny_plan: Plan) -> Plan:
 def trainer(plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> Callable[[str], Trainer]:
     def make(name: str) -> Trainer:
         train, val = tiny_index.open(plan.split.train), tiny_index.open(plan.split.val)
-        return Trainer(plan, train, val, tmp_path / name, "key")
+        return Trainer(plan, train, val, Checkpoint(tmp_path / name, "key"))
 
     return make
 
@@ -99,7 +100,7 @@ def test_one_process_continues_what_two_began(
     resumed = trainer("broken.pt")
     assert resumed.step >= 10
     resumed.run()
-    assert farthest(resumed.network.state_dict(), unbroken.network.state_dict()) < TOLERANCE
+    assert farthest(resumed.state.network.state_dict(), unbroken.state.network.state_dict()) < TOLERANCE
 
 
 def test_a_rank_s_error_is_the_training_s(plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from segline.plan import Plan, merged
 from segline.runs.run import Run
 from segline.training.memory import check_memory
 from segline.training.parallel.seeds import networks_at_once, train_seeds
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from ...conftest import small_plan
@@ -28,7 +29,7 @@ SEEDS = 2
 def plan(tiny_plan: Plan) -> Plan:
     """Of two networks, and 20 steps for each."""
     changes = {
-        "network": {"seeds": SEEDS},
+        "ensemble": {"seeds": SEEDS},
         "training": {"epochs": 10, "validations": 2},
         "inference": {"keep_largest": []},
     }
@@ -36,24 +37,26 @@ def plan(tiny_plan: Plan) -> Plan:
 
 
 def trainer(plan: Plan, index: CaseIndex, checkpoint: Path) -> Trainer:
-    return Trainer(plan, index.open(plan.split.train), index.open(plan.split.val), checkpoint, "key")
+    return Trainer(
+        plan, index.open(plan.split.train), index.open(plan.split.val), Checkpoint(checkpoint, "key")
+    )
 
 
 def test_each_seed_has_a_plan_of_one_network(plan: Plan, tiny_plan: Plan) -> None:
     each = plan.of_each_seed()
     assert [one.seed for one in each] == [plan.seed, plan.seed + 1]
-    assert [one.network.seeds for one in each] == [1, 1]
+    assert [one.ensemble.seeds for one in each] == [1, 1]
     assert len({one.digest for one in each}) == SEEDS
     assert tiny_plan.of_each_seed() == (tiny_plan,)
 
 
 def test_one_seed_is_no_part_of_a_plans_digest(plan: Plan, tiny_plan: Plan) -> None:
-    assert "seeds" not in tiny_plan.model_dump()["network"]
-    assert plan.model_dump()["network"]["seeds"] == SEEDS
+    assert "ensemble" not in tiny_plan.model_dump()
+    assert plan.model_dump()["ensemble"]["seeds"] == SEEDS
 
 
 def test_networks_of_folds_and_of_seeds_multiply() -> None:
-    assert small_plan(network={"members": 5, "seeds": 3}).network.count == 15
+    assert small_plan(ensemble={"members": 5, "seeds": 3}).ensemble.count == 15
 
 
 def test_each_network_is_what_it_would_be_alone(plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_the_error_of_one_is_the_training_s(plan: Plan, tiny_index: CaseIndex, t
 
 def test_a_trainer_makes_one_network(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(SeglineError, match=r"network\.seeds is 2, and a trainer makes one network"):
-        Trainer(plan, [], [], tmp_path / "checkpoint.pt", "key")
+        Trainer(plan, [], [], Checkpoint(tmp_path / "checkpoint.pt"))
 
 
 def test_networks_that_do_not_fit_together_are_refused(tiny_plan: Plan) -> None:

@@ -195,11 +195,11 @@ def test_networks_that_are_trained_at_once_share_the_machine(
 ) -> None:
     monkeypatch.setattr("segline.training.tuning.probe._seconds_of_steps", lambda _, count: 0.001 * count)
     cases = tiny_index.open(asking.split.train), tiny_index.open(asking.split.val)
-    of_two = Plan.parse(merged(asking.model_dump(mode="json"), {"network": {"seeds": 2}}), "plan")
+    of_two = Plan.parse(merged(asking.model_dump(mode="json"), {"ensemble": {"seeds": 2}}), "plan")
     one, two = tune(asking, *cases), tune(of_two, *cases)
     assert (one.candidates[0].seconds_a_step, two.candidates[0].seconds_a_step) == (0.001, 0.002)
     assert 0.4 < two.steps / one.steps < 0.6
-    assert two.plan(of_two).network.seeds == 2
+    assert two.plan(of_two).ensemble.seeds == 2
 
 
 def test_a_smaller_patch_comes_with_windows_of_its_own(

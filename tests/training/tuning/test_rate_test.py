@@ -6,6 +6,7 @@ import pytest
 
 from segline.data.cases.index import CaseIndex
 from segline.plan import Plan
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.rate_test import FREEDOM, HIGHEST, LOWEST, RangeTest, as_table, range_test
 
@@ -63,7 +64,7 @@ def new_trainer(tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> Calla
     def make(rate: float) -> Trainer:
         training = tiny_plan.training.model_copy(update={"learning_rate": rate})
         plan = tiny_plan.model_copy(update={"training": training})
-        return Trainer(plan, tiny_index.open(plan.split.train), [], tmp_path / "none.pt", "key")
+        return Trainer(plan, tiny_index.open(plan.split.train), [], Checkpoint(tmp_path / "none.pt"))
 
     return make
 

@@ -7,7 +7,7 @@ from segline.plan import Training
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Clock:
     """Progress from 0 to 1 by steps or, if a budget of minutes is given, by whichever is further."""
 
     training: Training
@@ -20,12 +20,11 @@ class Schedule:
         return min(1.0, max(by_steps, by_time))
 
     def learning_rate(self, progress: float) -> float:
-        """Linear warm-up, then a cosine down to 0 (Loshchilov and Hutter, ICLR 2017)."""
+        """Linear warm-up, then as the plan's schedule says."""
         warmup = self.training.warmup_share
         if progress < warmup:
             return self.training.learning_rate * max(progress / warmup, 1e-2)
-        cosine = math.cos(math.pi * (progress - warmup) / (1 - warmup)) if warmup < 1 else 1.0
-        return self.training.learning_rate * 0.5 * (1 + cosine)
+        return self.training.learning_rate * self.training.schedule.rate(progress, warmup)
 
     def validations_due(self, progress: float) -> int:
         """How many of the evenly spread validations should have taken place by ``progress``."""

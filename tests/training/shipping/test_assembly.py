@@ -21,20 +21,21 @@ from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network
 from segline.plan import Plan, Task, merged
 from segline.planning.folds import fold_tasks, resplit
-from segline.training.assembly import MEMBERS, Membership, assemble
+from segline.training.shipping.assembly import MEMBERS, Membership, assemble
+from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
-from ..conftest import TinyTraining
-from ..export.test_monai_bundle import agreement
+from ...conftest import TinyTraining
+from ...export.test_monai_bundle import agreement
 
 FOLDS = 2
-TASK = Task(name="tiny", source="none", plan={"network": {"members": FOLDS}, "split": {"folds": FOLDS}})
+TASK = Task(name="tiny", source="none", plan={"ensemble": {"members": FOLDS}, "split": {"folds": FOLDS}})
 
 
 @pytest.fixture(scope="module")
 def plan(tiny_plan: Plan) -> Plan:
     """The tiny plan, of two networks."""
-    return Plan.parse(merged(tiny_plan.model_dump(), {"network": {"members": FOLDS}}), "plan")
+    return Plan.parse(merged(tiny_plan.model_dump(), {"ensemble": {"members": FOLDS}}), "plan")
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +176,11 @@ def test_a_member_of_another_network_is_refused(
 
 def test_it_cannot_be_trained_as_one(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(SeglineError, match="make run FOLDS=2 ENSEMBLE=1 trains each on a fold"):
-        Trainer(plan, [], [], tmp_path / "checkpoint.pt", "key")
+        Trainer(plan, [], [], Checkpoint(tmp_path / "checkpoint.pt"))
 
 
 def test_one_network_is_no_part_of_a_plans_digest(tiny_plan: Plan, plan: Plan) -> None:
-    assert "members" not in tiny_plan.model_dump()["network"]
+    assert "ensemble" not in tiny_plan.model_dump()
     assert plan.of_one_member().digest == tiny_plan.digest != plan.digest
 
 

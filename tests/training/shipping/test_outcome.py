@@ -13,10 +13,10 @@ from segline.inference.stitching import WindowScorer
 from segline.model.history import History, TrainingPoint
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
-from segline.training.outcome import Shipment, ship
+from segline.training.shipping.outcome import Shipment, ship
 from segline.training.validation import validation_dice
 
-from ..conftest import TinyTraining
+from ...conftest import TinyTraining
 
 CPU = torch.device("cpu")
 SEEDS = 2
@@ -30,7 +30,7 @@ def weights(tiny_training: TinyTraining) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def of_two(tiny_plan: Plan) -> Plan:
-    return Plan.parse(merged(tiny_plan.model_dump(), {"network": {"seeds": SEEDS}}), "plan")
+    return Plan.parse(merged(tiny_plan.model_dump(), {"ensemble": {"seeds": SEEDS}}), "plan")
 
 
 def history(steps: int, minutes: float, kept: int, resumed: int | None) -> History:
@@ -61,7 +61,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, found: tuple[int, ...]) -> list[flo
         asked.append(float(validation_dice(network, *of).mean()))
         return answer
 
-    monkeypatch.setattr("segline.training.outcome.better_in_one_piece", functools.partial(ask, found))
+    monkeypatch.setattr(
+        "segline.training.shipping.outcome.better_in_one_piece", functools.partial(ask, found)
+    )
     return asked
 
 

@@ -1,9 +1,8 @@
 """The inference part of a plan."""
 
-from typing import Literal
-
 from pydantic import Field, NonNegativeInt, model_validator
 
+from segline.plan.inference.blending import Blending
 from segline.plan.part import Part, Voxels
 
 
@@ -19,7 +18,7 @@ class Inference(Part):
     overlap: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
     """Least overlap of two windows, voxels."""
     batch_size: int = Field(default=4, ge=1)
-    blending: Literal["gaussian", "constant"] = "gaussian"
+    blending: Blending = "gaussian"
     keep_largest: tuple[int, ...] | None = Field(default=None, exclude_if=lambda labels: labels is None)
     """Values of the labels of which only the largest connected component is kept.
 

@@ -32,7 +32,7 @@ class Member(_Record):
     plan_digest: str
     weights_sha256: str
     training_minutes: float
-    best_val_dice: float
+    best_val_dice: float | None
 
 
 class Membership(Document):

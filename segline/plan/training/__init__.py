@@ -3,6 +3,8 @@
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from segline.plan.part import Part, Share, Voxels
+from segline.plan.training.optimizers import AdamW, Optimizer
+from segline.plan.training.schedules import Cosine, Schedule
 
 
 class Augmentation(Part):
@@ -52,6 +54,12 @@ class Training(Part):
     """
     learning_rate: PositiveFloat = 3e-3
     weight_decay: float = Field(default=1e-2, ge=0)
+    optimizer: Optimizer = Field(default=AdamW(), exclude_if=lambda optimizer: optimizer == AdamW())
+    """AdamW is left out of the plan's digest, as is a cosine below, and a gradient clipped at 12."""
+    schedule: Schedule = Field(default=Cosine(), exclude_if=lambda schedule: schedule == Cosine())
+    """Of the learning rate, after the warm-up."""
+    gradient_clip: PositiveFloat = Field(default=12.0, exclude_if=lambda norm: norm == 12.0)
+    """Largest norm of a step's gradient; nnU-Net's, see its trainer."""
     mixed_precision: bool = True
     """Compute in 16-bit floats where the device is faster in them: float16 on a GPU, bfloat16 on a CPU."""
     warmup_share: Share = 0.03

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from segline.training.schedule import Schedule
+from segline.training.clock import Clock
 
 from ..conftest import small_plan
 
 
-def schedule(total_steps: int = 100, **training: Any) -> Schedule:
+def schedule(total_steps: int = 100, **training: Any) -> Clock:
     values = {"learning_rate": 0.01, "warmup_share": 0.1, "validations": 4, **training}
-    return Schedule(small_plan(training=values).training, total_steps)
+    return Clock(small_plan(training=values).training, total_steps)
 
 
 def test_progress_is_the_share_of_the_steps() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from segline.imaging.normalisation import OUTSIDE, normalise
 from segline.plan import IntensityWindow, ZScore
+from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
 def volume_of(*values: float) -> torch.Tensor:
@@ -17,16 +17,16 @@ class TestWindow:
         ("hu", "expected"), [(-1024, 0.0), (-57, 0.0), (53.5, 0.5), (164, 1.0), (3071, 1.0)]
     )
     def test_the_window_becomes_zero_to_one_and_the_rest_is_clipped(self, hu, expected):
-        result = normalise(volume_of(hu), IntensityWindow(window=(-57, 164)), None)
+        result = IntensityWindow(window=(-57, 164)).apply(volume_of(hu), None)
         assert result.item() == pytest.approx(expected, abs=1e-6)
 
     def test_it_is_the_same_for_every_volume(self):
-        alone = normalise(volume_of(20), IntensityWindow(window=(-57, 164)), -500)
-        beside_bone = normalise(volume_of(20, 2000, -1000), IntensityWindow(window=(-57, 164)), -500)
+        alone = IntensityWindow(window=(-57, 164)).apply(volume_of(20), -500)
+        beside_bone = IntensityWindow(window=(-57, 164)).apply(volume_of(20, 2000, -1000), -500)
         assert alone[0] == beside_bone[0]
 
     def test_outside_the_volume_is_the_window_s_lower_end(self):
-        assert normalise(volume_of(-57), IntensityWindow(window=(-57, 164)), None).item() == OUTSIDE
+        assert IntensityWindow(window=(-57, 164)).apply(volume_of(-57), None).item() == OUTSIDE
 
 
 class TestZScore:
@@ -34,30 +34,30 @@ class TestZScore:
         generator = torch.Generator().manual_seed(0)
         tissue = 500 + 80 * torch.randn((20, 20, 20), generator=generator)
         head = torch.cat([tissue, torch.zeros(20, 20, 20)])
-        foreground = normalise(head, ZScore(), 0.0)[:20]
+        foreground = ZScore().apply(head, 0.0)[:20]
         assert foreground.mean().item() == pytest.approx(0, abs=1e-4)
         assert foreground.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
     def test_without_a_threshold_all_voxels_count(self):
-        np.testing.assert_allclose(normalise(volume_of(0, 2), ZScore(), None).flatten(), [-1, 1])
+        np.testing.assert_allclose(ZScore().apply(volume_of(0, 2), None).flatten(), [-1, 1])
 
     def test_where_nothing_is_above_the_threshold_all_voxels_count(self):
-        np.testing.assert_allclose(normalise(volume_of(-4, -2), ZScore(), 0.0).flatten(), [-1, 1])
+        np.testing.assert_allclose(ZScore().apply(volume_of(-4, -2), 0.0).flatten(), [-1, 1])
 
     def test_outliers_are_clipped_on_both_sides(self):
         values = torch.zeros(10_000).view(-1, 1, 1)
         values[0], values[1] = 1e6, -1e6
-        result = normalise(values, ZScore(clip_sd=3), None)
+        result = ZScore(clip_sd=3).apply(values, None)
         assert (result.max().item(), result.min().item()) == (3, -3)
 
     def test_the_file_s_unit_does_not_matter(self):
         generator = torch.Generator().manual_seed(0)
         image = 100 + 20 * torch.randn((10, 10, 10), generator=generator)
-        brighter = normalise(image * 1.7e4, ZScore(), None)
-        torch.testing.assert_close(brighter, normalise(image.clone(), ZScore(), None), atol=1e-4, rtol=0)
+        brighter = ZScore().apply(image * 1.7e4, None)
+        torch.testing.assert_close(brighter, ZScore().apply(image.clone(), None), atol=1e-4, rtol=0)
 
     def test_outside_the_volume_is_the_foreground_s_mean(self):
-        assert normalise(volume_of(5, 7, 9), ZScore(), None)[1].item() == OUTSIDE
+        assert ZScore().apply(volume_of(5, 7, 9), None)[1].item() == OUTSIDE
 
     def test_a_constant_image_stays_finite(self):
-        assert normalise(torch.full((3, 3, 3), 7.3), ZScore(), None).abs().max().item() == 0
+        assert ZScore().apply(torch.full((3, 3, 3), 7.3), None).abs().max().item() == 0

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from segline.plan.normalisation import Intensity
 from segline.plan.part import Part, Spacing
+from segline.plan.preprocessing.normalisation import Intensity
 
 
 class Preprocessing(Part):

@@ -1,0 +1,108 @@
+"""The workflow from the volumes in a folder to their masks."""
+
+from segline.export.monai_bundle.metadata import Config
+from segline.export.monai_bundle.transforms import postprocessing, preprocessing
+from segline.export.monai_bundle.windows import SCRIPT
+from segline.plan import Plan
+from segline.plan.preprocessing.normalisation import OUTSIDE
+
+INFERENCE = "configs/inference.json"
+
+
+WEIGHTS = "models/model.pt"
+
+
+def inference(plan: Plan) -> Config:
+    """The workflow from the volumes in ``dataset_dir`` to the masks in ``output_dir``.
+
+    Where a volume needs three windows or more along an axis, those between the first and the last may lie a
+    voxel off segline's: MONAI steps by whole voxels. All else is the same computation.
+    """
+    return {
+        "imports": [
+            "$import math",
+            "$import pathlib",
+            "$import runpy",
+            "$import numpy",
+            "$import torch",
+            "$import monai",
+        ],
+        "bundle_root": ".",
+        "dataset_dir": "$@bundle_root + '/images'",
+        "output_dir": "$@bundle_root + '/eval'",
+        "images": "$sorted(str(path) for path in pathlib.Path(@dataset_dir).glob('*.nii*'))",
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "network_def": _network(plan),
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {"_target_": "Compose", "transforms": preprocessing(plan.preprocessing)},
+        **_data(),
+        **_inferer(plan),
+        "postprocessing": {"_target_": "Compose", "transforms": postprocessing(plan)},
+        **_evaluation(),
+        "run": ["$@evaluator.run()"],
+    }
+
+
+def _data() -> Config:
+    return {
+        "dataset": {
+            "_target_": "Dataset",
+            "data": "$[{'image': image} for image in @images]",
+            "transform": "@preprocessing",
+        },
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
+    }
+
+
+def _evaluation() -> Config:
+    weights = {
+        "_target_": "CheckpointLoader",
+        "load_path": f"$@bundle_root + '/{WEIGHTS}'",
+        "load_dict": {"model": "@network"},
+        "map_location": "@device",
+    }
+    evaluator = {
+        "_target_": "SupervisedEvaluator",
+        "device": "@device",
+        "val_data_loader": "@dataloader",
+        "network": "@network",
+        "inferer": "@inferer",
+        "postprocessing": "@postprocessing",
+        "val_handlers": "@handlers",
+        "amp": False,
+    }
+    return {"handlers": [weights], "evaluator": evaluator}
+
+
+def _network(plan: Plan) -> Config:
+    if (count := plan.ensemble.count) > 1:
+        (one, *_) = plan.of_one_member().of_each_seed()
+        return {"_target_": "torch.nn.ModuleList", "modules": [_network(one) for _ in range(count)]}
+    name, arguments = plan.network.monai(len(plan.channels), len(plan.labels))
+    return {"_target_": name, **arguments}
+
+
+def _inferer(plan: Plan) -> Config:
+    """MONAI's inferer for the windows that :mod:`segline.inference.tiling` gives a volume of this shape."""
+    settings = plan.inference
+    axes = list(
+        zip(
+            settings.smallest_window,
+            settings.largest_window,
+            settings.overlap,
+            plan.network.total_stride,
+            strict=True,
+        )
+    )
+    windows = f"[@window_along(size, *axis) for size, axis in zip(image.shape[2:], {axes})]"
+    inferer = (
+        f"monai.inferers.SlidingWindowInferer([length for length, _ in windows], {settings.batch_size}, "
+        f"[1 - step / length for length, step in windows], '{settings.blending}', cval={OUTSIDE})"
+    )
+    scores = f"{inferer}(image, network)"
+    if plan.ensemble.count > 1:  # averaged once stitched, which is the same to rounding
+        scores = f"sum({inferer}(image, member) for member in network) / len(network)"
+    return {
+        "window_along": f"$runpy.run_path(@bundle_root + '/{SCRIPT}')['window_along']",
+        "inferer": f"$lambda image, network: (lambda windows: {scores})({windows})",
+    }

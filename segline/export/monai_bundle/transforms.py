@@ -1,0 +1,94 @@
+"""The plan's pre- and post-processing as MONAI's transforms."""
+
+from segline.export.monai_bundle.metadata import Config
+from segline.plan import Intensity, Plan, Preprocessing
+
+
+def preprocessing(settings: Preprocessing) -> list[Config]:
+    return [
+        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": settings.orientation},
+        *_crop(settings),
+        {
+            "_target_": "Spacingd",
+            "keys": "image",
+            "pixdim": list(settings.spacing_mm),
+            "mode": "bilinear",
+            "padding_mode": "border",
+        },
+        *_normalisation(settings.intensity, settings.foreground_above),
+    ]
+
+
+def _crop(settings: Preprocessing) -> list[Config]:
+    """MONAI's margin is in voxels; the mask given to it is any with the box of foreground and margin."""
+    if settings.foreground_above is None:
+        return []
+    box = (
+        f"monai.transforms.generate_spatial_bounding_box(image, lambda voxels: voxels > "
+        f"{settings.foreground_above!r}, margin=[math.ceil({settings.margin_mm!r} / round(mm, 6)) "
+        "for mm in image.pixdim.tolist()], allow_smaller=True)"
+    )
+    # an empty box ends at 0: its last voxel is the volume's, and the whole volume is kept
+    corners = "torch.tensor([first, [end - 1 for end in ends]]).unbind(1)"
+    mask = f"torch.zeros(image.shape[1:], dtype=bool).index_put({corners}, torch.tensor(True))[None]"
+    return [
+        {
+            "_target_": "CropForegroundd",
+            "keys": "image",
+            "source_key": "image",
+            "select_fn": f"$lambda image: (lambda first, ends: {mask})(*{box})",
+        }
+    ]
+
+
+def _normalisation(rules: tuple[Intensity, ...], foreground_above: float | None) -> list[Config]:
+    one_by_one = (
+        rule.monai(f"image[{number}:{number + 1}]", foreground_above) for number, rule in enumerate(rules)
+    )
+    joined = f"$lambda image: torch.cat([{', '.join(one_by_one)}])"
+    return [{"_target_": "Lambdad", "keys": "image", "func": joined}]
+
+
+def postprocessing(plan: Plan) -> list[Config]:
+    return [
+        {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+        {
+            "_target_": "Invertd",
+            "keys": "pred",
+            "transform": "@preprocessing",
+            "orig_keys": "image",
+            "nearest_interp": False,
+        },
+        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        *_largest_components(plan),
+        {
+            "_target_": "MapLabelValued",
+            "keys": "pred",
+            "orig_labels": list(range(len(plan.labels))),
+            "target_labels": list(plan.label_values),
+        },
+        {
+            "_target_": "SaveImaged",
+            "keys": "pred",
+            "output_dir": "@output_dir",
+            "output_postfix": "",
+            "output_dtype": "$numpy.uint8",
+            "resample": False,
+            "separate_folder": False,
+        },
+    ]
+
+
+def _largest_components(plan: Plan) -> list[Config]:
+    if not plan.inference.keep_largest:
+        return []
+    classes = [plan.label_values.index(value) for value in plan.inference.keep_largest]
+    return [
+        {
+            "_target_": "KeepLargestConnectedComponentd",
+            "keys": "pred",
+            "applied_labels": classes,
+            "is_onehot": False,
+        }
+    ]

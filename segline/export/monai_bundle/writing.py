@@ -1,0 +1,52 @@
+"""A model package written as a bundle."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from segline.common import atomic
+from segline.evaluation.records import Evaluation
+from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS, inference
+from segline.export.monai_bundle.metadata import METADATA, Config, metadata
+from segline.export.monai_bundle.windows import SCRIPT, script
+from segline.model.package import Model
+from segline.networks.ensemble import Ensemble
+from segline.networks.weights import load_network
+
+
+def export_bundle(
+    model: Model, folder: Path, evaluation: Evaluation | None = None, version: str = "0.1.0"
+) -> Path:
+    """Write the bundle of a model package, in place of what lies at ``folder``.
+
+    Args:
+        model: its weights and plan.
+        folder: of the bundle.
+        evaluation: of the model; its mean test Dice and NSD become part of the metadata.
+        version: of the bundle.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        SeglineError: the weights are damaged or of another plan.
+    """
+    network = load_network(model.weights, model.plan)
+    weights = io.BytesIO()  # given a path, torch would write its name into the file
+    torch.save((network.members if isinstance(network, Ensemble) else network).state_dict(), weights)
+    shutil.rmtree(folder, ignore_errors=True)
+    with atomic.new_folder(folder) as scratch:
+        for part in (METADATA, INFERENCE, WEIGHTS, SCRIPT):
+            (scratch / part).parent.mkdir(exist_ok=True)
+        _write_json(scratch / METADATA, metadata(model.plan, evaluation, version))
+        _write_json(scratch / INFERENCE, inference(model.plan))
+        (scratch / SCRIPT).write_text(script(), encoding="utf-8")
+        (scratch / WEIGHTS).write_bytes(weights.getvalue())
+    return folder
+
+
+def _write_json(path: Path, content: Config) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Rules of intensity: what a file's numbers become before the network sees them.
+
+One more is one class and one name in the union.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from segline.plan.part import Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+OUTSIDE = 0.0
+"""Value of voxels beyond the volume, after normalisation: a window's lower end, or an image's mean."""
+
+
+class IntensityWindow(Part):
+    """Clip to ``window`` in the file's own unit (HU for CT) and scale it to 0..1."""
+
+    rule: Literal["window"] = "window"
+    window: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "IntensityWindow":
+        if self.window[0] >= self.window[1]:
+            raise ValueError("the lower end must be below the upper end")
+        return self
+
+    @property
+    def keeps_unit(self) -> bool:
+        """Whether the file's unit matters to what comes out."""
+        return True
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        low, high = self.window
+        return f"window {low:g} to {high:g}".replace("-", "−")
+
+    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+        """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
+        low, high = self.window
+        return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
+        """The same as an expression of ``channel``, one of tensors, for a MONAI bundle."""
+        low, high = self.window
+        return f"(({channel} - {low!r}) / {high - low!r}).clamp(0, 1)"
+
+    def display_range(self, image: "np.ndarray") -> tuple[float, float]:  # noqa: ARG002
+        """Values in the file's unit that are shown black and white."""
+        return self.window
+
+
+class ZScore(Part):
+    """Subtract the foreground's mean, divide by its standard deviation, clip at ``clip_sd`` of them."""
+
+    rule: Literal["zscore"] = "zscore"
+    clip_sd: PositiveFloat = 5.0
+
+    @property
+    def keeps_unit(self) -> bool:
+        """Whether the file's unit matters to what comes out."""
+        return False
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return f"z-score of the foreground, clipped at {self.clip_sd:g} SD"
+
+    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":
+        """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place.
+
+        Voxels above ``foreground_above`` give mean and standard deviation; all voxels do where it is ``None``
+        or fewer than two are above it.
+        """
+        mean, sd = _foreground_statistics(channel, foreground_above)
+        return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:
+        """The same as an expression of ``channel``; MONAI's own z-score would spare the background."""
+        above = "-math.inf" if foreground_above is None else repr(foreground_above)
+        scaled = "((c - v.mean()) / v.std(correction=0).clamp(min=1e-8))"
+        body = f"{scaled}.clamp({-self.clip_sd!r}, {self.clip_sd!r})"
+        chosen = f"(lambda c, v: v if v.numel() > 1 else c)({channel}, {channel}[{channel} > {above}])"
+        return f"(lambda c, v: {body})({channel}, {chosen})"
+
+    def display_range(self, image: "np.ndarray") -> tuple[float, float]:
+        """The 1st and 99th percentile of what is not zero."""
+        import numpy as np
+
+        inside = image[image != 0]
+        low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
+        return float(low), float(high)
+
+
+Intensity = Annotated[IntensityWindow | ZScore, Field(discriminator="rule")]
+
+
+def _foreground_statistics(channel: "Tensor", foreground_above: float | None) -> tuple[float, float]:
+    import torch
+
+    voxels = channel if foreground_above is None else channel[channel > foreground_above]
+    if voxels.numel() < 2:
+        voxels = channel
+    sd, mean = torch.std_mean(voxels.double(), correction=0)
+    return float(mean), max(float(sd), 1e-8)

@@ -1,0 +1,1 @@
+"""What a training ships: one network or the mean of several, with the plan that came of it."""

@@ -1,0 +1,58 @@
+"""Every network, optimizer and schedule trains, whichever the plan names."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segline.backends import open_backend
+from segline.data.cases.index import CaseIndex
+from segline.export.onnx import export_onnx
+from segline.model.package import Model
+from segline.plan import NETWORKS, Plan, merged
+from segline.planning.proposals import propose_network
+from segline.training.state import Checkpoint
+from segline.training.trainer import Trainer
+
+OTHERS = [{"optimizer": {"name": "sgd"}}, {"schedule": {"name": "polynomial"}}, {"gradient_clip": 1.0}]
+
+
+def trained(plan: Plan, index: CaseIndex, folder: Path) -> Model:
+    """The package of a training of a few steps."""
+    cases = index.open(plan.split.train), index.open(plan.split.val)
+    trainer = Trainer(plan, *cases, Checkpoint(folder / "checkpoint.pt"))
+    history = trainer.run()
+    assert history.steps == 4
+    return Model.write(folder / "model", plan, trainer.best_weights, history)
+
+
+def short(plan: Plan, **parts: object) -> Plan:
+    """The plan with a training of two epochs; ``parts`` are merged into it."""
+    over = {"training": {"epochs": 2, "validations": 1}}
+    return Plan.parse(merged(merged(plan.model_dump(mode="json"), over), parts), "plan")
+
+
+@pytest.mark.parametrize("part", OTHERS, ids=lambda part: next(iter(part)))
+def test_the_weights_are_others(part: dict, tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path) -> None:
+    usual = trained(short(tiny_plan), tiny_index, tmp_path / "usual")
+    other = trained(short(tiny_plan, training=part), tiny_index, tmp_path / "other")
+    assert usual.weights.read_bytes() != other.weights.read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "unet"])
+def test_a_network_trains_is_exported_and_gives_the_same_on_every_backend(
+    name: str, tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path
+) -> None:
+    values = short(tiny_plan).model_dump(mode="json")
+    patch = (16, 16, 16)
+    windows = {"smallest_window": patch, "largest_window": patch, "overlap": (4, 4, 4)}
+    network = NETWORKS[name].model_validate(propose_network(patch, name)).model_dump()
+    values |= {"network": network, "inference": windows}
+    model = trained(Plan.parse(values, "plan"), tiny_index, tmp_path)
+    export_onnx(model, tiny_index.open(model.plan.split.val), patches=2)
+    given = torch.rand(2, 1, *patch, generator=torch.Generator().manual_seed(0))
+    reference, *others = (
+        open_backend(b, model, "cpu")(given) for b in ("pytorch", "onnxruntime", "openvino")
+    )
+    for scores in others:
+        assert torch.allclose(reference, scores, atol=1e-3)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segline.evaluation.figures import SEGMENTATION, Figure
-from segline.evaluation.masks import voxel_agreement
+from segline.evaluation.masks.pairs import voxel_agreement
 from segline.imaging.files import read_volume
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
-from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.records import EVALUATION, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts
 from segline.plan import Plan

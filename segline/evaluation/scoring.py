@@ -12,9 +12,9 @@ from segline.backends import Backend
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
-from segline.evaluation.confusion import Confusion
 from segline.evaluation.figures import SEGMENTATION
-from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.masks.confusion import Confusion
+from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.records import CaseEvaluation, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts, score_levels
 from segline.imaging.files import write_volume

@@ -12,7 +12,7 @@ from segline.acceptance.verdict import ABSENT, Absence, CaseComparison, Verdict
 from segline.acceptance.yardstick import MASKS
 from segline.backends import Precision
 from segline.common.errors import SeglineError
-from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume

@@ -13,7 +13,7 @@ from segline.acceptance.verdict import Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
-from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.masks.label_metrics import LabelMetrics
 from segline.evaluation.records import CaseEvaluation, Evaluation, Measured
 from segline.evaluation.scoring import summarise
 from segline.plan import Gate, Plan, PromotionRule, Task

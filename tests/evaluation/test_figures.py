@@ -1,5 +1,5 @@
 from segline.evaluation.figures import SEGMENTATION, figures_among
-from segline.evaluation.label_metrics import LabelMetrics
+from segline.evaluation.masks.label_metrics import LabelMetrics
 
 
 def test_everything_measured_of_a_label_is_a_figure_but_its_volumes() -> None:

@@ -14,7 +14,7 @@ from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import SEGMENTATION
-from segline.evaluation.overlap import dice
+from segline.evaluation.masks.overlap import dice
 from segline.evaluation.records import EVALUATION, WORST_CASES, Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.imaging.files import read_volume, write_volume

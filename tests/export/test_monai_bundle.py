@@ -14,7 +14,7 @@ import torch
 
 from segline.backends import open_backend
 from segline.data.manifest import Manifest
-from segline.evaluation.masks import voxel_agreement
+from segline.evaluation.masks.pairs import voxel_agreement
 from segline.export.monai_bundle import export_bundle
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS
 from segline.export.monai_bundle.metadata import METADATA

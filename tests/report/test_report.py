@@ -32,10 +32,10 @@ from segline.common.errors import SeglineError, UnavailableError
 from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
-from segline.evaluation.confusion import Confusion
 from segline.evaluation.equivalence import equivalence
 from segline.evaluation.folds import CROSS_VALIDATION, CrossValidation, Fold
-from segline.evaluation.label_metrics import label_metrics
+from segline.evaluation.masks.confusion import Confusion
+from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise

@@ -3,13 +3,13 @@
 import numpy as np
 from pydantic import BaseModel
 
-from segline.evaluation.overlap import dice, lesion_detection_rate, relative_volume_error, sensitivity
-from segline.evaluation.surfaces import SurfaceDistances, hd95_mm, nsd
+from segline.evaluation.masks.overlap import dice, lesion_detection_rate, relative_volume_error, sensitivity
+from segline.evaluation.masks.surfaces import SurfaceDistances, hd95_mm, nsd
 from segline.imaging.geometry import Spacing
 
 
 class LabelMetrics(BaseModel, frozen=True):
-    """The figures of one label in one case; ``None`` means undefined here (table of the module)."""
+    """The figures of one label in one case; ``None`` where it is undefined."""
 
     dice: float | None
     nsd: float | None

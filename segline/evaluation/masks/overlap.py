@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segline.evaluation.masks import bounding_box, require_comparable
+from segline.evaluation.masks.pairs import bounding_box, require_comparable
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray) -> float:

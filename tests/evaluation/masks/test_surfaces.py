@@ -9,10 +9,10 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from segline.common.errors import SeglineError
-from segline.evaluation import masks, overlap
-from segline.evaluation import surfaces as module
-from segline.evaluation.label_metrics import LabelMetrics, label_metrics
-from segline.evaluation.surfaces import SurfaceDistances
+from segline.evaluation.masks import overlap, pairs
+from segline.evaluation.masks import surfaces as module
+from segline.evaluation.masks.label_metrics import LabelMetrics, label_metrics
+from segline.evaluation.masks.surfaces import SurfaceDistances
 from segline.imaging.files import read_volume
 
 CT_SPACING_MM = (0.8, 0.8, 5.0)
@@ -244,11 +244,11 @@ class TestLesionDetection:
 class TestVoxelAgreement:
     def test_it_is_the_share_of_equal_voxels(self):
         a = np.array([[[0, 1, 2, 2]]], np.uint8)
-        assert masks.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
+        assert pairs.voxel_agreement(a, np.array([[[0, 1, 2, 0]]], np.int16)) == 0.75
 
     def test_shapes_must_be_equal(self):
         with pytest.raises(SeglineError, match="4x4x4 and 4x4x5 voxels cannot be compared"):
-            masks.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
+            pairs.voxel_agreement(empty((4, 4, 4)), empty((4, 4, 5)))
 
 
 class TestBadInput:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segline.common.errors import SeglineError
-from segline.evaluation.masks import bounding_box, require_comparable
+from segline.evaluation.masks.pairs import bounding_box, require_comparable
 from segline.imaging.geometry import Spacing
 
 _ROUNDING_MM = 1e-5

@@ -63,7 +63,7 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
     plan: Plan, tiny_index: CaseIndex, trainer: Callable[[str], Trainer], tmp_path: Path
 ) -> None:
     alone = trainer("alone.pt")
-    start = {name: value.clone() for name, value in alone.network.state_dict().items()}
+    start = {name: value.clone() for name, value in alone.state.network.state_dict().items()}
     wanted = alone.run()
     told: list[float] = []
     saves: list[None] = []
@@ -78,8 +78,8 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
     )
     two = trainer("two.pt")
     history = two.run()
-    assert farthest(alone.network.state_dict(), start) > 100 * TOLERANCE
-    assert farthest(two.network.state_dict(), alone.network.state_dict()) < TOLERANCE
+    assert farthest(alone.state.network.state_dict(), start) > 100 * TOLERANCE
+    assert farthest(two.state.network.state_dict(), alone.state.network.state_dict()) < TOLERANCE
     assert farthest(two.best_weights, alone.best_weights) < TOLERANCE
     assert [point.loss for point in history.points] == pytest.approx(
         [point.loss for point in wanted.points], abs=1e-3

@@ -97,7 +97,7 @@ def test_the_error_of_one_is_the_training_s(plan: Plan, tiny_index: CaseIndex, t
 
 
 def test_a_trainer_makes_one_network(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(SeglineError, match=r"network\.seeds is 2, and a trainer makes one network"):
+    with pytest.raises(SeglineError, match=r"ensemble\.seeds is 2, and a trainer makes one network"):
         Trainer(plan, [], [], Checkpoint(tmp_path / "checkpoint.pt"))
 
 

@@ -186,20 +186,17 @@ class Run:
     @property
     def plan(self) -> Plan | None:
         """The plan, once made."""
-        path = self.folder / names.PLAN
-        return Plan.read(path) if path.is_file() else None
+        return self._read(names.PLAN, Plan.read)
 
     @property
     def tuning(self) -> Tuning | None:
         """What a probe chose before the training, where the plan asked for one."""
-        path = self.folder / names.TUNING
-        return Tuning.read(path) if path.is_file() else None
+        return self._read(names.TUNING, Tuning.read)
 
     @property
     def history(self) -> History | None:
         """The training, once done."""
-        path = self.folder / names.HISTORY
-        return History.read(path) if path.is_file() else None
+        return self._read(names.HISTORY, History.read)
 
     @property
     def model(self) -> Model | None:
@@ -220,32 +217,32 @@ class Run:
     @property
     def verdict(self) -> Verdict | None:
         """The gate's, once compared."""
-        path = self.folder / names.GATE
-        return Verdict.read(path) if path.is_file() else None
+        return self._read(names.GATE, Verdict.read)
 
     @property
     def benchmark(self) -> Benchmark | None:
         """The benchmark, once timed."""
-        path = self.folder / names.BENCHMARK
-        return Benchmark.read(path) if path.is_file() else None
+        return self._read(names.BENCHMARK, Benchmark.read)
 
     @property
     def cross_validation(self) -> CrossValidation | None:
         """The folds, once pooled."""
-        path = self.folder / names.CROSS_VALIDATION
-        return CrossValidation.read(path) if path.is_file() else None
+        return self._read(names.CROSS_VALIDATION, CrossValidation.read)
 
     @property
     def comparison(self) -> Comparison | None:
         """The ensemble and its members, once compared."""
-        path = self.folder / names.COMPARISON
-        return Comparison.read(path) if path.is_file() else None
+        return self._read(names.COMPARISON, Comparison.read)
 
     @property
     def folds(self) -> list["Run"]:
         """The runs of a cross-validation's folds, in their order."""
         numbered = (path.parent for path in self.folder.glob(f"{names.FOLDS}/[0-9]*/{names.RUN}"))
         return [Run(folder, self.access) for folder in sorted(numbered, key=lambda path: int(path.name))]
+
+    def _read(self, name: str, read: Callable[[Path], Part]) -> Part | None:
+        path = self.folder / name
+        return read(path) if path.is_file() else None
 
 
 def _stage_record(path: Path) -> StageRecord:

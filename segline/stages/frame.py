@@ -64,18 +64,22 @@ def fold_plans(record: Run, whole: Plan) -> list[Plan]:
 
 
 def open_registry(store: Location, tracking: str) -> "Registry":
-    from segline.tracking.mlflow_connection import Registry, quiet_mlflow, tracking_uri
+    from segline.tracking.mlflow_connection import Registry
 
-    quiet_mlflow(os.environ)
-    return Registry(tracking_uri(store, tracking))
+    return Registry(_tracking_uri(store, tracking))
 
 
 def tracker_at(store: Location, tracking: str) -> "Tracker":
     from segline.tracking import open_tracker
+
+    return open_tracker("mlflow", _tracking_uri(store, tracking))
+
+
+def _tracking_uri(store: Location, tracking: str) -> str:
     from segline.tracking.mlflow_connection import quiet_mlflow, tracking_uri
 
     quiet_mlflow(os.environ)
-    return open_tracker("mlflow", tracking_uri(store, tracking))
+    return tracking_uri(store, tracking)
 
 
 @contextmanager

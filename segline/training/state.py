@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
-from segline.machine.devices import half_precision
 from segline.model.history import TrainingPoint
 from segline.networks.catalogue import build_network
 from segline.networks.on_cpu import quicken
@@ -103,13 +102,17 @@ class TrainingState:
     resumed_from: int | None = None
 
     @classmethod
-    def fresh(cls, plan: Plan, device: torch.device, ranks: Ranks) -> "TrainingState":
-        """Of a training that begins; torch's random numbers are the plan's from here on."""
+    def fresh(
+        cls, plan: Plan, device: torch.device, ranks: Ranks, half: torch.dtype | None
+    ) -> "TrainingState":
+        """Of a training that begins, in ``half`` precision if one is given.
+
+        Torch's random numbers are the plan's from here on.
+        """
         settings = plan.training
         torch.manual_seed(plan.seed)
         network = channels_last(build_network(plan).to(device))
         network = quicken(network) if device.type == "cpu" else ranks.synchronise(network)
-        half = half_precision(device) if settings.mixed_precision else None
         return cls(
             network=network,
             average=WeightAverage(network, settings.ema_decay),

@@ -75,7 +75,7 @@ class Trainer:
         self.clock = Clock(settings, settings.epochs * self.sampler.steps_per_epoch)
         self.pinned = Prefetched(self._pinned)
         self.half = half_precision(self.device) if settings.mixed_precision else None
-        self.state = TrainingState.fresh(plan, self.device, ranks)
+        self.state = TrainingState.fresh(plan, self.device, ranks, self.half)
         self.parallel = ranks.join(self.state.network)
         self._resume()
 

@@ -86,10 +86,9 @@ def chosen_model(options: argparse.Namespace) -> "Model":
 
 
 def _registry(options: argparse.Namespace) -> "Registry":
-    from segline.tracking.mlflow_connection import Registry, quiet_mlflow, tracking_uri
+    from segline.tracking.mlflow_connection import registry_at
 
-    quiet_mlflow(os.environ)
-    return Registry(tracking_uri(options.store, options.tracking))
+    return registry_at(options.store, options.tracking, os.environ)
 
 
 def _reference(text: str) -> "Reference":

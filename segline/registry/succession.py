@@ -70,7 +70,7 @@ def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
 def _decision(run: Run, registry: Registry, device: str, progress: Progress) -> Decision:
     found = run.contents
     plan, manifest, verdict = found.plan, found.manifest, found.verdict
-    evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+    evaluation = found.reference
     if plan is None or manifest is None or verdict is None or evaluation is None:
         raise SeglineError(f"{run.folder}: the run lacks a part to be judged by; finish it first")
     challenger = Contender.of(evaluation, plan, manifest, found.benchmark)

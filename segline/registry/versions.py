@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from segline import __version__
 from segline.acceptance.verdict import Verdict
-from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
 from segline.common.tables import in_columns
 from segline.evaluation.estimates import Estimate
@@ -182,7 +181,7 @@ def _require_passed(run: Run) -> Verdict:
 
 def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, str]:
     found = run.contents
-    reference = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+    reference = found.reference
     score = reference.overall[reference.figures[0].name] if reference else None
     return {
         PACKAGE_TAG: logged.package_digest,

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
 from segline.evaluation.figures import SEGMENTATION, Figure
 from segline.evaluation.records import CaseEvaluation, Evaluation
@@ -35,9 +34,7 @@ class Findings:
     @property
     def reference(self) -> Evaluation | None:
         """The evaluation that others are compared with; the first one where that is missing."""
-        evaluations = self.contents.evaluations
-        chosen = [evaluation for evaluation in evaluations if evaluation.backend == REFERENCE]
-        return next(iter([*chosen, *evaluations]), None)
+        return self.contents.reference or next(iter(self.contents.evaluations), None)
 
     @property
     def figures(self) -> tuple[Figure, ...]:

@@ -6,7 +6,6 @@ pseudonyms, so that the card may leave the place where patients are known.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from segline.backends import REFERENCE
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
@@ -39,7 +38,7 @@ def model_card(run: Run) -> str:
         SeglineError: the run has no plan, no data set or no evaluation to write it from.
     """
     found = run.contents
-    evaluation = _reference(found.evaluations)
+    evaluation = found.reference
     if found.plan is None or found.manifest is None or evaluation is None:
         raise SeglineError(
             f"{run.folder}: a model card needs the run's data set, plan and evaluation; finish the run first"
@@ -57,10 +56,6 @@ def model_card(run: Run) -> str:
         _licences(found.manifest),
     )
     return f"# Model card: {found.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
-
-
-def _reference(evaluations: Sequence[Evaluation]) -> Evaluation | None:
-    return next((found for found in evaluations if found.backend == REFERENCE), None)
 
 
 def _intended_use(info: RunInfo, plan: Plan) -> Iterator[str]:

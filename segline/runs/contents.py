@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from segline.acceptance.members import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
+from segline.backends import REFERENCE
 from segline.data.manifest import Manifest
 from segline.evaluation.folds import CrossValidation
 from segline.evaluation.records import Evaluation
@@ -29,6 +30,11 @@ class Contents:
     cross_validation: CrossValidation | None
     comparison: Comparison | None
     problems: tuple[str, ...]
+
+    @property
+    def reference(self) -> Evaluation | None:
+        """The evaluation of PyTorch, to which every other backend is held."""
+        return next((each for each in self.evaluations if each.backend == REFERENCE), None)
 
     @property
     def only_folds(self) -> bool:

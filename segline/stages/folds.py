@@ -108,7 +108,7 @@ def compare_members(
     """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
     with stage(run, "compare_members", whole=True) as (record, outcome):
         found = record.contents
-        evaluation = next((each for each in found.evaluations if each.backend == REFERENCE), None)
+        evaluation = found.reference
         if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
             raise SeglineError(f"{run}: the ensemble is not evaluated and timed yet; run benchmark first")
         members = [Model.open(folder) for folder in as_paths(members_in)]

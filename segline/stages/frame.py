@@ -64,22 +64,15 @@ def fold_plans(record: Run, whole: Plan) -> list[Plan]:
 
 
 def open_registry(store: Location, tracking: str) -> "Registry":
-    from segline.tracking.mlflow_connection import Registry
+    from segline.tracking.mlflow_connection import registry_at
 
-    return Registry(_tracking_uri(store, tracking))
+    return registry_at(store, tracking, os.environ)
 
 
 def tracker_at(store: Location, tracking: str) -> "Tracker":
     from segline.tracking import open_tracker
 
-    return open_tracker("mlflow", _tracking_uri(store, tracking))
-
-
-def _tracking_uri(store: Location, tracking: str) -> str:
-    from segline.tracking.mlflow_connection import quiet_mlflow, tracking_uri
-
-    quiet_mlflow(os.environ)
-    return tracking_uri(store, tracking)
+    return open_tracker("mlflow", open_registry(store, tracking).uri)
 
 
 @contextmanager

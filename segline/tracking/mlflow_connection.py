@@ -164,6 +164,16 @@ class Registry:
             ) from error
 
 
+def registry_at(store: str | Path, tracking: str, environment: MutableMapping[str, str]) -> Registry:
+    """The registry of ``tracking``, a URI, else the store's own; for entry points, MLflow quiet.
+
+    Raises:
+        SeglineError: the store is a bucket, which has none.
+    """
+    quiet_mlflow(environment)
+    return Registry(tracking_uri(store, tracking))
+
+
 def _require_mlflow() -> "type[MlflowClient]":
     try:
         from mlflow import MlflowClient

@@ -7,16 +7,15 @@ from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
 
 INFERENCE = "configs/inference.json"
-
-
 WEIGHTS = "models/model.pt"
 
 
 def inference(plan: Plan) -> Config:
     """The workflow from the volumes in ``dataset_dir`` to the masks in ``output_dir``.
 
-    Where a volume needs three windows or more along an axis, those between the first and the last may lie a
-    voxel off segline's: MONAI steps by whole voxels. All else is the same computation.
+    Where a volume needs three windows or more along an axis, those between the first and the last may lie
+    off segline's, by a voxel at most for each window before them: MONAI steps by whole voxels. All
+    else is the same computation.
     """
     return {
         "imports": [

@@ -10,16 +10,10 @@ from segline.evaluation.records import Evaluation
 from segline.plan import Plan
 
 METADATA = "configs/metadata.json"
-
-
 _SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
-
-
 _NOT_STATED = "not stated"
-
-
 Config = dict[str, Any]
 """What names a ``_target_`` is made by calling it with the rest; what starts with ``$`` is evaluated."""
 

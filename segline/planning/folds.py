@@ -17,7 +17,7 @@ def fold_tasks(task: Task) -> list[Task]:
     """
     over = Overrides(task)
     members = over.part("ensemble").get("members", 1)
-    folds = over.split_rule(ensemble=members != 1).folds
+    folds = (over.members_rule() if members != 1 else over.split_rule()).folds
     if folds < 2:
         raise SeglineError(f"{over.name}.split.folds: a cross-validation needs 2 or more; 5 are usual")
     if members not in (1, folds):

@@ -57,21 +57,33 @@ class Overrides:
         asked = self.apply("training", Training, propose_training(patch)).patch_size
         return self.apply("training", Training, propose_training(asked))
 
-    def split(self, names: Sequence[str], ensemble: bool = False) -> dict[str, Any]:
-        """An ensemble's folds are no matter of its own split."""
-        if set(SPLIT_PARTS) & self.part("split").keys():
-            return self._explicit_split(names, SplitRule.model_fields if ensemble else ())
-        rule = self.split_rule()
-        return self._followed(rule.model_copy(update={"folds": 0}) if ensemble else rule, names)
+    def split(self, names: Sequence[str]) -> dict[str, Any]:
+        if self._lists_cases:
+            return self._explicit_split(names)
+        return self._followed(self.split_rule(), names)
 
-    def split_rule(self, ensemble: bool = False) -> SplitRule:
-        return self.apply("split", SplitRule, {}, leave_out=SPLIT_PARTS if ensemble else ())
+    def ensemble_split(self, names: Sequence[str]) -> dict[str, Any]:
+        """An ensemble's folds are no matter of its own split."""
+        if self._lists_cases:
+            return self._explicit_split(names, leave_out=SplitRule.model_fields)
+        return self._followed(self.split_rule().model_copy(update={"folds": 0}), names)
+
+    def split_rule(self) -> SplitRule:
+        return self.apply("split", SplitRule, {})
+
+    def members_rule(self) -> SplitRule:
+        """By which an ensemble's folds are made, whatever cases are listed for its own split."""
+        return self.apply("split", SplitRule, {}, leave_out=SPLIT_PARTS)
 
     def member_split(self, whole: Split) -> dict[str, Any]:
         """A fold of the cases that an ensemble does not hold out."""
-        rule = self.split_rule(ensemble=True)
+        rule = self.members_rule()
         listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
         return self._followed(rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val])
+
+    @property
+    def _lists_cases(self) -> bool:
+        return bool(set(SPLIT_PARTS) & self.part("split").keys())
 
     def _followed(self, rule: SplitRule, names: Sequence[str]) -> dict[str, Any]:
         try:
@@ -87,7 +99,7 @@ class Overrides:
                 )
         return {key: value for key, value in self._values.items() if key not in _PARTS}
 
-    def _explicit_split(self, names: Sequence[str], leave_out: Collection[str]) -> dict[str, Any]:
+    def _explicit_split(self, names: Sequence[str], leave_out: Collection[str] = ()) -> dict[str, Any]:
         split = self.apply("split", Split, {}, leave_out)
         unknown = {*split.train, *split.val, *split.test} - set(names)
         if unknown:

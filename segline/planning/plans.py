@@ -13,11 +13,7 @@ from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
 from segline.plan import Ensemble, Gate, Inference, Plan, Preprocessing, Task, merged
 from segline.planning.overrides import Overrides
-from segline.planning.proposals import (
-    propose_inference,
-    propose_patch,
-    propose_preprocessing,
-)
+from segline.planning.proposals import propose_inference, propose_patch, propose_preprocessing
 from segline.planning.splits import continued_split
 
 NSD_TOLERANCE_MM = 2.0
@@ -40,6 +36,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
     network = over.network(training.patch_size)
     ensemble = over.apply("ensemble", Ensemble, {})
     inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
+    names = [case.name for case in manifest.cases]
     values = {
         "task": task.name,
         "dataset_digest": manifest.digest,
@@ -51,7 +48,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "ensemble": ensemble.model_dump(),
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
-        "split": over.split([case.name for case in manifest.cases], ensemble=ensemble.members > 1),
+        "split": over.ensemble_split(names) if ensemble.members > 1 else over.split(names),
         "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)
@@ -82,7 +79,7 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     return Plan.parse({**values, **parts, **of_data}, over.name)
 
 
-def _to_be_tuned(over: "Overrides", previous: Plan, manifest: Manifest) -> dict[str, Any]:
+def _to_be_tuned(over: Overrides, previous: Plan, manifest: Manifest) -> dict[str, Any]:
     """Training and inference of the network that ``previous`` has, as proposed from the data."""
     spacing, network = previous.preprocessing.spacing_mm, previous.network
     shapes = [resampled_shape(shape, have, spacing) for have, shape in map(ras_geometry, manifest.cases)]

@@ -100,6 +100,11 @@ def drawn(draw: Callable[[], Html]) -> Html:
     return element("p", f"No picture: {why}", class_="absent")
 
 
+def chart(draw: Callable[[], Html], caption: str, **attributes: Attribute) -> Html:
+    """A picture with the line below it that says how to read it."""
+    return element("figure", drawn(draw), element("figcaption", caption), class_="chart", **attributes)
+
+
 def data_uri(content: bytes, mime: str) -> str:
     """Bytes as an address that holds them."""
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"

@@ -2,7 +2,7 @@
 
 from segline.model.history import History
 from segline.plan import Plan
-from segline.report.html.markup import Content, Html, details, drawn, element, heading, number, table
+from segline.report.html.markup import Content, Html, chart, details, element, heading, number, table
 from segline.report.html.wording import counted, dash, decimal, duration, times
 from segline.report.pictures import charts
 from segline.report.sections.data import fact_list
@@ -50,13 +50,7 @@ def _curves(history: History) -> Html:
     )
     if history.resumed_from_step is not None:
         caption += " Dotted: where an interruption was taken up again."
-    return element(
-        "figure",
-        drawn(lambda: charts.curves(history)),
-        element("figcaption", caption),
-        class_="chart",
-        id="training-curves",
-    )
+    return chart(lambda: charts.curves(history), caption, id="training-curves")
 
 
 def _tuning(found: Tuning) -> Html:
@@ -101,10 +95,4 @@ def _range_test(found: Tuning) -> Html:
         f"Loss while the learning rate rises with each of {len(test.rates)} steps, smoothed over a tenth of "
         "them. Dashed: the rate that was chosen, where the loss falls fastest, within bounds of the plan's."
     )
-    return element(
-        "figure",
-        drawn(lambda: charts.range_test(test, found.training.learning_rate)),
-        element("figcaption", caption),
-        class_="chart",
-        id="range-test",
-    )
+    return chart(lambda: charts.range_test(test, found.training.learning_rate), caption, id="range-test")

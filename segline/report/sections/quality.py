@@ -7,7 +7,19 @@ from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
 from segline.plan import Plan
 from segline.report.findings import Findings
-from segline.report.html.markup import Cell, Content, Html, cell, drawn, element, heading, join, number, table
+from segline.report.html.markup import (
+    Cell,
+    Content,
+    Html,
+    cell,
+    chart,
+    drawn,
+    element,
+    heading,
+    join,
+    number,
+    table,
+)
 from segline.report.html.wording import counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
@@ -210,10 +222,4 @@ def _distribution(findings: Findings) -> Html | None:
     if reference is None or not reference.cases:
         return None
     caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
-    return element(
-        "figure",
-        drawn(lambda: charts.score_by_case(reference)),
-        element("figcaption", caption),
-        class_="chart",
-        id="score-by-case",
-    )
+    return chart(lambda: charts.score_by_case(reference), caption, id="score-by-case")

@@ -1,7 +1,7 @@
 """The benchmark: where the time goes, and how far a faster network carries."""
 
 from segline.acceptance.times import STAGES, BackendTimes, Benchmark, DeviceUse, Machine, Unavailable
-from segline.report.html.markup import Content, Html, drawn, element, heading, join, number, table
+from segline.report.html.markup import Content, Html, chart, element, heading, join, number, table
 from segline.report.html.wording import bytes_in_words, counted, dash, decimal, percent
 from segline.report.pictures import charts
 from segline.report.sections.data import fact_list
@@ -33,13 +33,8 @@ def benchmark(timed: Benchmark) -> Html:
 
 def _timed(timed: Benchmark) -> list[Html]:
     caption = "Medians of the stages; at each bar's end the median of the whole, not quite their sum."
-    chart = element(
-        "figure",
-        drawn(lambda: charts.stage_times(timed)),
-        element("figcaption", caption),
-        class_="chart",
-    )
-    return [_table(timed), element("h3", "Stage by stage"), _stages(timed), chart, _remarks(timed)]
+    picture = chart(lambda: charts.stage_times(timed), caption)
+    return [_table(timed), element("h3", "Stage by stage"), _stages(timed), picture, _remarks(timed)]
 
 
 def _unavailable(others: tuple[Unavailable, ...]) -> Html | None:

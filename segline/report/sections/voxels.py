@@ -3,7 +3,7 @@
 from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
-from segline.report.html.markup import Content, Html, drawn, element, heading, number, table
+from segline.report.html.markup import Content, Html, chart, element, heading, number, table
 from segline.report.html.wording import dash, decimal, small_share
 from segline.report.pictures import charts
 
@@ -44,10 +44,4 @@ def _curve(roc: Roc) -> Html:
         f"{decimal(roc.area, 5)}. Nearly every voxel is easy background, which flatters the area; hence the "
         "logarithmic axis. The dot is probability 0.5."
     )
-    return element(
-        "figure",
-        drawn(lambda: charts.roc(roc)),
-        element("figcaption", caption),
-        class_="chart",
-        id="roc",
-    )
+    return chart(lambda: charts.roc(roc), caption, id="roc")

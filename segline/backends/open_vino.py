@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class OpenVinoBackend:
         self._classes = len(model.plan.labels)
         # without the hint, OpenVINO computes the layers that are not int8 in bfloat16 where the CPU can
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
+        compiled = openvino_core().compile_model(str(graph), "CPU", settings)
         self._request = compiled.create_infer_request()
         self._shared = openvino.Tensor
         self.version = f"openvino {plain_version(openvino)} CPU"
@@ -55,6 +56,18 @@ def import_openvino(asker: str) -> Any:
             f"{asker}: openvino cannot be imported ({error}); pip install 'segline[openvino]'"
         ) from error
     return openvino
+
+
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's one ``Core`` of this process, which must be installed.
+
+    Each that has run on the CPU takes the thread's stack for signals, and gives back the one it found. Where
+    two overlap, that may be gone, and the next Ctrl-C is a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segline.backends.open_vino import import_openvino, no_telemetry, plain_version
+from segline.backends.open_vino import import_openvino, no_telemetry, openvino_core, plain_version
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import UnavailableError
@@ -76,7 +76,7 @@ def _written(trial: Model, cases: Sequence[Case]) -> Int8Sidecar:
     openvino, plan = import_openvino("quantize"), trial.plan
     patches = plan.export.int8_patches
     sampler = patch_sampler(plan, cases, batch_size=1)
-    graph = openvino.Core().read_model(str(trial.onnx))
+    graph = openvino_core().read_model(str(trial.onnx))
     with _nncf() as nncf:
         quantized = _quantized(nncf, graph, _Patches(sampler, patches), plan)
         nncf_version = nncf.__version__

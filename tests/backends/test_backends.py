@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -150,3 +151,26 @@ def test_damaged_weights_are_refused(int8_model: Model, tmp_path: Path) -> None:
     model = int8_model.copied_to(tmp_path / "model")
     model.weights.write_bytes(model.weights.read_bytes()[:1000])
     assert "not a readable weights file" in refusal("pytorch", model)
+
+
+def test_a_signal_is_heard_after_openvino_ran_two_graphs_at_once(int8_model: Model) -> None:
+    """Its CPU plugin takes the thread's stack for signals, and may give back one that is gone."""
+    script = """
+import gc, os, signal, sys
+from pathlib import Path
+from segline.backends import open_backend
+from segline.model.package import Model
+
+model = Model.open(Path(sys.argv[1]))
+first, second = (open_backend(name, model, "cpu") for name in ("openvino", "openvino_int8"))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(int8_model.folder)], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout) == (0, "heard\n"), ran.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segline.backends.open_vino import openvino_core
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 
@@ -45,9 +46,8 @@ def fnv1a(data: bytes) -> str:
 
 def labels_in_python(graph: Path, patch: np.ndarray) -> np.ndarray:
     """Class indices ``(x, y, z)`` uint8 of OpenVINO called from Python."""
-    import openvino
 
-    compiled = openvino.Core().compile_model(str(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(str(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     scores: np.ndarray = compiled(patch[None])[0]
     return scores[0].argmax(axis=0).astype(np.uint8)
 

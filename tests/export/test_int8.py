@@ -3,11 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import openvino
 import pytest
 import torch
 
 from segline.backends import open_backend
+from segline.backends.open_vino import openvino_core
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.cases.case import Case
@@ -73,7 +73,7 @@ def test_the_sidecar_says_what_the_graph_was_made_from_and_how_near_it_is(int8_m
 
 
 def test_all_convolutions_but_the_transposed_and_the_first_levels_compute_in_int8(int8_model: Model) -> None:
-    graph = openvino.Core().compile_model(int8_model.folder / INT8_GRAPH, "CPU", F32).get_runtime_model()
+    graph = openvino_core().compile_model(int8_model.folder / INT8_GRAPH, "CPU", F32).get_runtime_model()
     layers = [layer.get_rt_info() for layer in graph.get_ordered_ops()]
     found = [(info["layerType"].astype(str), info["runtimePrecision"].astype(str)) for info in layers]
     first_level = int8_model.plan.network.residual_units + 1

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import openvino
 import pytest
 import torch
 
 from segline.backends import open_backend
+from segline.backends.open_vino import openvino_core
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
@@ -99,7 +99,7 @@ def test_it_has_a_graph_in_half_precision_that_agrees(ensemble: Model) -> None:
 
 
 def test_its_int8_graph_keeps_the_first_level_of_each_member_in_float(ensemble: Model) -> None:
-    graph = openvino.Core().read_model(ensemble.folder / INT8_GRAPH)
+    graph = openvino_core().read_model(ensemble.folder / INT8_GRAPH)
     convolutions = [op for op in graph.get_ordered_ops() if op.get_type_name() == "Convolution"]
     in_float = [op for op in convolutions if op.input_value(0).get_node().get_type_name() != "FakeQuantize"]
     each = ensemble.plan.network.residual_units + 1

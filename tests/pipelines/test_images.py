@@ -17,7 +17,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout of a few files."""
     for name in ("images/Dockerfile", "segline/plan/plan.py", "requirements.txt", "README.md"):
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     return tmp_path
 
@@ -32,7 +32,7 @@ def test_the_tag_changes_with_what_is_built_in(name: str, checkout: Path) -> Non
 @pytest.mark.parametrize("name", ["README.md", "segline/__pycache__/plan.pyc", "images/digests.json"])
 def test_the_tag_stays_with_what_is_not(name: str, checkout: Path) -> None:
     before = content_tag(checkout)
-    (checkout / name).parent.mkdir(exist_ok=True)
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
     (checkout / name).write_text("another")
     assert content_tag(checkout) == before
 

@@ -160,10 +160,10 @@ def _missing(
 
 def _below_floor(judged: JudgedBackend, gate: Gate, title: str) -> list[str]:
     mean = judged.mean_score
-    if mean is not None and mean >= gate.dice_floor:
+    if mean is not None and mean >= gate.floor:
         return []
     value = "undefined" if mean is None else f"{mean:.4f}"
-    return [f"{judged.backend}: mean test {title} {value} is below the floor {gate.dice_floor:g}"]
+    return [f"{judged.backend}: mean test {title} {value} is below the floor {gate.floor:g}"]
 
 
 def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate, by: Yardstick) -> list[str]:

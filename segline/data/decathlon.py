@@ -18,7 +18,8 @@ _MAX_LABEL = 255
 class Pair:
     name: str
     images: tuple[str, ...]
-    label: str
+    label: str | float
+    """A label map's path, or a value."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,11 @@ def _pair(entry: Any, where: str) -> Pair:
     if not images or not all(isinstance(image, str) and image for image in images):
         raise SeglineError(f"{where} has no image; name its file, or a list with one file a channel")
     label = entry.get("label")
-    if not isinstance(label, str) or not label:
+    if isinstance(label, bool) or not isinstance(label, str | int | float) or label == "":
         raise SeglineError(f"{where} ({images[0]}) has no label; name its file or move it to the test list")
     paths = [str(inner_path(image, where)) for image in images]
-    return Pair(_case_name(paths[0]), tuple(paths), str(inner_path(label, where)))
+    target = str(inner_path(label, where)) if isinstance(label, str) else float(label)
+    return Pair(_case_name(paths[0]), tuple(paths), target)
 
 
 def _case_name(image: str) -> str:

@@ -24,11 +24,16 @@ class Fingerprint(BaseModel):
     shapes: tuple[Shape, ...]
     """Per case, in voxels."""
     foreground_percentiles: tuple[tuple[float, float, float], ...]
-    """Per channel: the 0.5th, 50th and 99.5th percentile of the labelled voxels, in the files' unit."""
+    """Per channel: the 0.5th, 50th and 99.5th percentile of the labelled voxels, in the files' unit.
+
+    Of all voxels where cases have no label map.
+    """
 
 
 def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
     """Read every case once; at most 10 000 labelled voxels of each count towards the percentiles.
+
+    Where cases have no label map, of all voxels.
 
     Raises:
         SeglineError: no case has a labelled voxel, or a file cannot be read.
@@ -52,9 +57,9 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
 
 def _foreground_sample(manifest: Manifest, case: CaseEntry) -> np.ndarray:
     """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
-    labelled = np.flatnonzero(manifest.label(case).array[0])
-    step = max(1, -(-len(labelled) // _VOXELS_A_CASE))
     image = manifest.image(case).array
+    labelled = np.flatnonzero(manifest.label(case).array[0]) if case.label else np.arange(image[0].size)
+    step = max(1, -(-len(labelled) // _VOXELS_A_CASE))
     return np.stack([channel.reshape(-1)[labelled[::step]] for channel in image]).astype(np.float32)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_json
@@ -30,17 +30,36 @@ class CaseEntry(BaseModel, frozen=True):
     name: str
     images: tuple[FileEntry, ...]
     """One 3-D or 4-D file, or one 3-D file a channel."""
-    label: FileEntry
+    label: FileEntry | None
+    """A label map, where that is what is to be predicted."""
+    value: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A number, where it is that; told in ``dataset.json`` itself."""
     shape: Shape
     spacing_mm: tuple[float, float, float]
     orientation: str
     label_voxels: dict[int, int]
-    """Voxels of every declared label value, the background 0 among them."""
+    """Voxels of every declared label value, the background 0 among them; none without a label map."""
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """All that there are."""
+        return self.images if self.label is None else (*self.images, self.label)
+
+    @property
+    def label_map(self) -> FileEntry:
+        """The label map's file.
+
+        Raises:
+            SeglineError: there is a value in its place.
+        """
+        if self.label is None:
+            raise SeglineError(f"{self.name}: has a value in place of a label map")
+        return self.label
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the contents of the files; names and places do not count."""
-        return content_digest(self.images, self.label)
+        """SHA-256 over the contents of the files, and the value; names and places do not count."""
+        return content_digest(self.images, self.label, self.value)
 
     @property
     def short_digest(self) -> str:
@@ -94,8 +113,13 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         return Volume.stack([read_volume(Path(self.root, file.path), file.path) for file in case.images])
 
     def label(self, case: CaseEntry) -> Volume:
-        """The label map of ``case``: ``(1, X, Y, Z)``, uint8."""
-        volume = read_volume(Path(self.root, case.label.path), case.label.path)
+        """The label map of ``case``: ``(1, X, Y, Z)``, uint8.
+
+        Raises:
+            SeglineError: it has none, or the file cannot be read.
+        """
+        name = case.label_map.path
+        volume = read_volume(Path(self.root, name), name)
         return Volume(volume.array.astype(np.uint8), volume.affine)
 
     def write(self, path: Path) -> None:
@@ -122,5 +146,6 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         return manifest
 
 
-def content_digest(images: tuple[FileEntry, ...], label: FileEntry) -> str:
-    return sha256_of_json({"images": [file.sha256 for file in images], "label": label.sha256})
+def content_digest(images: tuple[FileEntry, ...], label: FileEntry | None, value: float | None) -> str:
+    target = label.sha256 if label else value
+    return sha256_of_json({"images": [file.sha256 for file in images], "label": target})

@@ -45,10 +45,12 @@ class Portrait(BaseModel):
         Raises:
             SeglineError: a file cannot be read.
         """
-        image, label = manifest.image(case), manifest.label(case)
+        image = manifest.image(case)
         turn = Reorientation.between(image.grid.orientation, "RAS")
         array = np.ascontiguousarray(turn.apply(image.array), dtype=np.float32)
-        labelled = turn.apply(label.array)[0] > 0
+        labelled = np.zeros(array.shape[1:], bool)
+        if case.label:
+            labelled = turn.apply(manifest.label(case).array)[0] > 0
         digest = hashlib.sha256(str(array.shape).encode())
         digest.update(array.data)
         return cls(

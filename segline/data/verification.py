@@ -12,13 +12,14 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.common.wording import by
 from segline.data.decathlon import INDEX, Declaration, Pair, read_declaration
+from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
+from segline.data.targets import Targets
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Grid, Shape
 
-_RECORD_VERSION = 1
+_RECORD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,18 @@ class Survey:
 
 
 def verify(
-    root: Path, records: Path | None = None, workers: int = 2, progress: Progress = silent
+    root: Path,
+    records: Path | None = None,
+    workers: int = 2,
+    progress: Progress = silent,
+    targets: Targets = LABEL_MAPS,
 ) -> Manifest:
     """:func:`survey` a Decathlon folder all of whose cases must be sound.
 
     Raises:
         SeglineError: the first problem in the order of ``dataset.json``, and how many more cases are bad.
     """
-    found = survey(root, records, workers, progress)
+    found = survey(root, records, workers, progress, targets)
     if found.faults:
         more = len(found.faults) - 1
         told = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
@@ -55,8 +60,14 @@ def verify(
     return found.manifest
 
 
-def survey(root: Path, records: Path | None = None, workers: int = 2, progress: Progress = silent) -> Survey:
-    """Read a Decathlon folder and check of every case that image and label agree with ``dataset.json``.
+def survey(
+    root: Path,
+    records: Path | None = None,
+    workers: int = 2,
+    progress: Progress = silent,
+    targets: Targets = LABEL_MAPS,
+) -> Survey:
+    """Read a Decathlon folder and check of every case that image and target agree with ``dataset.json``.
 
     Args:
         root: the folder that holds ``dataset.json``; Decathlon (``modality``, value to name) and nnU-Net v2
@@ -64,6 +75,7 @@ def survey(root: Path, records: Path | None = None, workers: int = 2, progress: 
         records: folder where findings are kept by content, so that the next call only hashes the files.
         workers: threads; each holds one image and its label in memory.
         progress: called after each case.
+        targets: what is to be predicted of a case.
 
     Raises:
         SeglineError: ``dataset.json`` cannot be read or declares no data set.
@@ -73,7 +85,7 @@ def survey(root: Path, records: Path | None = None, workers: int = 2, progress: 
 
     def examine(pair: Pair) -> CaseEntry | Fault:
         try:
-            return _examined(root, pair, declaration, records)
+            return _examined(root, pair, declaration, records, targets)
         except SeglineError as error:
             return Fault(pair.name, error)
 
@@ -95,15 +107,20 @@ class _Findings(BaseModel, frozen=True):
     label_voxels: dict[int, int]
 
 
-def _examined(root: Path, pair: Pair, declaration: Declaration, records: Path | None) -> CaseEntry:
+def _examined(
+    root: Path, pair: Pair, declaration: Declaration, records: Path | None, targets: Targets
+) -> CaseEntry:
     images = tuple(_file_entry(root, path) for path in pair.images)
-    label = _file_entry(root, pair.label)
+    label = _file_entry(root, pair.label) if isinstance(pair.label, str) else None
+    value = None if isinstance(pair.label, str) else pair.label
+    content = content_digest(images, label, value)
+    looked_for = f"{type(targets).__module__}.{type(targets).__qualname__}"
     key = sha256_of_json(
-        [_RECORD_VERSION, content_digest(images, label), sorted(declaration.labels), declaration.modalities]
+        [_RECORD_VERSION, content, looked_for, sorted(declaration.labels), declaration.modalities]
     )
     record = records / f"{key}.json" if records else None
-    findings = _recorded(record, lambda: _findings(root, pair, declaration))
-    return CaseEntry(name=pair.name, images=images, label=label, **findings.model_dump())
+    findings = _recorded(record, lambda: _findings(root, pair, declaration, targets))
+    return CaseEntry(name=pair.name, images=images, label=label, value=value, **findings.model_dump())
 
 
 def _file_entry(root: Path, name: str) -> FileEntry:
@@ -131,17 +148,13 @@ def _recorded(record: Path | None, examine: Callable[[], _Findings]) -> _Finding
     return findings
 
 
-def _findings(root: Path, pair: Pair, declaration: Declaration) -> _Findings:
+def _findings(root: Path, pair: Pair, declaration: Declaration, targets: Targets) -> _Findings:
     grid = _checked_images(root, pair, declaration.modalities)
-    label = read_volume(root / pair.label, pair.label)
-    if len(label.array) != 1:
-        raise SeglineError(f"{pair.label}: a label must be 3-D, this one has {len(label.array)} channels")
-    _check_same_grid(label.grid, grid, f"{pair.images[0]}: label")
     return _Findings(
         shape=grid.shape,
         spacing_mm=grid.spacing_mm,
         orientation=grid.orientation,
-        label_voxels=_label_voxels(label.array, declaration.labels, pair.label),
+        label_voxels=targets.examine(root, pair, declaration, grid),
     )
 
 
@@ -154,7 +167,7 @@ def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> Grid
             raise SeglineError(f"{name}: one of {len(pair.images)} image files must be 3-D, this one is 4-D")
         grids.append(volume.grid)
         channels += len(volume.array)
-        _check_same_grid(volume.grid, grids[0], f"{name}: channel")
+        volume.grid.require_same(grids[0], f"{name}: channel")
     if channels != len(modalities):
         raise SeglineError(
             f"{pair.images[0]}: {channels} image channels, {INDEX} declares {len(modalities)} "
@@ -169,40 +182,3 @@ def _check_finite(array: np.ndarray, name: str) -> None:
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
         raise SeglineError(f"{name}: {bad} voxels are NaN or infinite; replace them, for instance by 0")
-
-
-def _check_same_grid(grid: Grid, image_grid: Grid, subject: str) -> None:
-    if grid.matches(image_grid):
-        return
-    if grid.shape != image_grid.shape:
-        told, expected = by(grid.shape), by(image_grid.shape)
-    else:
-        told, expected = _place(grid), _place(image_grid)
-    raise SeglineError(
-        f"{subject} grid {told} differs from image grid {expected}; "
-        "resample it onto the image or take the case out"
-    )
-
-
-def _place(grid: Grid) -> str:
-    spacing = by(grid.spacing_mm)
-    origin = ", ".join(f"{position:g}" for position in grid.affine[:3, 3])
-    return f"{grid.orientation} {spacing} mm at ({origin}) mm"
-
-
-def _label_voxels(array: np.ndarray, labels: dict[int, str], name: str) -> dict[int, int]:
-    counts = {value: int(np.count_nonzero(array == value)) for value in labels}
-    if sum(counts.values()) < array.size:
-        _refuse_stray_values(array[~np.isin(array, list(labels))], labels, name)
-    return counts
-
-
-def _refuse_stray_values(stray: np.ndarray, labels: dict[int, str], name: str) -> None:
-    broken = stray[stray != np.round(stray)]
-    values, counts = np.unique(broken if broken.size else stray, return_counts=True)
-    problem = "not a whole number" if broken.size else f"not declared in {INDEX}"
-    more = f" and {len(values) - 1} more such values" if len(values) > 1 else ""
-    raise SeglineError(
-        f"{name}: label value {values[0]:g} in {counts[0]} voxels{more} is {problem}; "
-        f"declared are {', '.join(map(str, labels))}: correct the label or declare the value"
-    )

@@ -7,6 +7,9 @@ import numpy as np
 from nibabel import orientations as nib_orientations
 from nibabel.affines import voxel_sizes
 
+from segline.common.errors import SeglineError
+from segline.common.wording import by
+
 Shape = tuple[int, int, int]
 """Voxels along x, y, z."""
 
@@ -55,6 +58,27 @@ class Grid:
         if self.shape != other.shape:
             return False
         return bool(np.allclose(_corners_mm(self), _corners_mm(other), atol=tolerance_mm, rtol=0))
+
+    def require_same(self, image: "Grid", subject: str) -> None:
+        """Refuse a grid that does not match that of its image; ``subject`` says whose this one is.
+
+        Raises:
+            SeglineError: they do not match.
+        """
+        if self.matches(image):
+            return
+        differ = self.shape != image.shape
+        told, expected = (by(g.shape) for g in (self, image)) if differ else (self.place, image.place)
+        raise SeglineError(
+            f"{subject} grid {told} differs from image grid {expected}; "
+            "resample it onto the image or take the case out"
+        )
+
+    @property
+    def place(self) -> str:
+        """In words, where it lies."""
+        origin = ", ".join(f"{position:g}" for position in self.affine[:3, 3])
+        return f"{self.orientation} {by(self.spacing_mm)} mm at ({origin}) mm"
 
 
 @dataclass(frozen=True)

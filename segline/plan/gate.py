@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field, PositiveFloat, model_serializer, model_validator
 
+from segline.plan.layouts import gate_of_today
 from segline.plan.part import Part, Share
 
 _DIFFERENCE = "_difference"
@@ -49,9 +50,10 @@ class Agreement(Part):
 class Gate(Part):
     """What must hold before a model may be registered."""
 
-    nsd_tolerance_mm: PositiveFloat
-    dice_floor: Share = 0.0
-    """On the mean test Dice of every backend."""
+    nsd_tolerance_mm: PositiveFloat = 2.0
+    """Distance up to which two surfaces of masks count as equal."""
+    floor: Share = 0.0
+    """On the mean over the test cases of the figure that decides, as Dice, of every backend."""
     required: tuple[str, ...] = ("pytorch", "onnxruntime", "openvino")
     """Backends that must have been evaluated; any other may be absent, with its reason."""
     float32: Agreement = Agreement()
@@ -59,6 +61,11 @@ class Gate(Part):
         differences={"dice": 0.003, "nsd": 0.01}, agreement=0.999, equivalence_margin=0.005
     )
     """Of backends that compute in float16 or int8."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_layout_of_today(cls, values: Any) -> Any:
+        return gate_of_today(values)
 
     @model_validator(mode="after")
     def _same_figures(self) -> "Gate":

@@ -1,18 +1,24 @@
 """Layouts: plans and tasks as they were first written are read, and digested, to this day.
 
-``members`` and ``seeds`` were settings of the network. Packages, stores and registries hold such plans, and
-their digests: the digest of a plan is that of its first layout, whatever it is written in.
+``members`` and ``seeds`` were settings of the network, and the gate's floor was Dice's. Packages, stores and
+registries hold such plans, and their digests: the digest of a plan is that of its first layout, whatever it
+is written in.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 _OF_THE_NETWORK = ("members", "seeds")
+_FLOOR = "dice_floor"
 
 
 def of_today(values: Any) -> Any:
     """A plan, or a task's part of one, with each setting where it is now."""
-    network = values.get("network") if isinstance(values, Mapping) else None
+    if not isinstance(values, Mapping):
+        return values
+    if "gate" in values:
+        values = {**values, "gate": gate_of_today(values["gate"])}
+    network = values.get("network")
     if not isinstance(network, Mapping) or not set(_OF_THE_NETWORK) & network.keys():
         return values
     moved = {name: network[name] for name in _OF_THE_NETWORK if name in network}
@@ -20,8 +26,19 @@ def of_today(values: Any) -> Any:
     return {**values, "network": kept, "ensemble": {**values.get("ensemble", {}), **moved}}
 
 
+def gate_of_today(values: Any) -> Any:
+    """The gate part, with its floor called by its name of now; both names are one too many, and stay."""
+    if not isinstance(values, Mapping) or _FLOOR not in values or "floor" in values:
+        return values
+    kept = {name: value for name, value in values.items() if name != _FLOOR}
+    return {**kept, "floor": values[_FLOOR]}
+
+
 def as_first_written(document: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse, for digests; one network is not mentioned."""
     written = dict(document)
+    gate = dict(written["gate"])
+    floor = gate.pop("floor")
+    written["gate"] = {**gate, _FLOOR: floor}
     ensemble = {name: count for name, count in written.pop("ensemble", {}).items() if count > 1}
     return {**written, "network": {**written["network"], **ensemble}}

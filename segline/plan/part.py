@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 Voxels = tuple[PositiveInt, PositiveInt, PositiveInt]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+SEGMENTATION = "segmentation"
+"""The first kind of task that there was; plans and tasks that name none are of it."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -20,7 +20,7 @@ from segline.plan.gate import Gate
 from segline.plan.inference import Inference
 from segline.plan.layouts import as_first_written, of_today
 from segline.plan.networks import Network
-from segline.plan.part import Part
+from segline.plan.part import SEGMENTATION, Part
 from segline.plan.preprocessing import Preprocessing
 from segline.plan.split import Split
 from segline.plan.training import Training
@@ -38,6 +38,8 @@ class Plan(Part):
 
     version: Literal[1] = 1
     task: str
+    kind: str = Field(default=SEGMENTATION, exclude_if=lambda kind: kind == SEGMENTATION)
+    """What is to be predicted; the first kind that there was is left out of the plan's digest."""
     dataset_digest: str
     seed: int = Field(default=0, ge=0)
     channels: tuple[str, ...] = Field(min_length=1)

@@ -1,22 +1,24 @@
 """A task: what a user writes in YAML. Everything else of a plan is proposed from the data."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
+from segline.plan.part import SEGMENTATION
 from segline.plan.promotion import PromotionRule
 
 
 class Task(BaseModel):
-    """A segmentation task, as data. ``plan`` overrides any part of the proposed plan, by the plan's names."""
+    """A task, as data. ``plan`` overrides any part of the proposed plan, by the plan's names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    kind: Literal["segmentation"] = "segmentation"
+    kind: str = SEGMENTATION
+    """What is to be predicted of a volume; one of :data:`segline.kinds.KINDS`."""
     source: str
     description: str = ""
     plan: dict[str, Any] = {}

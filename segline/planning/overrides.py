@@ -92,7 +92,7 @@ class Overrides:
             raise SeglineError(f"{self.name}.{error}") from error
 
     def rest(self) -> dict[str, Any]:
-        for key in ("task", "dataset_digest", "channels", "labels"):
+        for key in ("task", "kind", "dataset_digest", "channels", "labels"):
             if key in self._values:
                 raise SeglineError(
                     f"{self.name}.{key}: the task and its data set decide this; take it out of the plan"

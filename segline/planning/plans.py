@@ -16,11 +16,15 @@ from segline.planning.overrides import Overrides
 from segline.planning.proposals import propose_inference, propose_patch, propose_preprocessing
 from segline.planning.splits import continued_split
 
-NSD_TOLERANCE_MM = 2.0
 
-
-def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
+def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Gate | None = None) -> Plan:
     """Propose a plan; what ``task.plan`` names takes its place before the next part is proposed from it.
+
+    Args:
+        manifest: the data set.
+        fingerprint: of it.
+        task: whose ``plan`` overrides what is proposed.
+        gate: what is proposed to be asked; as of masks by default.
 
     Raises:
         SeglineError: an override is unknown, of the wrong type or does not fit the rest; or there are fewer
@@ -39,6 +43,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
     names = [case.name for case in manifest.cases]
     values = {
         "task": task.name,
+        "kind": task.kind,
         "dataset_digest": manifest.digest,
         "channels": manifest.modalities,
         "labels": manifest.labels,
@@ -47,7 +52,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> Plan:
         "network": network.model_dump(),
         "ensemble": ensemble.model_dump(),
         "inference": inference.model_dump(),
-        "gate": over.apply("gate", Gate, Gate(nsd_tolerance_mm=NSD_TOLERANCE_MM).model_dump()).model_dump(),
+        "gate": over.apply("gate", Gate, (gate or Gate()).model_dump()).model_dump(),
         "split": over.ensemble_split(names) if ensemble.members > 1 else over.split(names),
         "pseudonyms": manifest.pseudonyms,
     }

@@ -108,7 +108,7 @@ def refusal(folders: list[Path]) -> str:
 
 def test_equal_backends_pass(evaluation_of: Callable[..., Path]) -> None:
     exact = Agreement(differences={"dice": 0, "nsd": 0}, agreement=1, equivalence_margin=0)
-    strict = gate(dice_floor=1, float32=exact)
+    strict = gate(floor=1, float32=exact)
     verdict = judged([evaluation_of("onnxruntime"), evaluation_of("pytorch")], strict)
     assert verdict.passed
     assert verdict.reasons == ()
@@ -123,7 +123,7 @@ def test_equal_backends_pass(evaluation_of: Callable[..., Path]) -> None:
 
 def test_the_reference_alone_is_held_against_the_floor(evaluation_of: Callable[..., Path]) -> None:
     masks = {"a": box(4, 7), "b": box(5, 10)}
-    verdict = judged([evaluation_of("pytorch", masks)], gate(dice_floor=0.9))
+    verdict = judged([evaluation_of("pytorch", masks)], gate(floor=0.9))
     assert verdict.reasons == ("pytorch: mean test Dice 0.8333 is below the floor 0.9",)
     assert not verdict.passed
 
@@ -131,7 +131,7 @@ def test_the_reference_alone_is_held_against_the_floor(evaluation_of: Callable[.
 def test_each_backend_below_the_floor_is_named(evaluation_of: Callable[..., Path]) -> None:
     masks = {"a": box(4, 7), "b": box(5, 10)}
     folders = [evaluation_of("pytorch", masks), evaluation_of("onnxruntime", masks)]
-    verdict = judged(folders, gate(dice_floor=0.9))
+    verdict = judged(folders, gate(floor=0.9))
     assert [reason.split(":")[0] for reason in verdict.reasons] == ["pytorch", "onnxruntime"]
 
 
@@ -373,7 +373,7 @@ def test_a_missing_evaluation_is_refused(evaluation_of: Callable[..., Path], tmp
 
 
 def test_a_verdict_is_read_as_it_was_written(evaluation_of: Callable[..., Path], tmp_path: Path) -> None:
-    verdict = judged([evaluation_of("pytorch"), evaluation_of("onnxruntime")], gate(dice_floor=0.5))
+    verdict = judged([evaluation_of("pytorch"), evaluation_of("onnxruntime")], gate(floor=0.5))
     verdict.write(tmp_path / "gate.json")
     assert Verdict.read(tmp_path / "gate.json") == verdict
 
@@ -443,7 +443,7 @@ def test_a_verdict_of_before_is_still_read(tmp_path: Path) -> None:
     assert verdict.comparisons == (
         CaseComparison(backend="onnxruntime", case="phantom_004", differences=differences, agreement=0.99995),
     )
-    assert verdict.requirements == Gate(nsd_tolerance_mm=3, dice_floor=0.5, required=("pytorch",))
+    assert verdict.requirements == Gate(nsd_tolerance_mm=3, floor=0.5, required=("pytorch",))
     assert verdict.scalars == {
         "passed": 1,
         "pytorch_mean_dice": 0.75,

@@ -164,7 +164,7 @@ class Ended:
 def resumed(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Ended:
     """A run for a budget whose model cannot pass, killed in its training and started again."""
     folder = tmp_path_factory.mktemp("resumed")
-    asked = ("training.tune=true", "training.max_minutes=0.75", "gate.dice_floor=1.0")
+    asked = ("training.tune=true", "training.max_minutes=0.75", "gate.floor=1.0")
     settings = [word for setting in asked for word in ("--set", setting)]
     first = subprocess.Popen(
         run_command(folder, tiny_task, *settings), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL

@@ -64,7 +64,7 @@ CHANGES: list[dict[str, Any]] = [
     {"training__epochs": 11},
     {"training__augmentation": {"flip": 0.1}},
     {"inference__overlap": [8, 8, 8]},
-    {"gate__dice_floor": 0.9},
+    {"gate__floor": 0.9},
     {"split__train": ["a", "d"]},
 ]
 
@@ -248,11 +248,18 @@ class TestLayouts:
         assert (new.ensemble.count, "members" in new.model_dump()["network"]) == (3 * count, False)
 
     def test_the_digest_is_that_of_the_first_layout(self):
-        values = plan().model_dump(mode="json", exclude={"pseudonyms"})
-        assert plan().digest == sha256_of_json(values)
-        assert {"ensemble", "name"} & values.keys() == set()
+        values = plan(gate__floor=0.5).model_dump(mode="json", exclude={"pseudonyms"})
+        values["gate"]["dice_floor"] = values["gate"].pop("floor")
+        assert plan(gate__floor=0.5).digest == sha256_of_json(values)
+        assert {"ensemble", "name", "kind"} & values.keys() == set()
         values["network"] |= {"seeds": 2}
-        assert plan(ensemble={"seeds": 2}).digest == sha256_of_json(values)
+        assert plan(gate__floor=0.5, ensemble={"seeds": 2}).digest == sha256_of_json(values)
+        assert plan(gate__dice_floor=0.5) == plan(gate__floor=0.5)
+        with pytest.raises(SeglineError, match="gate.dice_floor: Extra inputs"):
+            plan(gate__floor=0.5, gate__dice_floor=0.5)
+
+    def test_another_kind_is_another_plan(self):
+        assert plan(kind="segmentation").digest == plan().digest != plan(kind="volumetry").digest
 
     @pytest.mark.parametrize(
         "part", [{"optimizer": {"name": "adamw"}}, {"schedule": {"name": "cosine"}}, {"gradient_clip": 12}]

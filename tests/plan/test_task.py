@@ -40,7 +40,6 @@ class TestReading:
             ("name: a", "source: Field required"),
             ("name: a\nsource: b\nplam: {}", "plam: Extra inputs are not permitted"),
             ("name: My Task\nsource: b", "name: String should match pattern"),
-            ("name: a\nsource: b\nkind: detection", "kind: Input should be 'segmentation'"),
             ("name: a\nsource: b\nplan: [1]", "plan: Input should be a valid dictionary"),
             ("name: a\nsource: b\nplan: {1: 2}", "plan"),
             ("name: a\nsource:", "source: Input should be a valid string"),
@@ -83,9 +82,9 @@ class TestOverride:
                 {"training": {"epochs": 3, "batch_size": 2, "augmentation": {"flip": 0.5}}, "seed": 1},
             ),
             (
-                "gate.dice_floor",
+                "gate.floor",
                 0.9,
-                {"training": {"epochs": 3, "batch_size": 2}, "seed": 1, "gate": {"dice_floor": 0.9}},
+                {"training": {"epochs": 3, "batch_size": 2}, "seed": 1, "gate": {"floor": 0.9}},
             ),
         ],
     )

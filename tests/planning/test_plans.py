@@ -218,7 +218,7 @@ OVERRIDES: list[tuple[str, Any]] = [
     ("inference.largest_window", (128, 128, 128)),
     ("inference.overlap", (8, 8, 8)),
     ("gate.nsd_tolerance_mm", 1.0),
-    ("gate.dice_floor", 0.85),
+    ("gate.floor", 0.85),
 ]
 
 

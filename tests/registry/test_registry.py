@@ -77,7 +77,7 @@ def test_a_registration_that_was_killed_is_finished_by_the_next(
 
 
 def test_a_blocked_run_is_tracked_but_not_registered(runs: Runs, registry: Registry) -> None:
-    run = runs.make("blocked", "blocked", dice_floor=1.0)
+    run = runs.make("blocked", "blocked", floor=1.0)
     assert "the gate blocked this model, pytorch: mean test Dice" in refusal(lambda: register(run, registry))
     stored = registry.client.get_run(track(run, registry).run_id)
     assert stored.data.tags["segline.verdict"] == "blocked"

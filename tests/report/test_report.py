@@ -103,10 +103,10 @@ def write_dataset(root: Path, names: Sequence[str] = NAMES) -> Manifest:
     return verify(root)
 
 
-def task(dice_floor: float = 0.0, split: Mapping[str, list[str]] = SPLIT) -> Task:
+def task(floor: float = 0.0, split: Mapping[str, list[str]] = SPLIT) -> Task:
     network = {"channels": [2, 4], "strides": [[2, 2, 2]], "residual_units": 0}
     training = {"patch_size": [8, 8, 8], "epochs": 2}
-    gate = {"dice_floor": dice_floor, "nsd_tolerance_mm": 2.0, "required": ["pytorch", "onnxruntime"]}
+    gate = {"floor": floor, "nsd_tolerance_mm": 2.0, "required": ["pytorch", "onnxruntime"]}
     return Task(
         name="blocks",
         source="folder:blocks",
@@ -473,7 +473,7 @@ def test_a_damaged_part_is_told_and_the_rest_is_shown(copied: Run) -> None:
 
 
 def test_a_blocked_run_says_why_and_what_to_do(tmp_path: Path) -> None:
-    asked = task(dice_floor=0.99)
+    asked = task(floor=0.99)
     run = finish(start(tmp_path / "run-1", asked), write_dataset(tmp_path / "data"), asked)
     findings = Findings.of(run)
     assert findings.summary.status == "blocked"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
@@ -18,18 +17,23 @@ from segline.common.parallel import do_all
 from segline.common.processes import end_with_parent
 from segline.data.cases.index import case_folder, case_key
 from segline.data.kept_files import bring_dataset
+from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, Manifest
+from segline.data.targets import Targets
 from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan
 from segline.storage.access import Access
 from segline.storage.depot import Depot
 from segline.storage.store import seal
 
-LOCATIONS_A_LABEL = 4096
-
 
 def preprocess(
-    manifest: Manifest, plan: Plan, depot: Depot, workers: int, access: Access | None = None
+    manifest: Manifest,
+    plan: Plan,
+    depot: Depot,
+    workers: int,
+    access: Access | None = None,
+    targets: Targets = LABEL_MAPS,
 ) -> Iterator[tuple[str, bool]]:
     """Bring every case of a data set into the depot's cache, in ``workers`` processes.
 
@@ -38,6 +42,7 @@ def preprocess(
 
     Args:
         access: how to reach the data set where it is not on this machine.
+        targets: what is to be predicted of a case.
 
     Yields:
         Case name and whether it had to be computed, as they get done.
@@ -55,7 +60,9 @@ def preprocess(
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker) as pool:
-        futures = {pool.submit(_provide, manifest, case, plan, depot, access): case for case in missing}
+        futures = {
+            pool.submit(_provide, manifest, case, plan, depot, access, targets): case for case in missing
+        }
         try:
             for future in as_completed(futures):
                 yield futures[future].name, future.result()
@@ -76,13 +83,15 @@ def _start_worker() -> None:
 
 def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
     """The key of a case is that of the files which were verified: others must not be kept under it."""
-    for file in (*case.images, case.label):
+    for file in case.files:
         path = Path(manifest.root, file.path)
         if path.is_file() and sha256_of_file(path) != file.sha256:
             raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
 
 
-def _provide(manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None) -> bool:
+def _provide(
+    manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None, targets: Targets
+) -> bool:
     """Whether the case had to be computed: another process may have been faster."""
     key = case_key(case, plan)
     with exclusive_for_once(depot.path(f"locks/{key}.lock")):
@@ -92,30 +101,20 @@ def _provide(manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, acce
         if not folder.is_dir():
             here = bring_dataset(manifest, access, [case.name])
             _require_unchanged(here, case)
-            _compute(here, case, plan, folder)
+            _compute(here, case, plan, folder, targets)
         depot.keep_folder(case_folder(key))
         return True
 
 
-def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path) -> None:
+def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path, targets: Targets) -> None:
     preprocessor = Preprocessor(plan.preprocessing)
     volume = manifest.image(case)
     placement = preprocessor.place(volume)
     image = preprocessor.image(volume, placement)
-    label = preprocessor.label(manifest.label(case), placement, plan.label_values)
+    prepared = targets.prepare(manifest, case, placement, plan)
     with atomic.new_folder(folder) as scratch:
         np.save(scratch / "image.npy", image.half().numpy())
-        np.save(scratch / "label.npy", label.numpy())
-        np.save(scratch / "locations.npy", _locations(label, len(plan.labels)))
+        np.save(scratch / "label.npy", prepared.target)
+        np.save(scratch / "locations.npy", prepared.locations)
         (scratch / "placement.json").write_text(placement.model_dump_json(), encoding="utf-8")
         seal(scratch)
-
-
-def _locations(label: Tensor, classes: int) -> np.ndarray:
-    """``(n, 4)`` int32 rows of class, x, y, z: evenly spaced voxels of each foreground class."""
-    rows = [np.zeros((0, 4), np.int32)]
-    for index in range(1, classes):
-        voxels = np.argwhere(label.numpy() == index)
-        voxels = voxels[:: max(1, -(-len(voxels) // LOCATIONS_A_LABEL))]
-        rows.append(np.column_stack([np.full(len(voxels), index), voxels]).astype(np.int32))
-    return np.concatenate(rows)

@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 
 from segline.common.errors import SeglineError
+from segline.imaging.geometry import Shape, as_shape
 from segline.imaging.placement import Placement
 
 _CASES_MAPPED = 256
@@ -22,7 +23,7 @@ class Case:
 
     Attributes:
         image: ``(C, X, Y, Z)`` float16, normalised.
-        label: ``(X, Y, Z)`` uint8 class indices.
+        label: what is to be predicted: ``(X, Y, Z)`` uint8 class indices, or whatever a kind of task keeps.
         locations: for each foreground class, up to the last one that the case has, ``(n, 3)`` int32 voxel
             indices of up to 4096 of its voxels.
         placement: where the arrays lie in the file.
@@ -33,6 +34,11 @@ class Case:
     label: np.ndarray
     locations: tuple[np.ndarray, ...]
     placement: Placement
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along each axis of the plan's grid."""
+        return as_shape(self.image.shape[1:])
 
     @classmethod
     def open(cls, name: str, folder: Path) -> "Case":

@@ -80,12 +80,16 @@ def case_folder(key: str) -> str:
 
 
 def case_key(case: CaseEntry, plan: Plan) -> str:
-    """What a cached case depends on: the raw files, the preprocessing part of the plan, and its code."""
+    """What a cached case depends on: the raw files, the preprocessing part of the plan, and its code.
+
+    And the kind of task, where the plan's digest has it too.
+    """
     return sha256_of_json(
         {
             "case": case.digest,
             "preprocessing": plan.preprocessing.model_dump(mode="json"),
             "labels": list(plan.label_values),
+            **plan.model_dump(mode="json", include={"kind"}),
             "code": PREPROCESSING_VERSION,
         }
     )

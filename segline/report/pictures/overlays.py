@@ -53,10 +53,10 @@ class CaseVolumes:
             SeglineError: a file is gone, was changed since it was verified, or is on another grid.
         """
         entry = manifest.case(case)
-        image, truth = _unchanged(manifest, entry.images[0]), _unchanged(manifest, entry.label)
+        image, truth = _unchanged(manifest, entry.images[0]), _unchanged(manifest, entry.label_map)
         found = read_volume(mask, f"{predictions_of(mask.parent.name)}/{mask.name}")
         if not found.grid.matches(truth.grid) or found.grid.shape != image.grid.shape:
-            raise SeglineError(f"{mask.name}: on another grid than {entry.label.path}; evaluate again")
+            raise SeglineError(f"{mask.name}: on another grid than {entry.label_map.path}; evaluate again")
         turn = Reorientation.between(truth.grid.orientation, "RAS")
         return cls(
             image=turn.apply(image.array[0]),

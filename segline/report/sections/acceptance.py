@@ -49,10 +49,10 @@ def export(sidecar: OnnxSidecar) -> Html:
 
 
 def _weak_floor(verdict: Verdict) -> Html | None:
-    if verdict.requirements.dice_floor > 0:
+    if verdict.requirements.floor > 0:
         return None
     told = (
-        f"The floor of the mean test {verdict.title} is 0, which every model passes: set gate.dice_floor in "
+        f"The floor of the mean test {verdict.title} is 0, which every model passes: set gate.floor in "
         "the task to what the model has to reach."
     )
     return element("p", told, class_="note")
@@ -112,7 +112,7 @@ def _requirements(verdict: Verdict) -> Html:
 
 
 def _floor_row(judged: JudgedBackend, verdict: Verdict) -> list[Content]:
-    mean, floor = judged.mean_score, verdict.requirements.dice_floor
+    mean, floor = judged.mean_score, verdict.requirements.floor
     return [
         f"Mean test {verdict.title}, {judged.backend}",
         number(f"≥ {floor:g}"),

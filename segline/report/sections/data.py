@@ -41,8 +41,7 @@ def dataset(manifest: Manifest) -> Html:
         "section",
         element("h2", "Data set"),
         fact_list(facts),
-        element("h3", "Labels"),
-        _labels(manifest),
+        *_targets(manifest),
         element("h3", "Geometry"),
         _geometry(manifest.cases),
         id="data-set",
@@ -98,6 +97,18 @@ def fact_list(facts: Sequence[tuple[str, Content]]) -> Html:
     """Names with their values, in columns."""
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
     return element("dl", *pairs, class_="fact-list")
+
+
+def _targets(manifest: Manifest) -> tuple[Html, Html]:
+    values = [case.value for case in manifest.cases if case.value is not None]
+    if not values:
+        return element("h3", "Labels"), _labels(manifest)
+    facts: list[tuple[str, Content]] = [
+        ("Cases with one", f"{len(values)} of {len(manifest.cases)}"),
+        ("Median", f"{np.median(values):g}"),
+        ("Range", f"{min(values):g}–{max(values):g}"),
+    ]
+    return element("h3", "Values"), fact_list(facts)
 
 
 def _labels(manifest: Manifest) -> Html:

@@ -120,7 +120,7 @@ class TestCache:
 
     @pytest.mark.parametrize(
         ("part", "values"),
-        [("training", {"epochs": 7}), ("inference", {"overlap": (2, 2, 2)}), ("gate", {"dice_floor": 0.9})],
+        [("training", {"epochs": 7}), ("inference", {"overlap": (2, 2, 2)}), ("gate", {"floor": 0.9})],
     )
     def test_a_change_that_preprocessing_does_not_see_computes_nothing(self, cache, part, values):
         other = changed(cache.plan, part, **values)

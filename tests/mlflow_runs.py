@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from segline.acceptance.gate import judge
-from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import EVALUATION
 from segline.evaluation.scoring import evaluate
 from segline.model.package import Model

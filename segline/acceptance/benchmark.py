@@ -1,4 +1,4 @@
-"""The benchmark: where the time goes from a file on disk to a mask on disk, for every backend."""
+"""The benchmark: where the time goes from a file on disk to an answer on disk, for every backend."""
 
 import tempfile
 import time
@@ -25,8 +25,8 @@ from segline.common.errors import UnavailableError
 from segline.common.processes import in_own_process
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
-from segline.imaging.files import write_volume
-from segline.inference.predictor import Predictor
+from segline.inference.answers import Answers
+from segline.inference.masks import MASKS
 from segline.inference.stopwatch import Stopwatch
 from segline.machine.devices import as_device
 from segline.machine.gpu_meter import GpuMeter
@@ -50,6 +50,7 @@ class _Job:
     device: str
     repeats: int
     threads: int
+    answers: Answers
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def benchmark(
     device: str = "auto",
     repeats: int = 3,
     progress: Progress = silent,
+    answers: Answers = MASKS,
 ) -> Benchmark:
     """Time ``repeats`` predictions of each case with each backend, after one of each that is not counted.
 
@@ -82,7 +84,7 @@ def benchmark(
     times, unavailable = [], []
     for number, name in enumerate(backends):
         progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
-        job = _Job(name, model, manifest, tuple(cases), device, repeats, torch.get_num_threads())
+        job = _Job(name, model, manifest, tuple(cases), device, repeats, torch.get_num_threads(), answers)
         try:
             times.append(in_own_process(f"benchmark of {name}", _time_backend, job))
         except UnavailableError as error:
@@ -113,7 +115,7 @@ def _time_backend(job: _Job) -> BackendTimes:
     gauge = _Gauge(_meter_of(job.device))
     backend = open_backend(job.backend, job.model, job.device)
     with tempfile.TemporaryDirectory() as scratch:
-        timed = _timer(backend, job, Path(scratch) / "mask.nii.gz")
+        timed = _timer(backend, job, Path(scratch, "answer" + job.answers.suffixes[0]))
         for case in job.cases:
             timed(case)
         with gauge.reading():
@@ -124,7 +126,8 @@ def _time_backend(job: _Job) -> BackendTimes:
         precision=backend.precision,
         runs=len(runs),
         stages_ms={
-            stage: Percentiles.of([1000 * run.stages_seconds[stage] for run in runs]) for stage in STAGES
+            stage: Percentiles.of([1000 * run.stages_seconds.get(stage, 0.0) for run in runs])
+            for stage in STAGES
         },
         network=_network_alone(runs),
         end_to_end=_end_to_end(runs),
@@ -152,16 +155,16 @@ def _end_to_end(runs: Sequence[_Run]) -> EndToEnd:
     )
 
 
-def _timer(backend: Backend, job: _Job, mask: Path) -> Callable[[str], _Run]:
+def _timer(backend: Backend, job: _Job, path: Path) -> Callable[[str], _Run]:
     """A function that predicts one case by its name and tells how long everything took."""
 
     def timed(case: str) -> _Run:
         watch, start = _SettledStopwatch(), time.perf_counter()
         with watch.lap("load"):
             volume = job.manifest.image(job.manifest.case(case))
-        found = Predictor(job.model.plan, backend, watch)(volume)
+        answer = job.answers.predictor(job.model.plan, backend, watch)(volume)
         with watch.lap("save"):
-            write_volume(mask, found)
+            job.answers.write(path, answer)
         return _Run(dict(watch.seconds), time.perf_counter() - start, watch.counts["windows"])
 
     return timed

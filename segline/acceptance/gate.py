@@ -11,11 +11,11 @@ from segline.acceptance.verdict import (
     Verdict,
     required_agreement,
 )
-from segline.acceptance.yardstick import Yardstick
 from segline.backends import REFERENCE, Precision
 from segline.common.errors import SeglineError
 from segline.evaluation.equivalence import EQUIVALENCE_CASES, equivalence
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.yardstick import Yardstick
 from segline.plan import Gate
 
 

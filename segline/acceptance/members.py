@@ -11,8 +11,10 @@ from segline.common.documents import Document
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.evaluation.estimates import Estimate, paired_difference
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate
+from segline.evaluation.yardstick import Yardstick
 from segline.model.package import Model
 from segline.training.shipping.assembly import _Record
 
@@ -69,6 +71,7 @@ def compare_members(
     manifest: Manifest,
     device: str = "auto",
     progress: Progress = silent,
+    by: Yardstick = MASKS,
 ) -> Comparison:
     """Evaluate each member on the cases of the ensemble's ``evaluation``, and time the first as it was timed.
 
@@ -80,6 +83,7 @@ def compare_members(
         manifest: the data set.
         device: where they predict.
         progress: told of each case.
+        by: what they are measured by.
 
     Raises:
         SeglineError: a package or a case cannot be read.
@@ -87,11 +91,13 @@ def compare_members(
     names = tuple(case.case for case in evaluation.cases)
     evaluations = []
     for member in members:
-        with TemporaryDirectory() as masks:
+        with TemporaryDirectory() as answers:
             backend = open_backend(REFERENCE, member, device)
-            evaluations.append(evaluate(member, backend, manifest, Path(masks), progress, names))
+            evaluations.append(evaluate(member, backend, manifest, Path(answers), progress, names, by))
     backends = [times.backend for times in timed.backends]
-    first = benchmark(members[0], backends, manifest, timed.cases, device, progress=progress)
+    first = benchmark(
+        members[0], backends, manifest, timed.cases, device, progress=progress, answers=by.answers
+    )
     return Comparison(
         cases=len(names),
         ensemble=_standing(ensemble, evaluation),

@@ -49,7 +49,7 @@ class NetworkAlone(_Record):
 
 
 class EndToEnd(_Record):
-    """From the file on disk to the mask on disk, one volume after another."""
+    """From the file on disk to the answer on disk, one volume after another."""
 
     volume_ms: Percentiles
     volumes_per_minute: float

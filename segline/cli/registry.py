@@ -59,9 +59,10 @@ def _rollback(options: argparse.Namespace) -> None:
 
 
 def _bundle(options: argparse.Namespace) -> None:
-    from segline.export.monai_bundle import export_bundle
+    from segline.kinds import kind_of
 
-    export_bundle(chosen_model(options), options.output)
+    model = chosen_model(options)
+    kind_of(model.plan.kind).bundle(model, options.output)
     sys.stdout.write(f"{options.output}: a MONAI bundle, run by python -m monai.bundle run\n")
 
 

@@ -145,6 +145,7 @@ _STAGES = {
 
 def _find_lr(options: argparse.Namespace) -> None:
     from segline.data.cases.index import CaseIndex
+    from segline.kinds import kind_of
     from segline.plan import Plan
     from segline.runs.names import CASES, PLAN
     from segline.storage.access import Access
@@ -156,7 +157,8 @@ def _find_lr(options: argparse.Namespace) -> None:
     index = index.bring(plan.split.train, Access.from_environment(os.environ))
     with TemporaryDirectory() as folder:
         unused = Checkpoint(Path(folder, "none.pt"))
-        trainer = Trainer(plan, index.open(plan.split.train), [], unused, options.device)
+        cases, objective = index.open(plan.split.train), kind_of(plan.kind).objective
+        trainer = Trainer(plan, cases, [], unused, options.device, objective=objective)
         test = range_test(trainer, MOST_STEPS)
     usual = plan.training.learning_rate
     sys.stdout.write(f"{as_table(test)}suggestion: {test.suggestion(usual):g}, the plan's is {usual:g}\n")

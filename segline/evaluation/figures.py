@@ -19,6 +19,8 @@ class Figure:
     unit: str = ""
     relative: bool = False
     """A relative change, written in per cent with its sign."""
+    undefined: str = "undefined for this case"
+    """Why there may be none."""
     whole: bool = False
     """Missing for the case where one label lacks it: the worst there is, which a mean would hide."""
 
@@ -28,9 +30,34 @@ class Figure:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-SEGMENTATION = (
-    Figure("dice", "Dice", "overlap of prediction and truth, 0 to 1", 3, "higher"),
-    Figure("nsd", "NSD", "share of the surfaces that lie within the tolerance, 0 to 1", 3, "higher"),
+_KNOWN: dict[str, Figure] = {}
+
+
+def declared(*figures: Figure) -> tuple[Figure, ...]:
+    """The figures of a kind of task, which records name from now on.
+
+    The first decides, a share of which more is better; three are key.
+
+    Raises:
+        ValueError: a name is another figure's already.
+    """
+    for figure in figures:
+        if _KNOWN.setdefault(figure.name, figure) != figure:
+            raise ValueError(f"figure {figure.name}: there is another of this name")
+    return figures
+
+
+_EMPTY = "undefined: the true or the predicted mask is empty"
+SEGMENTATION = declared(
+    Figure("dice", "Dice", "overlap of prediction and truth, 0 to 1", 3, "higher", undefined=_EMPTY),
+    Figure(
+        "nsd",
+        "NSD",
+        "share of the surfaces that lie within the tolerance, 0 to 1",
+        3,
+        "higher",
+        undefined=_EMPTY,
+    ),
     Figure(
         "hd95_mm",
         "HD95",
@@ -38,9 +65,17 @@ SEGMENTATION = (
         1,
         "lower",
         unit="mm",
+        undefined=_EMPTY,
         whole=True,
     ),
-    Figure("sensitivity", "Sensitivity", "share of the true voxels that were found", 3, "higher"),
+    Figure(
+        "sensitivity",
+        "Sensitivity",
+        "share of the true voxels that were found",
+        3,
+        "higher",
+        undefined=_EMPTY,
+    ),
     Figure(
         "relative_volume_error",
         "Volume error",
@@ -48,6 +83,7 @@ SEGMENTATION = (
         1,
         "zero",
         relative=True,
+        undefined=_EMPTY,
     ),
     Figure(
         "lesion_detection_rate",
@@ -55,13 +91,13 @@ SEGMENTATION = (
         "share of the truth's connected parts of which one voxel or more was predicted",
         3,
         "higher",
+        undefined=_EMPTY,
     ),
 )
-"""Of a mask. As of any kind of answer, the first decides, a share of which more is better; three are key."""
+"""Of a mask."""
 
 KEY = 3
 """How many of a kind's figures are shown where there is room for few."""
-_KNOWN = {figure.name: figure for figure in SEGMENTATION}
 
 
 def figures_among(names: Iterable[str]) -> tuple[Figure, ...]:
@@ -71,3 +107,8 @@ def figures_among(names: Iterable[str]) -> tuple[Figure, ...]:
     ['Dice', 'NSD']
     """
     return tuple(_KNOWN[name] for name in names if name in _KNOWN)
+
+
+def titled(name: str) -> str:
+    """The title of a figure."""
+    return _KNOWN[name].title

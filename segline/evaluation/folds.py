@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
+from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.records import EVALUATION, Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts
 from segline.plan import Plan
@@ -98,7 +98,7 @@ def _pooled(evaluations: Sequence[Evaluation], whole: Plan) -> Evaluation:
     return evaluations[0].model_copy(
         update={
             "plan_digest": whole.digest,
-            **figures_over(cases, list(whole.foreground.values()), evaluations[0].figures),
+            **figures_over(cases, list(evaluations[0].by_label), evaluations[0].figures),
             "confusion": Confusion.total(confusions) if confusions else None,
             "scores": ScoreCounts.total(scores) if scores else None,
         }

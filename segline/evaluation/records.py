@@ -8,9 +8,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from segline.backends import Precision
 from segline.common.documents import Document
+from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
-from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.roc import ScoreCounts
 
 EVALUATION = "evaluation.json"

@@ -21,12 +21,14 @@ from segline.export.agreement import compare_on_patches
 from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
 from segline.model.package import Model
 from segline.plan import Plan
-from segline.training.batches.patches import Sampler, patch_sampler
+from segline.training.batches.patches import Sampler
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 
 CHECKED_PATCHES = 8
 
 
-def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
+def quantize(model: Model, cases: Sequence[Case], objective: Objective = MASKS) -> Int8Sidecar:
     """Write the int8 graph and its sidecar into the package; the same input gives the same bytes.
 
     Weights become symmetric int8, activations asymmetric. Kept in float32 are the transposed convolutions,
@@ -38,6 +40,7 @@ def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
     Args:
         model: a package with an exported graph.
         cases: training cases, whose patches calibrate the ranges of the activations.
+        objective: of the training, which cuts them.
 
     Raises:
         UnavailableError: the plan asks for no int8 graph, or a package is not installed.
@@ -48,7 +51,7 @@ def quantize(model: Model, cases: Sequence[Case]) -> Int8Sidecar:
     model.sidecar()
     with tempfile.TemporaryDirectory() as folder:
         trial = model.copied_to(Path(folder, "trial"))
-        sidecar = _compared(trial, _written(trial, cases), cases)
+        sidecar = _compared(trial, _written(trial, cases, objective), cases, objective)
         for name in (INT8_GRAPH, INT8_WEIGHTS):
             with atomic.new_file(model.folder / name) as scratch:
                 shutil.copyfile(trial.folder / name, scratch)
@@ -71,11 +74,11 @@ class _Patches:
             yield self.sampler.batch(step)[0].numpy()
 
 
-def _written(trial: Model, cases: Sequence[Case]) -> Int8Sidecar:
+def _written(trial: Model, cases: Sequence[Case], objective: Objective) -> Int8Sidecar:
     """Quantise into ``trial``; the sidecar of what has not been compared yet."""
     openvino, plan = import_openvino("quantize"), trial.plan
     patches = plan.export.int8_patches
-    sampler = patch_sampler(plan, cases, batch_size=1)
+    sampler = objective.sampler(plan, cases, batch_size=1)
     graph = openvino_core().read_model(str(trial.onnx))
     with _nncf() as nncf:
         quantized = _quantized(nncf, graph, _Patches(sampler, patches), plan)
@@ -95,11 +98,12 @@ def _written(trial: Model, cases: Sequence[Case]) -> Int8Sidecar:
     )
 
 
-def _compared(trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case]) -> Int8Sidecar:
+def _compared(
+    trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case], objective: Objective
+) -> Int8Sidecar:
     unchecked.write(trial.folder / INT8_SIDECAR)
-    difference, agreement = compare_on_patches(
-        trial, cases, CHECKED_PATCHES, ("openvino", "openvino_int8"), first=unchecked.calibration_patches
-    )
+    backends, first = ("openvino", "openvino_int8"), unchecked.calibration_patches
+    difference, agreement = compare_on_patches(trial, cases, CHECKED_PATCHES, objective, backends, first)
     measured = {
         "checked_patches": CHECKED_PATCHES,
         "max_abs_difference": difference,
@@ -125,20 +129,20 @@ def _quantized(nncf: Any, graph: Any, patches: _Patches, plan: Plan) -> Any:
 def _name_by_order(graph: Any) -> None:
     """OpenVINO names operations by a counter of the process: NNCF misses some, and the bytes would change."""
     for number, operation in enumerate(graph.get_ordered_ops()):
-        kind = operation.get_type_name()
-        if kind not in ("Parameter", "Result"):
-            operation.set_friendly_name(f"{kind}_{number}")
+        does = operation.get_type_name()
+        if does not in ("Parameter", "Result"):
+            operation.set_friendly_name(f"{does}_{number}")
 
 
 def _kept_in_float(graph: Any, plan: Plan) -> list[str]:
     """Names of the convolutions of the first level, and of those that OpenVINO has no int8 code for."""
     named = [(node.get_type_name(), node.get_friendly_name()) for node in graph.get_ordered_ops()]
-    convolutions = [name for kind, name in named if kind == "Convolution"]
+    convolutions = [name for does, name in named if does == "Convolution"]
     each = len(convolutions) // plan.ensemble.count
     # the networks follow one another; in each all others need what the first level gives, so it leads
     first = plan.network.first_convolutions
     first_level = [name for number, name in enumerate(convolutions) if number % each < first]
-    return first_level + [name for kind, name in named if kind == "ConvolutionBackpropData"]
+    return first_level + [name for does, name in named if does == "ConvolutionBackpropData"]
 
 
 @contextmanager

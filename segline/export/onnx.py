@@ -25,11 +25,15 @@ from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
 from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network
 from segline.plan import Gate, Plan
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 
 OPSET = 20
 
 
-def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSidecar:
+def export_onnx(
+    model: Model, cases: Sequence[Case], patches: int = 8, objective: Objective = MASKS
+) -> OnnxSidecar:
     """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
 
     Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
@@ -40,6 +44,7 @@ def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSi
         model: a package with weights.
         cases: real cases whose patches are run through PyTorch and ONNX Runtime.
         patches: how many of them.
+        objective: of the training, which cuts them.
 
     Raises:
         SeglineError: a package is not installed, the weights cannot be used, or the graph does not give
@@ -48,14 +53,14 @@ def export_onnx(model: Model, cases: Sequence[Case], patches: int = 8) -> OnnxSi
     _require_packages()
     network = fold_batch_norm(load_network(model.weights, model.plan))
     graph = _graph_bytes(network, model.plan)
-    sidecar = _tried(model, graph, cases, patches)
+    sidecar = _tried(model, graph, cases, patches, objective)
     if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
         raise SeglineError(
             f"export_onnx: scores differ from PyTorch's by {sidecar.max_abs_difference:.2g} "
             f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
         )
     reduced = _graph_bytes(_Half(network), model.plan)
-    sidecar = _with_float16(sidecar, _tried(model, reduced, cases, patches), model.plan.gate)
+    sidecar = _with_float16(sidecar, _tried(model, reduced, cases, patches, objective), model.plan.gate)
     _keep(graph, model.onnx)
     if sidecar.float16:
         _keep(reduced, model.onnx_float16)
@@ -80,7 +85,9 @@ class _Half(nn.Module):
         return scores.float()
 
 
-def _tried(model: Model, graph: bytes, cases: Sequence[Case], patches: int) -> OnnxSidecar:
+def _tried(
+    model: Model, graph: bytes, cases: Sequence[Case], patches: int, objective: Objective
+) -> OnnxSidecar:
     """The sidecar of ``graph`` as the model's, after running it in ONNX Runtime beside PyTorch."""
     import onnx
 
@@ -90,7 +97,7 @@ def _tried(model: Model, graph: bytes, cases: Sequence[Case], patches: int) -> O
         onnx.checker.check_model(str(trial.onnx), full_check=True)
         unchecked = _unchecked_sidecar(trial)
         trial.write_sidecar(unchecked)
-        difference, agreement = compare_on_patches(trial, cases, patches)
+        difference, agreement = compare_on_patches(trial, cases, patches, objective)
     measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
     return unchecked.model_copy(update=measured)
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from segline.common.documents import Document
 
@@ -20,13 +20,15 @@ class TrainingPoint(BaseModel):
     """Of training, over all resumptions."""
     loss: float
     learning_rate: float
-    val_dice: dict[str, float] | None = None
-    """Mean over the validation cases of each label, where there was a validation."""
+    figure: str = "dice"
+    """Name of what validation measures."""
+    scores: dict[str, float] | None = Field(default=None, validation_alias=AliasChoices("scores", "val_dice"))
+    """Its mean over the validation cases of each label, where there was a validation."""
 
     @property
-    def mean_val_dice(self) -> float | None:
+    def score(self) -> float | None:
         """Over labels."""
-        return sum(self.val_dice.values()) / len(self.val_dice) if self.val_dice else None
+        return sum(self.scores.values()) / len(self.scores) if self.scores else None
 
 
 def _none_below_zero(score: object) -> object:
@@ -49,12 +51,19 @@ class History(Document):
     minutes: float
     kept_steps: tuple[int, ...]
     """Whose weights were kept; one of each network, where several were trained at once."""
-    best_val_dice: Annotated[float | None, BeforeValidator(_none_below_zero)]
+    best_score: Annotated[float | None, BeforeValidator(_none_below_zero)] = Field(
+        validation_alias=AliasChoices("best_score", "best_val_dice")
+    )
     """Of the weights that were kept; of several networks, that of the mean of their scores.
 
     ``None`` where no validation took place.
     """
     points: tuple[TrainingPoint, ...]
+
+    @property
+    def figure(self) -> str:
+        """Name of what validation measured; Dice where there is nothing to tell."""
+        return self.points[0].figure if self.points else "dice"
 
     @property
     def kept(self) -> str:

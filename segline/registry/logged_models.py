@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segline.data.pseudonyms import Pseudonyms
+from segline.inference.answers import Answers
+from segline.inference.masks import MASKS
 from segline.model.package import Model
 from segline.registry.packing import pack
 from segline.registry.pyfunc import save_pyfunc
@@ -25,7 +27,9 @@ class LoggedModel:
     """Of its packing list."""
 
 
-def log_model(run: Run, registry: Registry, tracked: MlflowRun) -> LoggedModel | None:
+def log_model(
+    run: Run, registry: Registry, tracked: MlflowRun, answers: Answers = MASKS
+) -> LoggedModel | None:
     """Log the package of a tracked run, once; ``None`` where the run has no model.
 
     Safe to repeat: what an earlier call finished is found again, what it broke off is logged anew.
@@ -46,10 +50,11 @@ def log_model(run: Run, registry: Registry, tracked: MlflowRun) -> LoggedModel |
             found.model.plan.task,
             tracked.run_id,
             tags={PACKAGE_TAG: digest},
-            model_type="segmentation",
+            model_type=found.model.plan.kind,
         )
-        save_pyfunc(Model.open(folder), Path(scratch, "saved"), created.model_id, tracked.run_id)
-        registry.client.log_model_artifacts(created.model_id, str(Path(scratch, "saved")))
+        place = Path(scratch, "saved")
+        save_pyfunc(Model.open(folder), answers, place, created.model_id, tracked.run_id)
+        registry.client.log_model_artifacts(created.model_id, str(place))
         registry.client.finalize_logged_model(created.model_id, "READY")
     return LoggedModel(created.model_id, digest)
 

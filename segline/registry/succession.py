@@ -10,7 +10,10 @@ from segline.backends import REFERENCE, open_backend
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.scoring import evaluate
+from segline.evaluation.yardstick import Yardstick
+from segline.inference.answers import Answers
 from segline.model.package import Model
 from segline.plan import Plan
 from segline.registry.pulling import pull
@@ -24,7 +27,12 @@ from segline.tracking.mlflow_connection import Registry
 
 
 def contend(
-    run: Run, registry: Registry, commit: str = "", device: str = "auto", progress: Progress = silent
+    run: Run,
+    registry: Registry,
+    commit: str = "",
+    device: str = "auto",
+    progress: Progress = silent,
+    by: Yardstick = MASKS,
 ) -> Version:
     """Register a run's model and let it contend with its task's champion.
 
@@ -38,14 +46,15 @@ def contend(
         commit: of the code that made the model.
         device: where the champion is evaluated.
         progress: told of that.
+        by: what both are measured by.
 
     Raises:
         SeglineError: the gate did not pass the model, or MLflow cannot be reached or refuses.
     """
-    version = register(run, registry, commit)
+    version = register(run, registry, commit, by.answers)
     if version.decision:
         return version
-    decision = _decision(run, registry, device, progress)
+    decision = _decision(run, registry, device, progress, by)
     decision.write(run.folder / PROMOTION)
     MlflowTracker(registry).record(facts_of(run, commit))  # for the decision; all else is there
     settle = promote if decision.promoted else reject
@@ -67,7 +76,7 @@ def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
     return next((version.name for version in judged if version.dataset_digest == dataset_digest), "")
 
 
-def _decision(run: Run, registry: Registry, device: str, progress: Progress) -> Decision:
+def _decision(run: Run, registry: Registry, device: str, progress: Progress, by: Yardstick) -> Decision:
     found = run.contents
     plan, manifest, verdict = found.plan, found.manifest, found.verdict
     evaluation = found.reference
@@ -80,15 +89,17 @@ def _decision(run: Run, registry: Registry, device: str, progress: Progress) -> 
         return decide(None, challenger, verdict, rule)
     with TemporaryDirectory() as folder:
         package = pull(registry, incumbent.reference, Path(folder, "model"))
-        reference, masks = open_backend(REFERENCE, package, device), Path(folder, "masks")
-        again = evaluate(package, reference, manifest, masks, progress, plan.split.test)
+        reference, answers = open_backend(REFERENCE, package, device), Path(folder, "answers")
+        again = evaluate(package, reference, manifest, answers, progress, plan.split.test, by)
         timed = None
         if rule.rule == "not_worse_and_faster" and found.benchmark:
-            timed = _timed(package, found.benchmark, manifest, device, progress)
+            timed = _timed(package, found.benchmark, manifest, device, progress, by.answers)
         return decide(Contender.of(again, package.plan, manifest, timed), challenger, verdict, rule)
 
 
-def _timed(package: Model, ours: Benchmark, manifest: Manifest, device: str, progress: Progress) -> Benchmark:
+def _timed(
+    package: Model, ours: Benchmark, manifest: Manifest, device: str, progress: Progress, answers: Answers
+) -> Benchmark:
     """The champion, timed on the cases and backends that the run's model was timed on."""
     backends = [times.backend for times in ours.backends]
-    return benchmark(package, backends, manifest, ours.cases, device, progress=progress)
+    return benchmark(package, backends, manifest, ours.cases, device, progress=progress, answers=answers)

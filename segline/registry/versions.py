@@ -10,6 +10,8 @@ from segline.acceptance.verdict import Verdict
 from segline.common.errors import SeglineError
 from segline.common.tables import in_columns
 from segline.evaluation.estimates import Estimate
+from segline.inference.answers import Answers
+from segline.inference.masks import MASKS
 from segline.registry.logged_models import PACKAGE_TAG, LoggedModel, log_model
 from segline.registry.references import CHALLENGER, CHAMPION, MODEL_PREFIX, Reference
 from segline.runs.run import Run
@@ -80,7 +82,7 @@ class Version:
         )
 
 
-def register(run: Run, registry: Registry, commit: str = "") -> Version:
+def register(run: Run, registry: Registry, commit: str = "", answers: Answers = MASKS) -> Version:
     """Track a run and make its model the newest version of its task, with the alias ``challenger``.
 
     Safe to repeat: a package is registered once.
@@ -90,7 +92,7 @@ def register(run: Run, registry: Registry, commit: str = "") -> Version:
     """
     verdict = _require_passed(run)
     tracked = MlflowTracker(registry).record(facts_of(run, commit))
-    logged = log_model(run, registry, tracked)
+    logged = log_model(run, registry, tracked, answers)
     if logged is None:
         raise SeglineError(f"{run.folder}: no model package to register; run train and export_onnx first")
     task = run.info.task.name
@@ -138,8 +140,8 @@ def resolve(registry: Registry, reference: Reference) -> Version:
 
 
 def as_table(found: Sequence[Version]) -> str:
-    """Versions as lines of text, a column each for version, alias, Dice, backends, date and data set."""
-    head = ("VERSION", "ALIAS", "DICE (95 % CI)", "BACKENDS", "REGISTERED", "DATA SET")
+    """Versions as lines of text, a column each for version, alias, score, backends, date and data set."""
+    head = ("VERSION", "ALIAS", "SCORE (95 % CI)", "BACKENDS", "REGISTERED", "DATA SET")
     return in_columns([head, *(_row(version) for version in found)])
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from segline.common.errors import SeglineError
-from segline.evaluation.figures import SEGMENTATION, Figure
+from segline.evaluation.figures import Figure
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.evaluation.yardstick import Yardstick
 from segline.model.sidecars import OnnxSidecar
 from segline.runs.contents import Contents
 from segline.runs.records import RunInfo, StageRecord
@@ -21,15 +23,17 @@ class Findings:
     info: RunInfo
     summary: Summary
     contents: Contents
+    by: Yardstick
+    """What it was measured by."""
 
     @classmethod
-    def of(cls, run: Run) -> "Findings":
+    def of(cls, run: Run, by: Yardstick = MASKS) -> "Findings":
         """Read a run's folder.
 
         Raises:
             SeglineError: this is not a run's folder.
         """
-        return cls(run, run.info, summarise_run(run), run.contents)
+        return cls(run, run.info, summarise_run(run), run.contents, by)
 
     @property
     def reference(self) -> Evaluation | None:
@@ -38,8 +42,8 @@ class Findings:
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """What the reference was measured by; where there is none yet, what a mask would be."""
-        return self.reference.figures if self.reference else SEGMENTATION
+        """What the reference was measured by; where there is none yet, what it would be."""
+        return self.reference.figures if self.reference else self.by.figures
 
     @property
     def ranked(self) -> list[CaseEvaluation]:

@@ -11,7 +11,11 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import titled
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import CaseEvaluation, Evaluation
+from segline.evaluation.yardstick import Yardstick
+from segline.inference.answers import Answers
 from segline.plan import Plan
 from segline.runs.contents import Contents
 from segline.runs.names import MODEL_CARD
@@ -22,17 +26,17 @@ _UNKNOWN = "unknown"
 _NOTHING = "–"
 
 
-def write_model_card(run: Run) -> None:
-    """Write the card of a run's model into the run's folder.
+def write_model_card(run: Run, by: Yardstick = MASKS) -> None:
+    """Write the card of a run's model into the run's folder; ``by`` is what it was measured by.
 
     Raises:
         SeglineError: the run has no plan, no data set or no evaluation to write it from.
     """
-    atomic.write_text(run.folder / MODEL_CARD, model_card(run))
+    atomic.write_text(run.folder / MODEL_CARD, model_card(run, by))
 
 
-def model_card(run: Run) -> str:
-    """The card of a run's model, Markdown.
+def model_card(run: Run, by: Yardstick = MASKS) -> str:
+    """The card of a run's model, Markdown; ``by`` is what it was measured by.
 
     Raises:
         SeglineError: the run has no plan, no data set or no evaluation to write it from.
@@ -45,10 +49,10 @@ def model_card(run: Run) -> str:
         )
     names = Pseudonyms.of(found.manifest)
     sections = (
-        _intended_use(run.info, found.plan),
+        _intended_use(run.info, found.plan, by.answers),
         _data(found.manifest, found.plan),
         _method(run.info, found, found.plan),
-        _results(found.evaluations, evaluation),
+        _results(found.evaluations, evaluation, by),
         _cases(evaluation, names),
         _failures(evaluation, names),
         _gate(found, names),
@@ -58,11 +62,11 @@ def model_card(run: Run) -> str:
     return f"# Model card: {found.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
 
 
-def _intended_use(info: RunInfo, plan: Plan) -> Iterator[str]:
+def _intended_use(info: RunInfo, plan: Plan, answers: Answers) -> Iterator[str]:
     yield "## Intended use\n"
     yield f"{info.task.description or 'The task has no description.'}\n"
     yield f"- Input: {', '.join(plan.channels)}; a volume with its affine."
-    yield f"- Output: a mask of {_labels(plan)} on the volume's own grid."
+    yield f"- Output: {answers.words(plan)}."
     yield "- For research. It is not a medical device; no clinical validation is part of this run."
     yield "- Not for other modalities, body regions or labels than those above."
 
@@ -106,16 +110,17 @@ def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
     else:
         yield (
             f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on {history.device}; "
-            f"the weights of {history.kept} were kept, of validation Dice {history.best_val_dice:.4f}."
+            f"the weights of {history.kept} were kept, of validation {titled(history.figure)} "
+            f"{history.best_score:.4f}."
         )
     yield "- Versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items()) + "."
 
 
-def _results(evaluations: Sequence[Evaluation], reference: Evaluation) -> Iterator[str]:
+def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yardstick) -> Iterator[str]:
     deciding = reference.figures[0]
     yield "## Results\n"
     yield (
-        f"{len(reference.cases)} test cases, scored on the label files' own grids{_tolerances(reference)}. "
+        f"{len(reference.cases)} test cases, scored {by.how}{_tolerances(reference)}. "
         "Intervals are of the mean over cases, bootstrapped.\n"
     )
     groups = [("mean over labels", reference.overall), *reference.by_label.items()]
@@ -209,10 +214,6 @@ def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
 def _tolerances(found: Evaluation) -> str:
     given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
     return "".join(f"; {title} at {of_mm:g} mm" for title, of_mm in given if of_mm)
-
-
-def _labels(plan: Plan) -> str:
-    return ", ".join(f"{plan.labels[value]} ({value})" for value in plan.label_values)
 
 
 def _times(values: Iterable[float]) -> str:

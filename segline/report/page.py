@@ -29,10 +29,10 @@ from segline.training.tuning.record import Tuning
 Section = Callable[[Findings], Html | None]
 
 
-def page(findings: Findings) -> str:
-    """The report as one HTML document."""
+def page(findings: Findings, pictures: Section) -> str:
+    """The report as one HTML document; ``pictures`` show what the errors of this kind of task look like."""
     title = f"{findings.info.task.name} {findings.summary.status}, run {findings.info.id}"
-    return _document(title, _parts(findings))
+    return _document(title, _parts(findings, pictures))
 
 
 def gate_page(verdict: Verdict) -> str:
@@ -60,8 +60,8 @@ def _document(title: str, parts: Sequence[Html | None]) -> str:
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _parts(findings: Findings) -> list[Html | None]:
-    sections = _sections(findings.contents)
+def _parts(findings: Findings, pictures: Section) -> list[Html | None]:
+    sections = _sections(findings.contents, ("Pictures", "evaluate", pictures))
     made = [(title, stage, make(findings)) for title, stage, make in sections]
     gaps = [(title, findings.why_missing(stage)) for title, stage, html in made if html is None]
     return [
@@ -121,46 +121,31 @@ def _benchmark(findings: Findings) -> Html | None:
     return speed.benchmark(timed) if timed else None
 
 
-_TESTED: tuple[tuple[str, str, Section], ...] = (
+_Part = tuple[str, str, Section]
+"""Title, the stage it comes from, and how it is made."""
+_TESTED: tuple[_Part, ...] = (
     ("Evaluation", "evaluate", quality.evaluation),
     ("Test cases", "evaluate", quality.cases),
-    ("Pictures", "evaluate", quality.pictures),
 )
-_JUDGED: tuple[tuple[str, str, Section], ...] = (
-    *_TESTED,
+_JUDGED: tuple[_Part, ...] = (
     ("Gate", "compare", _gate),
     ("ONNX export", "export_onnx", _export),
     ("Benchmark", "benchmark", _benchmark),
 )
-_SECTIONS: tuple[tuple[str, str, Section], ...] = (
-    ("Data set", "download", _dataset),
-    ("Split", "plan", _split),
-    ("Plan", "plan", _plan),
-    ("Training", "train", _training),
-    *_JUDGED,
-)
-"""Title, the stage it comes from, and how it is made."""
-_OF_FOLDS = (
-    ("Data set", "download", _dataset),
-    ("Plan", "plan", _plan),
-    ("Cross-validation", "pool", _folds),
-    *_TESTED,
-)
-"""Of a cross-validation, whose split and training are its folds' own."""
-_OF_ENSEMBLE = (
-    ("Data set", "download", _dataset),
-    ("Split", "plan", _split),
-    ("Plan", "plan", _plan),
-    ("Cross-validation", "pool", _folds),
-    ("Ensemble", "compare_members", _ensemble),
-    *_JUDGED,
-)
+_SPLIT, _PLAN = ("Split", "plan", _split), ("Plan", "plan", _plan)
+_FOLDS = ("Cross-validation", "pool", _folds)
 
 
-def _sections(found: Contents) -> tuple[tuple[str, str, Section], ...]:
+def _sections(found: Contents, pictures: _Part) -> tuple[_Part, ...]:
+    """Of a cross-validation, split and training are its folds' own."""
     if found.only_folds:
-        return _OF_FOLDS
-    return _OF_ENSEMBLE if found.cross_validation else _SECTIONS
+        learned: tuple[_Part, ...] = (_PLAN, _FOLDS)
+    elif found.cross_validation:
+        learned = (_SPLIT, _PLAN, _FOLDS, ("Ensemble", "compare_members", _ensemble))
+    else:
+        learned = (_SPLIT, _PLAN, ("Training", "train", _training))
+    judged = () if found.only_folds else _JUDGED
+    return (("Data set", "download", _dataset), *learned, *_TESTED, pictures, *judged)
 
 
 def _footer(findings: Findings) -> Html:

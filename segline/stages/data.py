@@ -19,9 +19,10 @@ from segline.data.kept_files import bring_dataset, keep_dataset
 from segline.data.manifest import Manifest
 from segline.data.portraits import not_portrayed
 from segline.data.verification import survey, verify
+from segline.kinds import kind_of
 from segline.machine.abilities import abilities
 from segline.plan import Plan, Task
-from segline.planning.plans import make_plan, succeed_plan
+from segline.planning.plans import succeed_plan
 from segline.runs.names import MANIFEST, PLAN, QUARANTINE
 from segline.runs.records import RunInfo
 from segline.runs.remote import open_run
@@ -41,7 +42,12 @@ _DECIDING_PACKAGES = ("torch", "monai", "numpy", "nibabel", "onnx", "onnxruntime
 
 
 def start_run(run: Location, task: Task) -> None:
-    """Make a run's folder and write down what was asked for, with which versions, where."""
+    """Make a run's folder and write down what was asked for, with which versions, where.
+
+    Raises:
+        SeglineError: there is no such kind of task, or the folder cannot be written.
+    """
+    kind_of(task.kind)  # before anything is made, whether there is such a kind
     info = RunInfo(
         id=str(run).rstrip("/").rpartition("/")[2],
         task=task,
@@ -62,7 +68,8 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
         progress = ConsoleProgress("[download]")
         depot = access_here().depot(store)
         folder = sources.fetch(source, depot.folder, access_here().s3, progress)
-        manifest = verify(folder, depot.path("verified"), worker_count(), progress)
+        targets = kind_of(record.info.task.kind).targets
+        manifest = verify(folder, depot.path("verified"), worker_count(), progress, targets)
         _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
         outcome.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
 
@@ -83,8 +90,9 @@ def intake(
         progress = ConsoleProgress("[intake]")
         depot = access_here().depot(store)
         folder = sources.fetch(source, depot.folder, access_here().s3, progress)
-        found = survey(folder, depot.path("verified"), worker_count(), progress)
         task, registry = record.info.task.name, open_registry(store, tracking)
+        targets = kind_of(record.info.task.kind).targets
+        found = survey(folder, depot.path("verified"), worker_count(), progress, targets)
         champion = champion_plan(registry, task)
         if champion is None:
             accepted, aside, new = found.manifest, len(found.faults), len(found.manifest.cases)
@@ -117,7 +125,8 @@ def plan(
         if previous_in and Path(previous_in).is_file():
             made = succeed_plan(Plan.read(Path(previous_in)), manifest, asked)
         else:
-            made = make_plan(manifest, take_fingerprint(manifest, worker_count()), asked)
+            fingerprint = take_fingerprint(manifest, worker_count())
+            made = kind_of(asked.kind).propose(manifest, fingerprint, asked)
         made.write(Path(plan_out))
         record.publish(plan_out, PLAN)
         outcome.text = _describe_plan(made)
@@ -152,9 +161,10 @@ def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) ->
 
 def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
     progress, total = ConsoleProgress("[preprocess]"), len(manifest.cases)
+    targets = kind_of(made.kind).targets
     computed = 0
     for number, (_, new) in enumerate(
-        preprocess_cases(manifest, made, depot, worker_count(), access_here()), 1
+        preprocess_cases(manifest, made, depot, worker_count(), access_here(), targets), 1
     ):
         computed += new
         progress(number / total, f"{number} of {total} cases")

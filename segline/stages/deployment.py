@@ -10,6 +10,7 @@ from segline.backends.tensorrt import merge_engines as merge_packages
 from segline.common.progress import ConsoleProgress
 from segline.export.int8 import quantize as quantize_model
 from segline.export.onnx import export_onnx as export_model
+from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.runs.names import BENCHMARK, MODEL
 from segline.stages.frame import (
@@ -30,11 +31,11 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
     with stage(run, "export_onnx") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.val)
-        sidecar = export_model(model, cases)
+        sidecar = export_model(model, cases, objective=kind_of(model.plan.kind).objective)
         record.publish(model_out, MODEL)
         outcome.text = (
             f"scores within {sidecar.max_abs_difference:.1e} of PyTorch's, {sidecar.label_agreement:.6f} of "
-            f"labels equal, on {sidecar.checked_patches} patches"
+            f"answers equal, on {sidecar.checked_patches} patches"
         )
 
 
@@ -43,10 +44,10 @@ def quantize(run: Location, model_in: Location, cases_in: Location, model_out: L
     with stage(run, "quantize") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.train if model.plan.export.int8_patches else ())
-        sidecar = quantize_model(model, cases)
+        sidecar = quantize_model(model, cases, kind_of(model.plan.kind).objective)
         record.publish(model_out, MODEL)
         outcome.text = (
-            f"{sidecar.label_agreement:.6f} of labels as in float32 on {sidecar.checked_patches} patches, "
+            f"{sidecar.label_agreement:.6f} of answers as in float32 on {sidecar.checked_patches} patches, "
             f"calibrated on {sidecar.calibration_patches}"
         )
 
@@ -89,8 +90,10 @@ def benchmark(
         manifest = manifest_here(manifest_in, model.plan.split.test)
         require_same_dataset(model.plan, manifest)
         cases, progress = model.plan.split.test[:3], ConsoleProgress("[benchmark]")
-        used = inference_device(device)
-        result = run_benchmark(model, list(BACKENDS), manifest, cases, used, progress=progress)
+        used, answers = inference_device(device), kind_of(model.plan.kind).answers
+        result = run_benchmark(
+            model, list(BACKENDS), manifest, cases, used, progress=progress, answers=answers
+        )
         result.write(Path(benchmark_out))
         record.publish(benchmark_out, BENCHMARK)
         tell_figures(result.scalars, log_metric)

@@ -11,6 +11,7 @@ from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import pool as pool_folds
+from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.plan import Plan
 from segline.planning.folds import fold_tasks, resplit
@@ -115,8 +116,9 @@ def compare_members(
         ordered = members_in_order(members, fold_plans(record, found.plan), "compare_members")
         manifest = manifest_here(manifest_in, found.plan.split.test)
         used, progress = inference_device(device), ConsoleProgress("[compare_members]")
+        by = kind_of(found.plan.kind).yardstick
         comparison = compare_with_members(
-            found.model, evaluation, found.benchmark, ordered, manifest, used, progress
+            found.model, evaluation, found.benchmark, ordered, manifest, used, progress, by
         )
         comparison.write(Path(comparison_out))
         record.publish(comparison_out, COMPARISON)

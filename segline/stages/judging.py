@@ -6,13 +6,13 @@ from pathlib import Path
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Absence
-from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common import atomic
 from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate as evaluate_model
+from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.plan import Plan
 from segline.runs.names import ABSENT, EVALUATION, GATE, predictions_of
@@ -20,6 +20,7 @@ from segline.stages.frame import (
     Location,
     LogClasses,
     LogMetric,
+    as_paths,
     inference_device,
     manifest_here,
     require_same_dataset,
@@ -46,7 +47,8 @@ def evaluate(
         folder = Path(evaluation_out)
         with _absence_noted(backend, folder):
             opened = open_backend(backend, model, inference_device(device))
-        evaluation = evaluate_model(model, opened, manifest, folder, ConsoleProgress("[evaluate]"))
+        progress, by = ConsoleProgress("[evaluate]"), kind_of(model.plan.kind).yardstick
+        evaluation = evaluate_model(model, opened, manifest, folder, progress, by=by)
         evaluation.write(folder / EVALUATION)
         record.publish(folder, predictions_of(backend))
         tell_classes(evaluation, log_classes)
@@ -66,7 +68,8 @@ def compare(
     ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
     """
     with stage(run, "compare") as (record, outcome):
-        verdict = judge([Path(folder) for folder in evaluations_in], Plan.read(Path(plan_in)).gate, MASKS)
+        made = Plan.read(Path(plan_in))
+        verdict = judge(as_paths(evaluations_in), made.gate, kind_of(made.kind).yardstick)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, GATE)
         if page_out:

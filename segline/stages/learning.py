@@ -8,6 +8,8 @@ from segline.common.digests import sha256_of_json
 from segline.common.locks import exclusive_at_once
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.index import CaseIndex
+from segline.evaluation.figures import titled
+from segline.kinds import kind_of
 from segline.machine.memory import keep_freed_memory
 from segline.model.history import History
 from segline.model.package import Model
@@ -79,7 +81,8 @@ def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) 
     path = depot.bring_file(name)
     if not path.is_file():
         cases = index.open(asked.split.train), index.open(asked.split.val)
-        tune(asked, *cases, device, ConsoleProgress("[tune]")).write(path)
+        objective = kind_of(asked.kind).objective
+        tune(asked, *cases, device, ConsoleProgress("[tune]"), objective).write(path)
         depot.keep_file(name)
     return Tuning.read(path)
 
@@ -89,22 +92,24 @@ def _trained(
 ) -> tuple[History, Plan]:
     """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
     plans, progress = made.of_each_seed(), ConsoleProgress("[train]")
+    objective = kind_of(made.kind).objective
     keys = [_training_key(plan, index) for plan in plans]
     cases, val = index.open(made.split.train), index.open(made.split.val)
     with ExitStack() as stack:
         kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
         paths = [keeper.path for keeper in kept]
         if len(plans) > 1:
-            train_seeds(plans, index, paths, keys, device, progress, lambda number: kept[number].saved())
+            saved = [keeper.saved for keeper in kept]
+            train_seeds(plans, index, paths, keys, device, progress, lambda n: saved[n](), objective)
         elif gpus := gpus_to_share(made, device):
-            train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved)
+            train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved, objective)
         trainers = [
-            Trainer(plan, cases, val, Checkpoint(keeper.path, key, keeper.saved), device)
+            Trainer(plan, cases, val, Checkpoint(keeper.path, key, keeper.saved), device, objective=objective)
             for plan, keeper, key in zip(plans, kept, keys, strict=True)
         ]
         histories = [trainer.run(progress) for trainer in trainers]
         weights = [trainer.best_weights for trainer in trainers]
-        shipped = ship(made, weights, histories, val, trainers[0].device)
+        shipped = ship(made, weights, histories, val, trainers[0].device, objective)
         Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
         record.publish(model_out, MODEL)
         for keeper in kept:
@@ -116,6 +121,6 @@ def _describe_training(history: History) -> str:
     resumed = history.resumed_from_step
     return (
         f"{history.steps} steps in {history.minutes:.1f} min, "
-        f"validation Dice {history.best_val_dice:.4f} with the weights of {history.kept}"
+        f"validation {titled(history.figure)} {history.best_score:.4f} with the weights of {history.kept}"
         + (f"; continued from step {resumed}" if resumed is not None else "")
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
+from segline.kinds import kind_of
 from segline.runs.names import BRIEF, REPORT
 from segline.stages.frame import Location, inference_device, open_registry, stage
 
@@ -28,11 +29,12 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     with stage(run, "register", whole=True) as (record, outcome):
         if record.verdict and not record.verdict.passed:
             raise UnavailableError("the gate blocked the model; it is not registered")
-        write_model_card(record)
+        by = kind_of(record.info.task.kind).yardstick
+        write_model_card(record, by)
         registry = open_registry(store, tracking)
         commit = source_commit(Path(__file__).parent)
         used = inference_device(device)
-        version = contend(record, registry, commit, used, ConsoleProgress("[register]"))
+        version = contend(record, registry, commit, used, ConsoleProgress("[register]"), by)
         outcome.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
         outcome.answer = version.name
     return outcome.answer
@@ -46,7 +48,8 @@ def report(run: Location, page_out: Location | None = None, summary_out: Locatio
     from segline.report import write_report
 
     with stage(run, "report", whole=True) as (record, _):
-        write_report(record)
+        kind = kind_of(record.info.task.kind)
+        write_report(record, kind.yardstick, kind.pictures)
         for name, out in ((REPORT, page_out), (BRIEF, summary_out)):
             if out:
                 shutil.copyfile(record.folder / name, out)

@@ -38,7 +38,7 @@ def values_at(point: TrainingPoint, started: datetime, several: bool = False) ->
 def _values(point: TrainingPoint) -> Iterator[tuple[str, float]]:
     yield "train/loss", point.loss
     yield "train/learning_rate", point.learning_rate
-    if (mean := point.mean_val_dice) is not None:
-        yield "val/dice", mean
-    for label, dice in (point.val_dice or {}).items():
-        yield f"val/dice/{label}", dice
+    if (mean := point.score) is not None:
+        yield f"val/{point.figure}", mean
+    for label, score in (point.scores or {}).items():
+        yield f"val/{point.figure}/{label}", score

@@ -24,7 +24,7 @@ def figures(found: Contents, names: Pseudonyms) -> Iterator[Figure]:
     yield from _scalars(found)
     if found.history:
         yield "train/minutes", found.history.minutes
-        yield "train/best_val_dice", found.history.best_val_dice
+        yield f"train/best_val_{found.history.figure}", found.history.best_score
 
 
 def _scalars(found: Contents) -> Iterator[Figure]:

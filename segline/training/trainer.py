@@ -11,25 +11,26 @@ from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.data.cases.case import Case
 from segline.evaluation.equivalence import shown_worse
+from segline.evaluation.figures import titled
 from segline.machine.devices import half_precision, usable_device
 from segline.model.history import History, TrainingPoint
 from segline.plan import Plan
 from segline.training.batches.augmentation import Augmenter
-from segline.training.batches.patches import patch_sampler
 from segline.training.batches.prefetching import Prefetched
 from segline.training.clock import Clock
 from segline.training.listening import Listener, unheard
-from segline.training.loss import dice_cross_entropy
 from segline.training.memory import check_memory
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 from segline.training.ranks import ALONE, Ranks
 from segline.training.state import Checkpoint, TrainingState
-from segline.training.validation import inferring, validation_dice
+from segline.training.validation import inferring
 
 _CHECKPOINT_SECONDS = 30.0
 _LOSS_HORIZON = 20
 """Steps over which the reported loss is averaged; the loss leaves the device once in as many steps."""
 _NO_WORSE = 0.002
-"""Of Dice, by which later weights may be lower on the few validation cases; see ``benchmarks/RECIPE.md``."""
+"""By which the score of later weights may be lower on few validation cases; see ``benchmarks/RECIPE.md``."""
 
 
 class Trainer:
@@ -41,14 +42,15 @@ class Trainer:
     Args:
         plan: what to train.
         train: cases the patches are cut from.
-        val: cases whose Dice, on the plan's grid, chooses the weights: later ones, unless they are shown to
-            be worse by 0.002. Of few cases the highest mean is a matter of luck, and most often of weights
-            that were not trained to the end.
+        val: cases whose score, such as Dice on the plan's grid, chooses the weights: later ones, unless they
+            are shown to be worse by 0.002. Of few cases the highest mean is a matter of luck, and most
+            often of weights that were not trained to the end.
         checkpoint: keeps the state during the training; what it holds is taken up.
         device: ``cpu``, ``cuda``, ``cuda:<number>`` or ``auto``.
         ranks: the processes that train together, each calling the same methods; the first one keeps the
             checkpoint. Any number of ranks can continue it.
         listener: is told of each point of the curves as it is reached.
+        objective: what is learned, and what is validated.
 
     Raises:
         SeglineError: the plan is an ensemble's, the device cannot be used here, the patch does not fit into
@@ -64,13 +66,14 @@ class Trainer:
         device: str = "cpu",
         ranks: Ranks = ALONE,
         listener: Listener = unheard,
+        objective: Objective = MASKS,
     ) -> None:
         _require_one_network(plan)
-        self.plan, self.val, self.checkpoint = plan, val, checkpoint
+        self.plan, self.val, self.checkpoint, self.objective = plan, val, checkpoint, objective
         self.device, self.ranks, self.listener = usable_device(device), ranks, listener
         check_memory(plan, self.device, ranks.size)
         settings = plan.training
-        self.sampler = patch_sampler(plan, train, part=(ranks.rank, ranks.size))
+        self.sampler = objective.sampler(plan, train, part=(ranks.rank, ranks.size))
         self.augment = Augmenter(settings.augmentation, plan.seed, plan.preprocessing.spacing_mm)
         self.clock = Clock(settings, settings.epochs * self.sampler.steps_per_epoch)
         self.pinned = Prefetched(self._pinned)
@@ -131,7 +134,7 @@ class Trainer:
             steps=state.step,
             minutes=state.minutes,
             kept_steps=(state.best.step if state.best else 0,),
-            best_val_dice=state.best.score if state.best else None,
+            best_score=state.best.score if state.best else None,
             points=tuple(state.points),
         )
 
@@ -140,11 +143,11 @@ class Trainer:
         state = self.state
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate
-        image, label = self.next_batch()
+        image, target = self.next_batch()
         state.network.train()
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = dice_cross_entropy(scores.float(), label, self.ranks.add_up)
+        loss = self.objective.loss(scores.float(), target, self.ranks.add_up)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
@@ -156,25 +159,25 @@ class Trainer:
         return loss.detach()
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """The augmented image and label of this step, on the device.
+        """The augmented image and target of this step, on the device.
 
         A GPU's are cut a step ahead. On a CPU a thread beside the step would take more from it than it saves.
         """
         step = self.state.step
         if self.device.type == "cpu":
-            image, label = self.sampler.batch(step)
+            image, target = self.sampler.batch(step)
         else:
-            image, label = (part.to(self.device, non_blocking=True) for part in self.pinned[step])
-        return self.augment(image, label, step, self.sampler.first)
+            image, target = (part.to(self.device, non_blocking=True) for part in self.pinned[step])
+        return self.augment(image, target, step, self.sampler.first)
 
     def validate(self) -> Tensor:
-        """Dice ``(cases, labels)`` of the averaged weights over the validation cases."""
+        """The objective's figure ``(cases, names)`` of the averaged weights over the validation cases."""
         network = inferring(self.state.average.network, self.plan, self.device)
-        return validation_dice(network, self.plan, self.val, self.device, self.ranks)
+        return self.objective.validate(network, self.plan, self.val, self.device, self.ranks)
 
     def _pinned(self, step: int) -> tuple[Tensor, Tensor]:
-        image, label = self.sampler.batch(step)
-        return image.pin_memory(), label.pin_memory()
+        image, target = self.sampler.batch(step)
+        return image.pin_memory(), target.pin_memory()
 
     def _mean_loss(self) -> float:
         loss = float(torch.stack(self.state.recent).mean())
@@ -187,31 +190,32 @@ class Trainer:
 
     def _record(self, learning_rate: float, validate: bool) -> None:
         loss = self._mean_loss()
-        dice = self.validate() if validate else None
-        names = self.plan.foreground.values()
+        found = self.validate() if validate else None
+        names = self.objective.names(self.plan)
         point = TrainingPoint(
             step=self.step,
             epoch=self.step / self.sampler.steps_per_epoch,
             minutes=self.state.minutes,
             loss=loss,
             learning_rate=learning_rate,
-            val_dice=None if dice is None else dict(zip(names, dice.mean(0).tolist(), strict=True)),
+            figure=self.objective.figure,
+            scores=None if found is None else dict(zip(names, found.mean(0).tolist(), strict=True)),
         )
         self.state.points.append(point)
         self.listener(point)
-        if dice is not None:
-            self._keep_unless_worse(dice.mean(1))
+        if found is not None:
+            self._keep_unless_worse(found.mean(1))
 
-    def _keep_unless_worse(self, dice: Tensor) -> None:
-        """Keep these weights, whose Dice ``(cases,)`` is, in place of those kept before."""
+    def _keep_unless_worse(self, scores: Tensor) -> None:
+        """Keep these weights, of scores ``(cases,)``, in place of those kept before."""
         before = self.state.best
-        if before is None or not shown_worse(dice, before.cases, _NO_WORSE):
-            self.state.choose(dice)
+        if before is None or not shown_worse(scores, before.cases, _NO_WORSE):
+            self.state.choose(scores)
 
     def _describe(self, done: float) -> str:
         latest, best = self.state.points[-1], self.state.best
         left = self.state.minutes * (1 - done) / done
-        kept = f", Dice {best.score:.3f}" if best else ""
+        kept = f", {titled(self.objective.figure)} {best.score:.3f}" if best else ""
         return f"epoch {latest.epoch:.0f}, loss {latest.loss:.3f}{kept}, {left:.1f} min left"
 
     def _save(self) -> None:

@@ -1,38 +1,16 @@
-"""Validation: what the validation cases say of weights, and of what is made of their masks."""
+"""A network as validation asks it."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
-from segline.data.cases.case import Case
-from segline.evaluation.equivalence import shown_worse
-from segline.inference.postprocessing import keep_largest_components
-from segline.inference.stitching import WindowScorer, predict_leads
+from segline.inference.stitching import WindowScorer
 from segline.machine.devices import half_precision
 from segline.networks.running import infer
 from segline.plan import Plan
-from segline.training.ranks import ALONE, Ranks
-
-
-def validation_dice(
-    network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device, ranks: Ranks = ALONE
-) -> Tensor:
-    """Dice ``(cases, labels)`` float64 of each foreground label, on the plan's grid; 1 where both are empty.
-
-    ``network`` gives class scores ``(B, K, x, y, z)`` of windows ``(B, C, x, y, z)`` on ``device``. The cases
-    are shared out among ``ranks``.
-    """
-    dice = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
-    for number in ranks.share(range(len(cases))):
-        found = _classes(network, plan, cases[number], device)
-        dice[number] = _dice(found, _truth(cases[number], device), plan)
-    return ranks.add_up(dice)
 
 
 def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> WindowScorer:
-    """``network`` as validation asks it: without gradients, in float16 on a GPU if the plan trains in it."""
+    """``network`` without gradients, in float16 on a GPU if the plan trains in it."""
     half = half_precision(device) if plan.training.mixed_precision else None
 
     def scores(windows: Tensor) -> Tensor:
@@ -40,43 +18,3 @@ def inferring(network: torch.nn.Module, plan: Plan, device: torch.device) -> Win
             return infer(network, windows).float()
 
     return scores
-
-
-def better_in_one_piece(
-    network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device
-) -> tuple[int, ...]:
-    """Values of the labels of which all but the largest component had better be dropped.
-
-    Of each it must be shown that the Dice as it is is worse. Arguments as of :func:`validation_dice`.
-    """
-    as_it_is = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
-    in_one_piece = as_it_is.clone()
-    for number, case in enumerate(cases):
-        found, truth = _classes(network, plan, case, device), _truth(case, device)
-        as_it_is[number] = _dice(found, truth, plan)
-        pieces = found.to(torch.uint8).cpu().numpy()
-        keep_largest_components(pieces, plan.foreground)
-        in_one_piece[number] = _dice(torch.from_numpy(pieces).to(device), truth, plan)
-    pairs = zip(plan.label_values[1:], as_it_is.T, in_one_piece.T, strict=True)
-    return tuple(value for value, before, after in pairs if shown_worse(before, after))
-
-
-def _classes(network: WindowScorer, plan: Plan, case: Case, device: torch.device) -> Tensor:
-    """The class ``(X, Y, Z)`` of each voxel of a case, on the plan's grid."""
-    image = torch.from_numpy(case.image.astype("float32")).to(device)
-    lead, leader = predict_leads(network, image, plan).max(dim=0)
-    return torch.where(lead > 0, leader + 1, 0)
-
-
-def _truth(case: Case, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.array(case.label)).to(device)
-
-
-def _dice(found: Tensor, truth: Tensor, plan: Plan) -> Tensor:
-    """Dice ``(labels,)`` float64; 1 where both are empty."""
-    dice = torch.ones(len(plan.foreground), dtype=torch.float64)
-    for index in plan.foreground:
-        mask, wanted = found == index, truth == index
-        if size := int(mask.sum()) + int(wanted.sum()):
-            dice[index - 1] = 2 * int((mask & wanted).sum()) / size
-    return dice

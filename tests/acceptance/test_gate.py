@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import ABSENT, Absence, CaseComparison, Verdict
-from segline.acceptance.yardstick import MASKS
 from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.evaluation.masks.label_metrics import label_metrics
+from segline.evaluation.masks.yardstick import MASKS, Masks
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
@@ -399,9 +399,14 @@ def test_a_figure_that_the_gate_asks_for_and_nobody_measured_is_refused(
 
 
 def test_answers_are_compared_by_what_the_gate_is_handed(evaluation_of: Callable[..., Path]) -> None:
-    apart = replace(MASKS, part="answer", agreement=lambda *_: 0.25)
+    class Apart(Masks):
+        part = "answer"
+
+        def agreement(self, *_: Path) -> float:
+            return 0.25
+
     folders = [evaluation_of("pytorch"), evaluation_of("onnxruntime")]
-    verdict = judge(folders, agreement(voxel_agreement=0.5), apart)
+    verdict = judge(folders, agreement(voxel_agreement=0.5), Apart())
     assert verdict.reasons[0] == "onnxruntime against pytorch, a: 0.250000 of the answers agree < 0.5"
     assert verdict.scalars["onnxruntime_smallest_answer_agreement"] == 0.25
 

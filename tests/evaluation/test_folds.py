@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
+from segline.evaluation.confusion import Confusion
 from segline.evaluation.folds import pool
-from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.masks.label_metrics import LabelMetrics
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts

@@ -37,7 +37,7 @@ HISTORY = History(
     steps=0,
     minutes=0,
     kept_steps=(0,),
-    best_val_dice=0,
+    best_score=0,
     points=(),
 )
 

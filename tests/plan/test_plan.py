@@ -255,7 +255,7 @@ class TestLayouts:
         values["network"] |= {"seeds": 2}
         assert plan(gate__floor=0.5, ensemble={"seeds": 2}).digest == sha256_of_json(values)
         assert plan(gate__dice_floor=0.5) == plan(gate__floor=0.5)
-        with pytest.raises(SeglineError, match="gate.dice_floor: Extra inputs"):
+        with pytest.raises(SeglineError, match=r"gate\.dice_floor: Extra inputs"):
             plan(gate__floor=0.5, gate__dice_floor=0.5)
 
     def test_another_kind_is_another_plan(self):

@@ -256,7 +256,7 @@ def test_the_table_has_a_line_a_version(three: list[Version], registry: Registry
     assert head.split() == [
         "VERSION",
         "ALIAS",
-        "DICE",
+        "SCORE",
         "(95",
         "%",
         "CI)",

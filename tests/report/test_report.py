@@ -25,17 +25,17 @@ from segline.acceptance.times import (
     Unavailable,
 )
 from segline.acceptance.verdict import ABSENT, Absence, Verdict
-from segline.acceptance.yardstick import MASKS
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
+from segline.evaluation.confusion import Confusion
 from segline.evaluation.equivalence import equivalence
 from segline.evaluation.folds import CROSS_VALIDATION, CrossValidation, Fold
-from segline.evaluation.masks.confusion import Confusion
 from segline.evaluation.masks.label_metrics import label_metrics
+from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise
@@ -53,7 +53,7 @@ from segline.report.findings import Findings
 from segline.report.html.markup import Html, drawn
 from segline.report.pictures.overlays import CaseVolumes, View
 from segline.report.pictures.spin import spin
-from segline.report.sections import acceptance, overview, quality, speed
+from segline.report.sections import acceptance, masks, overview, quality, speed
 from segline.report.sections.voxels import voxels
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
@@ -135,7 +135,7 @@ def history() -> History:
             minutes=step / 100,
             loss=2 / step,
             learning_rate=1e-3 / step,
-            val_dice={"anterior": step / 100, "posterior": step / 90} if step % 20 == 0 else None,
+            scores={"anterior": step / 100, "posterior": step / 90} if step % 20 == 0 else None,
         )
         for step in range(10, 70, 10)
     ]
@@ -146,7 +146,7 @@ def history() -> History:
         steps=60,
         minutes=0.6,
         kept_steps=(60,),
-        best_val_dice=0.63,
+        best_score=0.63,
         points=tuple(points),
     )
 
@@ -448,7 +448,7 @@ def test_pictures_of_files_that_are_gone_are_replaced_by_the_reason(copied: Run,
     shutil.copytree(manifest.root, emptied.root)
     shutil.rmtree(Path(emptied.root, gone))
     emptied.write(copied.folder / "manifest.json")
-    shown = quality.pictures(Findings.of(copied))
+    shown = masks.pictures(Findings.of(copied))
     assert shown and f"No picture: {gone}/case_f.nii.gz: no such file" in Reader(shown).text
 
 
@@ -459,7 +459,7 @@ def test_an_image_that_was_changed_since_is_not_shown(copied: Run) -> None:
     shutil.copytree(manifest.root, moved.root)
     shutil.copy(Path(moved.root, "imagesTr/case_a.nii.gz"), Path(moved.root, "imagesTr/case_d.nii.gz"))
     moved.write(copied.folder / "manifest.json")
-    shown = quality.pictures(Findings.of(copied))
+    shown = masks.pictures(Findings.of(copied))
     assert shown and "No picture: imagesTr/case_d.nii.gz: changed since it was verified" in shown
 
 

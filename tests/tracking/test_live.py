@@ -53,7 +53,7 @@ def test_all_points_are_there_in_the_end_under_the_names_of_facts(runs: Runs, ei
             listen(point)
     run_id = ongoing(either, facts).info.run_id
     assert curve(either, run_id, "train/loss") == [(point.step, point.loss) for point in points]
-    validated = [(point.step, point.mean_val_dice) for point in points if point.val_dice]
+    validated = [(point.step, point.score) for point in points if point.scores]
     assert validated and curve(either, run_id, "val/dice") == validated
 
 

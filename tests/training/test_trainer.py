@@ -22,9 +22,9 @@ from segline.networks.catalogue import build_network
 from segline.plan import Plan, merged
 from segline.training import trainer as trainer_module
 from segline.training.memory import check_memory
+from segline.training.objectives.masks import validation_dice
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
-from segline.training.validation import validation_dice
 
 from ..conftest import TinyTraining, small_plan
 
@@ -89,7 +89,7 @@ def refusal(make: Callable[[], Any]) -> str:
 def test_the_loss_falls_and_the_dice_rises(tiny_training: TinyTraining) -> None:
     points = tiny_training.history.points
     assert points[-1].loss < 0.6 * points[0].loss
-    assert tiny_training.history.best_val_dice > 0.2
+    assert tiny_training.history.best_score > 0.2
 
 
 def test_the_history_says_what_was_done(tiny_training: TinyTraining, tiny_plan: Plan) -> None:
@@ -103,7 +103,7 @@ def test_the_history_says_what_was_done(tiny_training: TinyTraining, tiny_plan: 
 
 
 def test_validations_are_spread_evenly_and_the_last_is_at_the_end(tiny_training: TinyTraining) -> None:
-    validated = [point.step for point in tiny_training.history.points if point.val_dice]
+    validated = [point.step for point in tiny_training.history.points if point.scores]
     assert validated == [50, 100, 150, 200]
 
 
@@ -141,7 +141,7 @@ def test_the_weights_kept_are_the_latest_that_are_not_shown_to_be_worse(
     trainer = Scored(like.plan, like.sampler.cases, like.val, Checkpoint(tmp_path / "scored.pt"))
     trainer.outcomes = outcomes
     history = trainer.run()
-    assert history.best_val_dice == pytest.approx(np.mean(outcomes[best]))
+    assert history.best_score == pytest.approx(np.mean(outcomes[best]))
     assert history.kept_steps == (5 * (best + 1),)
     assert_same(trainer.best_weights, trainer.validated[best])
 
@@ -149,12 +149,12 @@ def test_the_weights_kept_are_the_latest_that_are_not_shown_to_be_worse(
 def test_the_weights_kept_reach_the_dice_of_their_validation(new_trainer: Callable[..., Trainer]) -> None:
     trainer = new_trainer(epochs=30, validations=6, learning_rate=0.02)
     history = trainer.run()
-    dices = {point.step: point.mean_val_dice for point in history.points if point.val_dice}
-    assert history.best_val_dice == pytest.approx(dices[history.kept_steps[0]])
+    dices = {point.step: point.score for point in history.points if point.scores}
+    assert history.best_score == pytest.approx(dices[history.kept_steps[0]])
     network = build_network(trainer.plan)
     network.load_state_dict(trainer.best_weights)
     again = validation_dice(torch.inference_mode()(network.eval()), trainer.plan, trainer.val, CPU)
-    assert float(again.mean()) == pytest.approx(history.best_val_dice, abs=1e-3)
+    assert float(again.mean()) == pytest.approx(history.best_score, abs=1e-3)
 
 
 def test_without_averaging_the_last_weights_are_validated(new_trainer: Callable[..., Trainer]) -> None:
@@ -237,7 +237,7 @@ def test_minutes_end_a_training(new_trainer: Callable[..., Trainer]) -> None:
     )
     assert 0.02 <= history.minutes < 0.1
     assert history.steps < 100_000
-    assert history.points[-1].val_dice
+    assert history.points[-1].scores
     assert history.points[-1].learning_rate < 0.1 * max(point.learning_rate for point in history.points)
     assert told == sorted(told)
     assert told[-1] == 1
@@ -257,7 +257,7 @@ def test_slow_validations_leave_time_to_train(
     plan = new_trainer(epochs=100_000, max_minutes=0.04, validations=8).plan
     train, val = tiny_index.open(plan.split.train), tiny_index.open(plan.split.val)
     history = SlowlyValidated(plan, train, val, Checkpoint(tmp_path / "slow.pt")).run()
-    validated = [point.step for point in history.points if point.val_dice]
+    validated = [point.step for point in history.points if point.scores]
     assert 2 <= len(validated) < 8
     steps_between = [after - before for before, after in itertools.pairwise(validated)]
     assert statistics.median(steps_between) > 1

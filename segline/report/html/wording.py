@@ -7,7 +7,6 @@ from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure
 from segline.report.html.markup import Cell, Html, element, heading, join, number
 
-UNDEFINED = "undefined: the true or the predicted mask is empty"
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "nearer 0 is better"}
 
 
@@ -123,9 +122,9 @@ def figure_text(figure: Figure, value: float) -> str:
     return (percent if figure.relative else decimal)(value, figure.digits, signed=figure.relative)
 
 
-def show(figure: Figure, value: float | None, why: str = UNDEFINED) -> Html:
+def show(figure: Figure, value: float | None) -> Html:
     """A figure, or a dash that tells why there is none."""
-    return dash(why) if value is None else join([figure_text(figure, value)])
+    return dash(figure.undefined) if value is None else join([figure_text(figure, value)])
 
 
 def interval(estimate: Estimate, figure: Figure) -> Html:

@@ -10,6 +10,7 @@ import numpy as np
 
 from segline.acceptance.times import STAGES, Benchmark
 from segline.evaluation.estimates import Estimate
+from segline.evaluation.figures import titled
 from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
 from segline.model.history import History, TrainingPoint
@@ -54,8 +55,8 @@ _ALWAYS_SHOWN = "\u200b"
 
 
 def curves(history: History) -> Html:
-    """Loss, validation Dice and learning rate over the steps; the best step is marked."""
-    each = [[point for point in points if point.val_dice is not None] for points in history.networks]
+    """Loss, validation score and learning rate over the steps; the best step is marked."""
+    each = [[point for point in points if point.scores is not None] for points in history.networks]
     validated = [points for points in each if points]
     heights = [3, 3, 1.4] if validated else [3, 1.4]
     with _figure(sum(heights) * 0.68, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
@@ -137,26 +138,26 @@ def _loss(axes: Any, history: History) -> None:
 
 
 def _validation(axes: Any, history: History, networks: Sequence[Sequence[TrainingPoint]]) -> None:
-    labels = list(networks[0][0].val_dice or {})
+    labels = list(networks[0][0].scores or {})
     for network, points in enumerate(networks):
         steps = [point.step for point in points]
         for number, label in enumerate(labels):
-            values = [(point.val_dice or {})[label] for point in points]
+            values = [(point.scores or {})[label] for point in points]
             name = _ALWAYS_SHOWN + label if network == 0 else None
             color = _SERIES[(number + 1) % len(_SERIES)]
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
         if len(labels) > 1:
-            means = [point.mean_val_dice for point in points]
+            means = [point.score for point in points]
             axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if network == 0 else None)
-    axes.set_ylabel("validation Dice")
+    axes.set_ylabel(f"validation {titled(history.figure)}")
     axes.set_ylim(0, 1.15)
     axes.set_yticks(np.linspace(0, 1, 6))
     last = history.kept_steps[-1]
-    axes.plot([last], [history.best_val_dice], "o", color=_INK, markersize=6)
+    axes.plot([last], [history.best_score], "o", color=_INK, markersize=6)
     late = last > 0.7 * steps[-1]
     axes.annotate(
-        f"kept: {history.best_val_dice:.3f}, {history.kept}",
-        (last, history.best_val_dice),
+        f"kept: {history.best_score:.3f}, {history.kept}",
+        (last, history.best_score),
         xytext=(-8 if late else 8, 7),
         textcoords="offset points",
         ha="right" if late else "left",
@@ -174,7 +175,7 @@ def _learning_rate(axes: Any, history: History) -> None:
 
 
 def _mark_steps(axes: Any, history: History) -> None:
-    if history.best_val_dice is not None:
+    if history.best_score is not None:
         for step in history.kept_steps:
             axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:

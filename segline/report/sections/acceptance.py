@@ -37,7 +37,7 @@ def export(sidecar: OnnxSidecar) -> Html:
             "Largest score difference",
             f"{scientific(sidecar.max_abs_difference)} (allowed {LARGEST_DIFFERENCE:g})",
         ),
-        ("Voxels with the same label", decimal(sidecar.label_agreement, 6)),
+        ("Share of equal answers", decimal(sidecar.label_agreement, 6)),
         ("Real patches compared", str(sidecar.checked_patches)),
         ("Opset", str(sidecar.opset)),
         ("PyTorch", sidecar.torch_version),

@@ -1,5 +1,6 @@
 """The training: what was tuned for it, what it took, its curves, and which weights were kept."""
 
+from segline.evaluation.figures import titled
 from segline.model.history import History
 from segline.plan import Plan
 from segline.report.html.markup import Content, Html, chart, details, element, heading, number, table
@@ -24,15 +25,18 @@ def training(history: History, plan: Plan | None, tuning: Tuning | None = None) 
 def _facts(history: History, plan: Plan | None) -> list[tuple[str, Content]]:
     epochs = " and ".join(f"{points[-1].epoch:.0f}" for points in history.networks if points) or "0"
     resumed = history.resumed_from_step
-    score = history.best_val_dice
+    score = history.best_score
     unknown = dash("no validation took place")
-    validations = sum(point.val_dice is not None for point in history.points)
+    validations = sum(point.scores is not None for point in history.points)
     each = f", each on {counted(len(plan.split.val), 'case')}" if plan else ""
     return [
         ("Steps", f"{history.steps} ({epochs} epochs)"),
         ("Time", duration(60 * history.minutes)),
         ("Device", history.device),
-        ("Validation Dice of the kept weights", unknown if score is None else decimal(score, 4)),
+        (
+            f"Validation {titled(history.figure)} of the kept weights",
+            unknown if score is None else decimal(score, 4),
+        ),
         ("The kept weights are of", unknown if score is None else history.kept),
         ("Validations", f"{validations}{each}"),
         ("Resumed", "no interruption" if resumed is None else f"continued from step {resumed}"),
@@ -45,7 +49,7 @@ def _curves(history: History) -> Html:
         why = "No curves: the training ended before its loss was written down for the first time."
         return element("p", why, class_="absent")
     caption = (
-        "Loss (Dice and cross-entropy, mean of 20 steps), mean Dice over the validation cases and learning "
+        f"Loss (mean of 20 steps), mean {titled(history.figure)} over the validation cases and learning "
         "rate. Dashed: the step whose weights were kept."
     )
     if history.resumed_from_step is not None:

@@ -29,7 +29,7 @@ def provenance(findings: Findings) -> Html:
     return element(
         "section",
         element("h2", "Provenance"),
-        element("p", "Each object names the one it was made from: a mask can be traced to the raw files."),
+        element("p", "Each object names the one it was made from: an answer can be traced to the raw files."),
         element("ol", *(_shown(link) for link in _chain(findings)), class_="chain"),
         details("Digests of the model package (SHA-256)", table(("Object", "Digest"), files))
         if files

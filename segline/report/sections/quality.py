@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
-from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import (
     Cell,
@@ -13,7 +12,6 @@ from segline.report.html.markup import (
     Html,
     cell,
     chart,
-    drawn,
     element,
     heading,
     join,
@@ -22,8 +20,6 @@ from segline.report.html.markup import (
 )
 from segline.report.html.wording import counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
-from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
-from segline.report.pictures.spin import spin
 from segline.report.sections.voxels import voxels
 from segline.runs.records import StageRecord
 
@@ -37,7 +33,7 @@ def evaluation(findings: Findings) -> Html | None:
     if first is None:
         return None
     lead = (
-        f"{counted(len(first.cases), 'test case')}, scored on the untouched label files' own grids"
+        f"{counted(len(first.cases), 'test case')}, scored {findings.by.how}"
         f"{_tolerances(first)}. Each figure is the mean over cases; below "
         "it the 95 % bootstrap interval of that mean, and the median."
     )
@@ -81,7 +77,7 @@ def cases(findings: Findings) -> Html | None:
 
 def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html:
     badges = {
-        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in _chosen(ranked)
+        case.case: element("span", title.split()[0].lower(), class_="tag") for title, case in chosen(ranked)
     }
     several = len(reference.by_label) > 1
     measured = {name for case in ranked for values in case.figures.values() for name in values}
@@ -97,60 +93,18 @@ def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html
     return table(head, rows, "sortable")
 
 
-def pictures(findings: Findings) -> Html | None:
-    """The worst, median and best test case, on slices and in the round."""
-    plan, reference = findings.contents.plan, findings.reference
-    if plan is None or reference is None or not reference.cases:
-        return None
-    return element(
-        "section",
-        element("h2", "Where it is right and wrong"),
-        element(
-            "p",
-            "Slices as a radiologist sees them: the patient's right (R) is on the left. Each is the slice on "
-            "which truth and error together are largest.",
-        ),
-        legend(plan),
-        *(_pictured(findings, plan, title, case) for title, case in _chosen(findings.ranked)),
-        id="pictures",
-    )
-
-
-def _chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]]:
+def chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]]:
     """The worst, the median and the best, no case twice."""
     if len(ranked) < 3:
         return list(zip(("Worst test case", "Best test case"), ranked, strict=False))
     return [
         ("Worst test case", ranked[0]),
-        ("Median test case", _middle(ranked)),
+        ("Median test case", middle(ranked)),
         ("Best test case", ranked[-1]),
     ]
 
 
-def _pictured(findings: Findings, plan: Plan, title: str, case: CaseEvaluation) -> Html:
-    head = element("h3", f"{title}: {case.case}, {findings.figures[0].title} {decimal(case.score, 3)}")
-    return element("div", head, drawn(lambda: _pictures_of(findings, plan, case)), class_="case")
-
-
-def _pictures_of(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:
-    """A case's slices; the median case in the round too."""
-    volumes = read_case(findings, case)
-    slices = overlay(volumes, plan, case.case)
-    if case != _middle(findings.ranked):
-        return slices
-    return join([slices, drawn(lambda: _in_the_round(volumes, plan.gate.nsd_tolerance_mm, case))])
-
-
-def _in_the_round(volumes: CaseVolumes, tolerance_mm: float, case: CaseEvaluation) -> Html:
-    picture = spin(volumes, tolerance_mm, case.case)
-    caption = (
-        f"{case.case} in the round, smoothed for display. Left: the prediction. Right: truth and prediction "
-        f"together, where they lie more than {tolerance_mm:g} mm apart in the colours of the errors."
-    )
-    return element("figure", picture, element("figcaption", caption), class_="spin")
-
-
-def _middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
+def middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
     return ranked[(len(ranked) - 1) // 2]
 
 

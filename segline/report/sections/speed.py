@@ -16,7 +16,7 @@ def benchmark(timed: Benchmark) -> Html:
     lead = (
         f"{counted(len(timed.cases), 'test case')}, one after another, each backend in a process of its own "
         f"after {counted(timed.warm_up_runs, 'run')} that {'is' if timed.warm_up_runs == 1 else 'are'} not "
-        "counted. End to end is from the file on disk to the mask on disk: what a user waits for. The "
+        "counted. End to end is from the file on disk to the answer on disk: what a user waits for. The "
         "network alone is all that a backend changes."
     )
     return element(

@@ -1,6 +1,6 @@
 """The voxels of all test cases together: as which label they were predicted, and how scores part them."""
 
-from segline.evaluation.masks.confusion import Confusion
+from segline.evaluation.confusion import Confusion
 from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
 from segline.report.html.markup import Content, Html, chart, element, heading, number, table

@@ -29,26 +29,32 @@ class Augmenter:
     seed: int
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
-    def __call__(self, image: Tensor, label: Tensor, step: int, first: int = 0) -> tuple[Tensor, Tensor]:
-        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``label`` ``(B, X, Y, Z)``, in place.
+    def __call__(self, image: Tensor, target: Tensor, step: int, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Change ``image`` ``(B, C, X, Y, Z)`` float32 and ``target`` ``(B, X, Y, Z)``, in place.
 
-        Both move alike in space; intensities change afterwards. ``first`` is the first patch's number in the
+        Both move alike in space, unless the target has no place in it, such as ``(B,)``; intensities change
+        afterwards. ``first`` is the first patch's number in the
         step, where these are a part of a batch.
         """
         noise = torch.Generator(image.device)
         for index in range(len(image)):
             rng = np.random.default_rng((self.seed, 2, step, first + index))
             noise.manual_seed(int(rng.integers(2**62)))
-            image[index], label[index] = self._move(image[index], label[index], rng)
+            label = target[index] if target[index].dim() == 3 else None
+            image[index], moved = self._move(image[index], label, rng)
+            if moved is not None:
+                target[index] = moved
             self._change_intensity(image[index], rng, noise)
-        return image, label
+        return image, target
 
-    def _move(self, image: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _move(
+        self, image: Tensor, label: Tensor | None, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor | None]:
         settings = self.settings
         flips = [axis for axis in range(3) if rng.random() < settings.flip]
         if flips:
             image = image.flip([1 + axis for axis in flips])
-            label = label.flip(flips)
+            label = None if label is None else label.flip(flips)
         if rng.random() >= settings.affine:
             return image, label
         angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
@@ -85,22 +91,24 @@ def rotation_matrix(angles: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def apply_affine(image: Tensor, label: Tensor, matrix: np.ndarray) -> tuple[Tensor, Tensor]:
+def apply_affine(image: Tensor, label: Tensor | None, matrix: np.ndarray) -> tuple[Tensor, Tensor | None]:
     """Sample a patch through ``matrix`` (output to input voxel offsets from the centre).
 
     Linear for ``image`` ``(C, X, Y, Z)``, nearest for ``label`` ``(X, Y, Z)``; zero beyond the patch.
     """
-    half = np.array(label.shape, dtype=float) / 2
+    shape = image.shape[1:]
+    half = np.array(shape, dtype=float) / 2
     x, y, z = (
         torch.arange(size, device=image.device, dtype=image.dtype) * (2 / size) + (1 / size - 1)
-        for size in label.shape
+        for size in shape
     )
-    grid = image.new_empty((*label.shape, 3))
+    grid = image.new_empty((*shape, 3))
     for axis, (a, b, c) in enumerate((matrix * half / half[:, None]).tolist()):
         # grid_sample's coordinates run z, y, x, from -1 to 1 over each axis
         torch.add((a * x)[:, None, None] + (b * y)[:, None], c * z, out=grid[..., 2 - axis])
-    classes = _sample(label[None].float(), grid, "nearest")
-    return _sample(image, grid, "bilinear"), classes[0].to(label.dtype)
+    if label is not None:
+        label = _sample(label[None].float(), grid, "nearest")[0].to(label.dtype)
+    return _sample(image, grid, "bilinear"), label
 
 
 def _sample(volume: Tensor, grid: Tensor, mode: str) -> Tensor:

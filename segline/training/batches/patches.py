@@ -86,7 +86,7 @@ class PatchSampler:
     def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, 0, draw))
         case = self.cases[self._case_number(draw)]
-        start = patch_start(self._centre(case, rng), as_shape(case.label.shape), self.patch_size, rng)
+        start = patch_start(self._centre(case, rng), case.shape, self.patch_size, rng)
         image = np.stack([cut(channel, start, self.patch_size, OUTSIDE) for channel in case.image])
         return image, cut(case.label, start, self.patch_size, 0)
 
@@ -95,7 +95,7 @@ class PatchSampler:
         if present and rng.random() * (self.foreground_ratio + 1) < self.foreground_ratio:
             locations = present[rng.integers(len(present))]
             return np.asarray(locations[rng.integers(len(locations))])
-        return rng.integers(0, case.label.shape)
+        return rng.integers(0, case.shape)
 
 
 def patch_start(centre: np.ndarray, shape: Shape, patch: Shape, rng: np.random.Generator) -> Shape:

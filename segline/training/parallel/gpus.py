@@ -10,6 +10,8 @@ from segline.common.progress import Progress, silent
 from segline.data.cases.index import CaseIndex
 from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 from segline.training.ranks import Ranks, Tell, in_ranks
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -32,6 +34,7 @@ def train_on(
     key: str,
     progress: Progress = silent,
     saved: Callable[[], None] = lambda: None,
+    objective: Objective = MASKS,
 ) -> None:
     """Train to the end, a rank on each device; a :class:`Trainer` then finds the end in its checkpoint.
 
@@ -42,7 +45,7 @@ def train_on(
     def heed(told: tuple[float, str] | None) -> None:
         progress(*told) if told else saved()
 
-    in_ranks("train", len(devices), heed, _train, devices, plan, index, checkpoint, key)
+    in_ranks("train", len(devices), heed, _train, devices, plan, index, checkpoint, key, objective)
 
 
 def _equal_parts(batch_size: int, most: int) -> int:
@@ -62,11 +65,13 @@ def _train(
     index: CaseIndex,
     checkpoint: Path,
     key: str,
+    objective: Objective,
 ) -> None:
     device = torch.device(devices[ranks.rank])
     if device.type == "cuda":
         torch.cuda.set_device(device)
     keep_freed_memory()
     cases = (index.open(plan.split.train), index.open(plan.split.val))
-    trainer = Trainer(plan, *cases, Checkpoint(checkpoint, key, partial(tell, None)), str(device), ranks)
+    kept = Checkpoint(checkpoint, key, partial(tell, None))
+    trainer = Trainer(plan, *cases, kept, str(device), ranks, objective=objective)
     trainer.run((lambda done, message: tell((done, message))) if ranks.rank == 0 else silent)

@@ -12,6 +12,8 @@ from segline.machine.devices import usable_device
 from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
 from segline.training.memory import check_memory
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 from segline.training.ranks import Ranks, Tell, in_ranks
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -25,6 +27,7 @@ def train_seeds(
     device: str = "cpu",
     progress: Progress = silent,
     saved: Callable[[int], None] = lambda _: None,
+    objective: Objective = MASKS,
 ) -> None:
     """Train each plan to the end, all at once; a :class:`Trainer` of each finds the end in its checkpoint.
 
@@ -49,7 +52,8 @@ def train_seeds(
         elif number == 0:
             progress(*done)
 
-    in_ranks("train", len(plans), heed, _train, plans, index, checkpoints, keys, devices, threads)
+    given = (plans, index, checkpoints, keys, devices, threads, objective)
+    in_ranks("train", len(plans), heed, _train, *given)
 
 
 def networks_at_once(plan: Plan, device: str) -> int:
@@ -74,12 +78,13 @@ def _train(
     keys: Sequence[str],
     devices: Sequence[str],
     threads: int,
+    objective: Objective,
 ) -> None:
     number = ranks.rank
     torch.set_num_threads(threads)
     plan, device = plans[number], devices[number]
     keep_freed_memory()
     cases = (index.open(plan.split.train), index.open(plan.split.val))
-    saved = partial(tell, (number, None))
-    trainer = Trainer(plan, *cases, Checkpoint(checkpoints[number], keys[number], saved), device)
+    kept = Checkpoint(checkpoints[number], keys[number], partial(tell, (number, None)))
+    trainer = Trainer(plan, *cases, kept, device, objective=objective)
     trainer.run(lambda done, message: tell((number, (done, message))))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
@@ -32,7 +32,7 @@ class Member(_Record):
     plan_digest: str
     weights_sha256: str
     training_minutes: float
-    best_val_dice: float | None
+    best_score: float | None = Field(validation_alias=AliasChoices("best_score", "best_val_dice"))
 
 
 class Membership(Document):
@@ -98,5 +98,5 @@ def _member(model: Model) -> Member:
         plan_digest=model.plan.digest,
         weights_sha256=sha256_of_file(model.weights),
         training_minutes=history.minutes,
-        best_val_dice=history.best_val_dice,
+        best_score=history.best_score,
     )

@@ -1,4 +1,4 @@
-"""What a training ships: its network, or those of several seeds as one, and what is made of their masks."""
+"""What a training ships: its network, or those of several seeds as one, and what is made of their answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from segline.networks.ensemble import separate
 from segline.networks.on_cpu import quicken
 from segline.networks.running import channels_last
 from segline.plan import Plan
-from segline.training.validation import better_in_one_piece, inferring, validation_dice
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
+from segline.training.validation import inferring
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,9 @@ def ship(
     histories: Sequence[History],
     val: Sequence[Case],
     device: torch.device,
+    objective: Objective = MASKS,
 ) -> Shipment:
     """Put the networks of a training's seeds together, with the post-processing that validation asks for.
-
-    Where the plan says itself of which labels to keep the largest component, validation is not asked.
 
     Args:
         plan: that was trained under.
@@ -42,6 +43,7 @@ def ship(
         histories: of each, in the same order.
         val: validation cases.
         device: where they are predicted.
+        objective: of the training.
     """
     network = build_network(plan).eval()
     for one, trained in zip(separate(network), weights, strict=True):
@@ -51,14 +53,12 @@ def ship(
     asked = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
     history = histories[0]
     if len(histories) > 1:
-        history = _beside_each_other(histories, float(validation_dice(asked, plan, val, device).mean()))
-    if plan.inference.keep_largest is None and (found := better_in_one_piece(asked, plan, val, device)):
-        plan = plan.keeping_largest(found)
-    return Shipment(plan, state, history)
+        history = _beside_each_other(histories, float(objective.validate(asked, plan, val, device).mean()))
+    return Shipment(objective.finished(asked, plan, val, device), state, history)
 
 
-def _beside_each_other(histories: Sequence[History], val_dice: float) -> History:
-    """One history of networks that were trained at the same time; ``val_dice`` is that of their mean."""
+def _beside_each_other(histories: Sequence[History], score: float) -> History:
+    """One history of networks that were trained at the same time; ``score`` is that of their mean."""
     resumed = [each.resumed_from_step for each in histories if each.resumed_from_step is not None]
     points = [
         point.model_copy(update={"network": number})
@@ -72,6 +72,6 @@ def _beside_each_other(histories: Sequence[History], val_dice: float) -> History
         steps=sum(each.steps for each in histories),
         minutes=max(each.minutes for each in histories),
         kept_steps=tuple(step for each in histories for step in each.kept_steps),
-        best_val_dice=val_dice,
+        best_score=score,
         points=tuple(points),
     )

@@ -19,12 +19,14 @@ from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.common.wording import by
 from segline.data.cases.case import Case
-from segline.imaging.geometry import Shape, as_shape
+from segline.imaging.geometry import Shape
 from segline.machine.devices import usable_device
 from segline.networks.catalogue import build_network
 from segline.plan import Plan, Training
 from segline.planning.proposals import propose_inference
 from segline.training.memory import check_memory
+from segline.training.objectives.masks import MASKS
+from segline.training.objectives.objective import Objective
 from segline.training.parallel.seeds import networks_at_once
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -51,7 +53,12 @@ _CASES_FOR_SHAPES = 50
 
 
 def tune(
-    plan: Plan, train: Sequence[Case], val: Sequence[Case], device: str = "cpu", progress: Progress = silent
+    plan: Plan,
+    train: Sequence[Case],
+    val: Sequence[Case],
+    device: str = "cpu",
+    progress: Progress = silent,
+    objective: Objective = MASKS,
 ) -> Tuning:
     """Probe this machine for a plan that asks to be tuned.
 
@@ -62,12 +69,13 @@ def tune(
         device: where the training will be; of several GPUs one is probed. There one network is; that others
             will be trained beside it is reckoned with.
         progress: told what is tried.
+        objective: of the training.
 
     Raises:
         SeglineError: no candidate fits into memory, or the budget is too short for anything.
     """
     with TemporaryDirectory() as folder:
-        probe = _Probe(plan, train, val, device, Path(folder), progress)
+        probe = _Probe(plan, train, val, device, Path(folder), progress, objective)
         candidates, chosen = choose(plan, probe.measure, lambda: probe.share_left > 0.5)
         validation_seconds, test = probe.look_closer(chosen)
         _let_go_of_memory(probe.device)
@@ -96,8 +104,10 @@ class _Probe:
         device: str,
         folder: Path,
         progress: Progress,
+        objective: Objective,
     ) -> None:
-        self.plan, self.train, self.val, self.progress = plan, train, val, progress
+        self.plan, self.train, self.val = plan, train, val
+        self.progress, self.objective = progress, objective
         self.device, self.checkpoint = usable_device(device), Checkpoint(folder / "none.pt")
         self.at_once = networks_at_once(plan, device)
         self.budget_seconds = 60 * (plan.training.max_minutes or 0.0)
@@ -119,7 +129,7 @@ class _Probe:
         training = {**self.plan.training.model_dump(), "patch_size": patch, "batch_size": batch}
         inference = self.plan.inference.model_dump()
         if patch != self.plan.training.patch_size:
-            shapes = [as_shape(case.label.shape) for case in self.train[:_CASES_FOR_SHAPES]]
+            shapes = [case.shape for case in self.train[:_CASES_FOR_SHAPES]]
             inference |= propose_inference(shapes, patch, self.plan.network)
         return Plan.parse({**self.plan.model_dump(), "training": training, "inference": inference}, TUNING)
 
@@ -187,8 +197,10 @@ class _Probe:
             check_memory(plan, self.device, networks=self.at_once)
         except SeglineError as error:
             raise _NoRoomError(str(error)) from error
-        median = sorted(self.val, key=lambda case: case.label.size)[len(self.val) // 2]
-        return Trainer(plan, self.train, [median], self.checkpoint, str(self.device))
+        median = sorted(self.val, key=lambda case: case.image[0].size)[len(self.val) // 2]
+        return Trainer(
+            plan, self.train, [median], self.checkpoint, str(self.device), objective=self.objective
+        )
 
     def _seconds_a_step(self, trainer: Trainer) -> float:
         """The first step is the slowest, and counts only where there is no time for another."""

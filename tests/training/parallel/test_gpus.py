@@ -84,7 +84,7 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
     assert [point.loss for point in history.points] == pytest.approx(
         [point.loss for point in wanted.points], abs=1e-3
     )
-    assert history.best_val_dice == pytest.approx(wanted.best_val_dice, abs=0.01)
+    assert history.best_score == pytest.approx(wanted.best_score, abs=0.01)
     assert (history.steps, history.resumed_from_step) == (20, None)
     assert told[-1] == 1
     assert len(saves) == 2

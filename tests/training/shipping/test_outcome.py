@@ -13,8 +13,8 @@ from segline.inference.stitching import WindowScorer
 from segline.model.history import History, TrainingPoint
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
+from segline.training.objectives.masks import validation_dice
 from segline.training.shipping.outcome import Shipment, ship
-from segline.training.validation import validation_dice
 
 from ...conftest import TinyTraining
 
@@ -42,7 +42,7 @@ def history(steps: int, minutes: float, kept: int, resumed: int | None) -> Histo
         steps=steps,
         minutes=minutes,
         kept_steps=(kept,),
-        best_val_dice=0.5,
+        best_score=0.5,
         points=(point,),
     )
 
@@ -62,7 +62,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, found: tuple[int, ...]) -> list[flo
         return answer
 
     monkeypatch.setattr(
-        "segline.training.shipping.outcome.better_in_one_piece", functools.partial(ask, found)
+        "segline.training.objectives.masks.better_in_one_piece", functools.partial(ask, found)
     )
     return asked
 
@@ -79,7 +79,7 @@ def test_the_plan_has_the_postprocessing_that_the_weights_kept_ask_for(
     asked = answers(monkeypatch, found)
     made = shipped(plan, [weights], [trained], tiny_index)
     assert made.plan == (plan.keeping_largest(found) if found else plan)
-    assert asked == [pytest.approx(trained.best_val_dice, abs=1e-3)]
+    assert asked == [pytest.approx(trained.best_score, abs=1e-3)]
     assert made.history == trained
 
 
@@ -106,7 +106,7 @@ def test_several_networks_become_the_mean_of_their_scores(
     for name in weights:
         assert torch.equal(made.weights[f"members.0.{name}"], weights[name])
         assert torch.equal(made.weights[f"members.1.{name}"], other[name])
-    assert asked == [made.history.best_val_dice] and made.history.best_val_dice != 0.5
+    assert asked == [made.history.best_score] and made.history.best_score != 0.5
 
 
 def test_their_histories_stand_beside_each_other(
@@ -123,7 +123,7 @@ def test_the_mean_of_one_network_twice_is_that_network(
     of_two: Plan, tiny_training: TinyTraining, tiny_index: CaseIndex, weights: dict[str, Tensor]
 ) -> None:
     made = shipped(of_two, [weights, weights], [history(1, 1, 1, None)] * SEEDS, tiny_index)
-    assert made.history.best_val_dice == pytest.approx(tiny_training.history.best_val_dice, abs=1e-3)
+    assert made.history.best_score == pytest.approx(tiny_training.history.best_score, abs=1e-3)
 
 
 def test_weights_of_too_few_seeds_are_a_defect(

@@ -1,6 +1,6 @@
 import numpy as np
 
-from segline.evaluation.masks.confusion import Confusion
+from segline.evaluation.confusion import Confusion
 
 LABELS = {0: "background", 3: "front", 200: "back"}
 

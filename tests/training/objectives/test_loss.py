@@ -5,7 +5,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor
 
-from segline.training.loss import dice_cross_entropy
+from segline.training.objectives.loss import dice_cross_entropy
 
 
 def batch(classes: int, last: bool = False) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The training loss, from class scores."""
+"""The loss of class scores."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segline.training.objectives.objective import unchanged
+
 _SMOOTH = 1e-5
 """Keeps the Dice of a class that is nowhere in the batch finite."""
 
 
-def _unchanged(sums: Tensor) -> Tensor:
-    return sums
-
-
 def dice_cross_entropy(
-    scores: Tensor, label: Tensor, add_up: Callable[[Tensor], Tensor] = _unchanged
+    scores: Tensor, label: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged
 ) -> Tensor:
     """Soft Dice loss of the whole batch, mean over the foreground classes, plus mean cross-entropy.
 

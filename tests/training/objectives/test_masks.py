@@ -12,7 +12,7 @@ from segline.data.cases.case import Case
 from segline.data.cases.index import CaseIndex
 from segline.evaluation.equivalence import shown_worse
 from segline.plan import Plan
-from segline.training.validation import better_in_one_piece, validation_dice
+from segline.training.objectives.masks import better_in_one_piece, validation_dice
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,50 @@
+"""What whoever predicts is handed in place of knowing what is predicted."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from segline.imaging.volume import Volume
+from segline.inference.stitching import WindowScorer
+from segline.inference.stopwatch import Stopwatch
+from segline.plan import Plan
+
+
+class Answers(Protocol):
+    """The answers of one kind of task; goes to other processes, so it must pickle."""
+
+    @property
+    def noun(self) -> str:
+        """What one is called, such as ``mask``."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of the files that one may be written to, the usual one first."""
+
+    @property
+    def measure(self) -> str:
+        """Name of the number that :meth:`measured` gives."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether that is a whole number."""
+
+    def words(self, plan: Plan) -> str:
+        """What the model answers, for people."""
+
+    def predictor(
+        self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None
+    ) -> Callable[[Volume], Any]:
+        """A function from a volume to its answer.
+
+        It raises a ``SeglineError`` for a volume without the plan's channels, or scores that are not finite.
+        """
+
+    def write(self, path: Path, answer: Any) -> None:
+        """Write an answer, atomically."""
+
+    def measured(self, answer: Any) -> float:
+        """One number of an answer, for whoever keeps a table."""
+
+    def told(self, answer: Any) -> str:
+        """In a few words, for a line on the console."""

@@ -1,0 +1,46 @@
+"""Masks as answers: a label map on the volume's own grid."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segline.common.wording import by
+from segline.imaging.files import write_volume
+from segline.imaging.volume import Volume
+from segline.inference.predictor import Predictor
+from segline.inference.stitching import WindowScorer
+from segline.inference.stopwatch import Stopwatch
+from segline.plan import Plan
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The answers of segmentation; see :class:`~segline.inference.answers.Answers`."""
+
+    noun = "mask"
+    suffixes = (".nii.gz", ".nii")
+    measure = "labelled_voxels"
+    counts = True
+
+    def words(self, plan: Plan) -> str:
+        """The labels and their values."""
+        labels = ", ".join(f"{plan.labels[value]} ({value})" for value in plan.label_values)
+        return f"a mask of {labels} on the volume's own grid"
+
+    def predictor(self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None) -> Predictor:
+        """From a volume to its label map ``(1, X, Y, Z)`` uint8."""
+        return Predictor(plan, network, watch)
+
+    def write(self, path: Path, answer: Volume) -> None:
+        """As NIfTI."""
+        write_volume(path, answer)
+
+    def measured(self, answer: Volume) -> int:
+        """Voxels that are not background."""
+        return int((answer.array > 0).sum())
+
+    def told(self, answer: Volume) -> str:
+        """Size, and voxels that are not background."""
+        return f"{by(answer.grid.shape)}, {self.measured(answer)} voxels labelled"
+
+
+MASKS = Masks()

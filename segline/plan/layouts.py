@@ -1,8 +1,8 @@
 """Layouts: plans and tasks as they were first written are read, and digested, to this day.
 
-``members`` and ``seeds`` were settings of the network, and the gate's floor was Dice's. Packages, stores and
-registries hold such plans, and their digests: the digest of a plan is that of its first layout, whatever it
-is written in.
+``members`` and ``seeds`` were settings of the network, the gate's floor was Dice's, and the one sampler that
+there was had a ratio and no name. Packages, stores and registries hold such plans, and their digests: the
+digest of a plan is that of its first layout, whatever it is written in.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any
 
 _OF_THE_NETWORK = ("members", "seeds")
 _FLOOR = "dice_floor"
+_RATIO = "foreground_ratio"
 
 
 def of_today(values: Any) -> Any:
@@ -18,6 +19,8 @@ def of_today(values: Any) -> Any:
         return values
     if "gate" in values:
         values = {**values, "gate": gate_of_today(values["gate"])}
+    if "training" in values:
+        values = {**values, "training": training_of_today(values["training"])}
     network = values.get("network")
     if not isinstance(network, Mapping) or not set(_OF_THE_NETWORK) & network.keys():
         return values
@@ -34,11 +37,23 @@ def gate_of_today(values: Any) -> Any:
     return {**kept, "floor": values[_FLOOR]}
 
 
+def training_of_today(values: Any) -> Any:
+    """The training part, with its sampler by name."""
+    if not isinstance(values, Mapping) or _RATIO not in values or "sampler" in values:
+        return values
+    kept = {name: value for name, value in values.items() if name != _RATIO}
+    return {**kept, "sampler": {"name": "label", "ratio": values[_RATIO]}}
+
+
 def as_first_written(document: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse, for digests; one network is not mentioned."""
     written = dict(document)
     gate = dict(written["gate"])
     floor = gate.pop("floor")
     written["gate"] = {**gate, _FLOOR: floor}
+    sampler = written["training"]["sampler"]
+    if sampler["name"] == "label":
+        training = {name: value for name, value in written["training"].items() if name != "sampler"}
+        written["training"] = {**training, _RATIO: sampler["ratio"]}
     ensemble = {name: count for name, count in written.pop("ensemble", {}).items() if count > 1}
     return {**written, "network": {**written["network"], **ensemble}}

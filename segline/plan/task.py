@@ -60,14 +60,24 @@ class Task(BaseModel):
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """``base`` with the values of ``over``, nested mappings merged key by key.
 
+    Settings of another name are other settings, and take the place of the whole.
+
     >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
     {'a': {'b': 1, 'c': 3}}
+    >>> merged({"a": {"name": "label", "ratio": 3}}, {"a": {"name": "uniform"}})
+    {'a': {'name': 'uniform'}}
     """
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        if isinstance(old, dict) and isinstance(value, dict) and not _renamed(old, value):
+            value = merged(old, value)  # noqa: PLW2901
+        result[key] = value
     return result
+
+
+def _renamed(old: Any, new: Any) -> bool:
+    return "name" in old and new.get("name", old["name"]) != old["name"]
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

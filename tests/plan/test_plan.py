@@ -250,11 +250,15 @@ class TestLayouts:
     def test_the_digest_is_that_of_the_first_layout(self):
         values = plan(gate__floor=0.5).model_dump(mode="json", exclude={"pseudonyms"})
         values["gate"]["dice_floor"] = values["gate"].pop("floor")
+        values["training"]["foreground_ratio"] = values["training"].pop("sampler")["ratio"]
         assert plan(gate__floor=0.5).digest == sha256_of_json(values)
         assert {"ensemble", "name", "kind"} & values.keys() == set()
         values["network"] |= {"seeds": 2}
         assert plan(gate__floor=0.5, ensemble={"seeds": 2}).digest == sha256_of_json(values)
         assert plan(gate__dice_floor=0.5) == plan(gate__floor=0.5)
+        ratio = plan(training__foreground_ratio=2)
+        assert ratio == plan(training__sampler={"name": "label", "ratio": 2})
+        assert ratio.digest not in (plan().digest, plan(training__sampler={"name": "uniform"}).digest)
         with pytest.raises(SeglineError, match=r"gate\.dice_floor: Extra inputs"):
             plan(gate__floor=0.5, gate__dice_floor=0.5)
 

@@ -1,4 +1,4 @@
-"""Every network, optimizer and schedule trains, whichever the plan names."""
+"""Every network, optimizer, schedule and sampler trains, whichever the plan names."""
 
 from pathlib import Path
 
@@ -14,7 +14,12 @@ from segline.planning.proposals import propose_network
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
-OTHERS = [{"optimizer": {"name": "sgd"}}, {"schedule": {"name": "polynomial"}}, {"gradient_clip": 1.0}]
+OTHERS = [
+    {"optimizer": {"name": "sgd"}},
+    {"schedule": {"name": "polynomial"}},
+    {"sampler": {"name": "uniform"}},
+    {"gradient_clip": 1.0},
+]
 
 
 def trained(plan: Plan, index: CaseIndex, folder: Path) -> Model:

@@ -1,9 +1,13 @@
 """The training part of a plan."""
 
+from typing import Any
+
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from segline.plan.layouts import training_of_today
 from segline.plan.part import Part, Share, Voxels
 from segline.plan.training.optimizers import AdamW, Optimizer
+from segline.plan.training.samplers import LabelSampler, Sampler
 from segline.plan.training.schedules import Cosine, Schedule
 
 
@@ -66,11 +70,16 @@ class Training(Part):
     """Of the schedule, in which the learning rate rises linearly."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     """Of the weights that are validated and shipped, per step; 0 ships the raw weights."""
-    foreground_ratio: float = Field(default=3.0, ge=0)
-    """Patches centred on a label to patches centred anywhere."""
+    sampler: Sampler = LabelSampler()
+    """Where patches are centred."""
     validations: PositiveInt = 10
     """Validations spread evenly over the schedule; the last one is at its end."""
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_layout_of_today(cls, values: Any) -> Any:
+        return training_of_today(values)
 
     @model_validator(mode="after")
     def _tuned_for_a_budget(self) -> "Training":

@@ -16,6 +16,7 @@ from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
+from segline.plan.training.samplers import LabelSampler, UniformSampler
 
 
 class Sampler(Protocol):
@@ -39,7 +40,7 @@ def patch_sampler(
     """The sampler of a plan, for its own batch unless another is given."""
     training = plan.training
     size = batch_size or training.batch_size
-    return PatchSampler(cases, training.patch_size, size, training.foreground_ratio, plan.seed, part)
+    return PatchSampler(cases, training.patch_size, size, training.sampler, plan.seed, part)
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,14 @@ class PatchSampler:
     """Cuts batches of patches from memory-mapped cases.
 
     Attributes:
-        foreground_ratio: patches centred on a voxel of a foreground class (each class as often) to patches
-            centred anywhere.
+        centres: where patches are centred.
         part: which of how many equal parts of each batch.
     """
 
     cases: Sequence[Case]
     patch_size: Shape
     batch_size: int
-    foreground_ratio: float
+    centres: LabelSampler | UniformSampler
     seed: int
     part: tuple[int, int] = (0, 1)
 
@@ -91,11 +91,8 @@ class PatchSampler:
         return image, cut(case.label, start, self.patch_size, 0)
 
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
-        present = [locations for locations in case.locations if len(locations)]
-        if present and rng.random() * (self.foreground_ratio + 1) < self.foreground_ratio:
-            locations = present[rng.integers(len(present))]
-            return np.asarray(locations[rng.integers(len(locations))])
-        return rng.integers(0, case.shape)
+        labelled = [locations for locations in case.locations if len(locations)]
+        return np.asarray(self.centres.centre(labelled, case.shape, rng))
 
 
 def patch_start(centre: np.ndarray, shape: Shape, patch: Shape, rng: np.random.Generator) -> Shape:

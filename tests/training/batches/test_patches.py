@@ -11,6 +11,7 @@ from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
 from segline.imaging.placement import Placement
 from segline.plan.preprocessing.normalisation import OUTSIDE
+from segline.plan.training.samplers import LabelSampler, UniformSampler
 from segline.training.batches.patches import PatchSampler, cut, patch_start
 
 SHAPE: Shape = (24, 20, 16)
@@ -55,7 +56,7 @@ def cases(tmp_path: Path) -> list[Case]:
 
 
 def sampler(cases: list[Case], **changes: object) -> PatchSampler:
-    settings = {"patch_size": PATCH, "batch_size": 2, "foreground_ratio": 3.0, "seed": 0, **changes}
+    settings = {"patch_size": PATCH, "batch_size": 2, "centres": LabelSampler(), "seed": 0, **changes}
     return PatchSampler(cases, **settings)  # type: ignore[arg-type]
 
 
@@ -120,23 +121,26 @@ class TestEpoch:
 
 
 class TestForeground:
-    def centred_on(self, cases: list[Case], foreground_ratio: float, patches: int = 2000) -> Counter[int]:
+    def centred_on(
+        self, cases: list[Case], centres: LabelSampler | UniformSampler, patches: int = 2000
+    ) -> Counter[int]:
         """How often the middle voxel of a one-voxel patch has each class."""
-        drawn = sampler(cases, patch_size=(1, 1, 1), batch_size=patches, foreground_ratio=foreground_ratio)
+        drawn = sampler(cases, patch_size=(1, 1, 1), batch_size=patches, centres=centres)
         return Counter(drawn.batch(0)[1].flatten().tolist())
 
     @pytest.mark.parametrize("ratio", [1.0, 3.0])
     def test_patches_on_labels_to_patches_anywhere_are_the_ratio(self, cases, ratio):
-        counts, share = self.centred_on(cases, ratio), ratio / (ratio + 1)
+        counts, share = self.centred_on(cases, LabelSampler(ratio=ratio)), ratio / (ratio + 1)
         by_chance = (1 - share) * np.count_nonzero(two_organs()) / two_organs().size
         assert (counts[1] + counts[2]) / 2000 == pytest.approx(share + by_chance, abs=0.04)
 
     def test_each_class_is_centred_on_as_often_however_small_it_is(self, cases):
-        counts = self.centred_on(cases, 3.0)
+        counts = self.centred_on(cases, LabelSampler())
         assert counts[1] / 2000 == pytest.approx(0.375, abs=0.04)
 
-    def test_a_ratio_of_zero_is_anywhere(self, cases):
-        counts = self.centred_on(cases, 0.0)
+    @pytest.mark.parametrize("centres", [LabelSampler(ratio=0), UniformSampler()])
+    def test_a_ratio_of_zero_is_anywhere_as_is_uniform(self, cases, centres):
+        counts = self.centred_on(cases, centres)
         assert counts[0] / 2000 == pytest.approx(np.mean(two_organs() == 0), abs=0.03)
 
     def test_a_case_without_labels_is_sampled_anywhere(self, tmp_path):

@@ -71,7 +71,7 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = result.get(key)
         if isinstance(old, dict) and isinstance(value, dict) and not _renamed(old, value):
-            value = merged(old, value)  # noqa: PLW2901
+            value = merged(old, value)
         result[key] = value
     return result
 

@@ -1,8 +1,9 @@
 """Documents: what a stage leaves for the next as one readable JSON file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,6 +39,48 @@ class Document(BaseModel):
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
         atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+class Sealed(Protocol):
+    """What is kept in a file together with its own digest."""
+
+    @property
+    def digest(self) -> str:
+        """Of the content."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """As pydantic's."""
+
+
+Kept = TypeVar("Kept", bound=Sealed)
+
+
+def write_sealed(path: Path, document: Sealed) -> None:
+    """Write as JSON, with the digest, atomically."""
+    content = {"digest": document.digest, **document.model_dump(mode="json")}
+    atomic.write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_sealed(path: Path, parse: Callable[[dict[str, Any]], Kept], otherwise: str) -> Kept:
+    """Read what :func:`write_sealed` wrote.
+
+    Args:
+        path: of the file.
+        parse: makes the document of its values, and raises a ``SeglineError`` where it cannot.
+        otherwise: what to do where the content is not that of its digest.
+
+    Raises:
+        SeglineError: no such file, not JSON, what ``parse`` raises, or edited after it was made.
+    """
+    content = read_json_object(path, str(path))
+    written = content.pop("digest", None)
+    found = parse(content)
+    if found.digest != written:
+        raise SeglineError(
+            f"{path}: its digest {str(written)[:12]} does not fit its content ({found.digest[:12]}); "
+            f"{otherwise}"
+        )
+    return found
 
 
 def first_fault(error: ValidationError, root: str = "") -> str:

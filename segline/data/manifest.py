@@ -1,15 +1,14 @@
 """A Decathlon folder: what its dataset.json declares, and the proof that its files agree with it."""
 
-import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from segline.common import atomic
 from segline.common.digests import sha256_of_json
-from segline.common.documents import first_fault, read_json_object
+from segline.common.documents import first_fault, read_sealed, write_sealed
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Shape
@@ -124,8 +123,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
     def write(self, path: Path) -> None:
         """Write as JSON, with the digest, atomically."""
-        content = {"digest": self.digest, **self.model_dump(mode="json")}
-        atomic.write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write_sealed(path, self)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -134,16 +132,15 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         Raises:
             SeglineError: no such file, not a manifest, or its digest does not fit its content.
         """
-        content = read_json_object(path, str(path))
-        digest = content.pop("digest", None)
-        try:
-            manifest = cls.model_validate(content)
-        except ValidationError as error:
-            problem = f"{path}: not a data set manifest, {first_fault(error)}; verify the data again"
-            raise SeglineError(problem) from error
-        if manifest.digest != digest:
-            raise SeglineError(f"{path}: the digest does not fit the content; verify the data again")
-        return manifest
+
+        def parse(values: dict[str, Any]) -> Manifest:
+            try:
+                return cls.model_validate(values)
+            except ValidationError as error:
+                problem = f"{path}: not a data set manifest, {first_fault(error)}; verify the data again"
+                raise SeglineError(problem) from error
+
+        return read_sealed(path, parse, "verify the data again")
 
 
 def content_digest(images: tuple[FileEntry, ...], label: FileEntry | None, value: float | None) -> str:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
 from segline.common.errors import SeglineError, UnavailableError
 from segline.model.package import Model
+from segline.model.sidecars import require_unchanged
 
 INT8_GRAPH = "model.int8.xml"
 INT8_WEIGHTS = "model.int8.bin"
@@ -50,9 +50,7 @@ def int8_graph(model: Model) -> Path:
     sidecar = Int8Sidecar.read(model.folder / INT8_SIDECAR)
     exported = model.sidecar()
     for name, written in ((INT8_GRAPH, sidecar.graph_sha256), (INT8_WEIGHTS, sidecar.weights_sha256)):
-        part = model.folder / name
-        if not part.is_file() or sha256_of_file(part) != written:
-            raise SeglineError(f"{part}: missing, or changed after quantize; run quantize again")
+        require_unchanged(model.folder / name, written, "quantize")
     if (sidecar.plan_digest, sidecar.onnx_sha256) != (exported.plan_digest, exported.onnx_sha256):
         raise SeglineError(f"{graph}: made from another plan or exported graph; run quantize again")
     return graph

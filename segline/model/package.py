@@ -12,7 +12,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.model.history import History
-from segline.model.sidecars import Float16Graph, OnnxSidecar
+from segline.model.sidecars import Float16Graph, OnnxSidecar, require_unchanged
 from segline.networks.weights import save_weights
 from segline.plan import Plan
 
@@ -111,8 +111,7 @@ class Model:
                 f"{self.onnx}: exported under plan {sidecar.plan_digest[:12]}, but the package's plan is "
                 f"{self.plan.digest[:12]}; run export_onnx again"
             )
-        if sidecar.onnx_sha256 != sha256_of_file(self.onnx):
-            raise SeglineError(f"{self.onnx}: changed after export; run export_onnx again")
+        require_unchanged(self.onnx, sidecar.onnx_sha256, "export_onnx")
         if sidecar.weights_sha256 != sha256_of_file(self.weights):
             raise SeglineError(
                 f"{self.onnx}: exported from other weights than {WEIGHTS}; run export_onnx again"
@@ -135,10 +134,7 @@ class Model:
         if sidecar.float16 is None:
             why = sidecar.no_float16 or "run export_onnx again"
             raise UnavailableError(f"{self.folder}: no {ONNX_FLOAT16}: {why}")
-        if not self.onnx_float16.is_file():
-            raise SeglineError(f"{self.onnx_float16}: missing; run export_onnx again")
-        if sidecar.float16.onnx_sha256 != sha256_of_file(self.onnx_float16):
-            raise SeglineError(f"{self.onnx_float16}: changed after export; run export_onnx again")
+        require_unchanged(self.onnx_float16, sidecar.float16.onnx_sha256, "export_onnx")
         return sidecar.float16
 
     def write_sidecar(self, sidecar: OnnxSidecar) -> None:

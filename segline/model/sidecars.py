@@ -1,8 +1,12 @@
 """What must match before an exported graph may run."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict
 
+from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
+from segline.common.errors import SeglineError
 
 
 class Float16Graph(BaseModel):
@@ -37,6 +41,18 @@ class OnnxSidecar(Document):
     float16: Float16Graph | None = None
     no_float16: str | None = None
     """Why there is no such graph."""
+
+
+def require_unchanged(part: Path, sha256: str, stage: str) -> None:
+    """Check that a file of a package is the one that its sidecar knows; ``stage`` made it.
+
+    Raises:
+        SeglineError: it is missing, or another.
+    """
+    if not part.is_file():
+        raise SeglineError(f"{part}: missing; run {stage} again")
+    if sha256_of_file(part) != sha256:
+        raise SeglineError(f"{part}: changed after {stage}; run {stage} again")
 
 
 LARGEST_DIFFERENCE = 1e-3

@@ -1,6 +1,5 @@
 """The plan: the frozen contract between training and inference, one readable JSON with a digest."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +10,8 @@ from pydantic import (
     model_validator,
 )
 
-from segline.common import atomic
 from segline.common.digests import sha256_of_json
-from segline.common.documents import first_fault
+from segline.common.documents import first_fault, read_sealed, write_sealed
 from segline.common.errors import SeglineError
 from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Gate
@@ -155,22 +153,9 @@ class Plan(Part):
         Raises:
             SeglineError: no such file, not JSON, not a plan, or edited after it was made.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise SeglineError(f"{path}: not JSON ({error})") from error
-        written = values.pop("digest", None) if isinstance(values, dict) else None
-        plan = cls.parse(values, str(path))
-        if written != plan.digest:
-            raise SeglineError(
-                f"{path}: its digest {str(written)[:12]} does not fit its content ({plan.digest[:12]}); "
-                "a plan is not edited by hand: change the task's YAML and plan again"
-            )
-        return plan
+        otherwise = "a plan is not edited by hand: change the task's YAML and plan again"
+        return read_sealed(path, lambda values: cls.parse(values, str(path)), otherwise)
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON with its digest, atomically."""
-        document = {"digest": self.digest, **self.model_dump(mode="json")}
-        atomic.write_text(path, json.dumps(document, indent=2) + "\n")
+        write_sealed(path, self)

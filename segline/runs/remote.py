@@ -1,7 +1,7 @@
 """Runs in an object store: a stage works in a folder of its own, which follows the run's and is sent back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,29 +11,39 @@ from segline.runs.run import Run
 from segline.storage.access import Access, is_uri
 from segline.storage.store import Store
 
+OpenRun = Callable[[str | Path, Access], AbstractContextManager[Run]]
+"""Either of these two."""
 
-@contextmanager
-def open_run(location: str | Path, access: Access, whole: bool = False) -> Iterator[Run]:
-    """The run at a folder, or at ``s3://bucket/prefix``.
+
+def open_run(location: str | Path, access: Access) -> AbstractContextManager[Run]:
+    """The run at a folder, or at ``s3://bucket/prefix``; of that, no more than what was asked for.
 
     There, what the block adds to the run, replaces and removes is sent back when it ends, also with an error.
 
     Args:
         location: of the run.
         access: how to reach the object store.
-        whole: whether the block reads more of the run than what was asked for.
 
     Raises:
         SeglineError: the store cannot be reached or refuses.
     """
+    return _opened(location, access, lambda _: [RUN])
+
+
+def open_whole_run(location: str | Path, access: Access) -> AbstractContextManager[Run]:
+    """The same, with all that the run has come to."""
+    return _opened(location, access, lambda store: [item.key for item in store.listed()])
+
+
+@contextmanager
+def _opened(location: str | Path, access: Access, wanted: Callable[[Store], Sequence[str]]) -> Iterator[Run]:
     if not is_uri(location):
         yield Run(Path(location), access)
         return
     store = access.store(location)
     with TemporaryDirectory(prefix="segline-run-") as scratch:
         folder = Path(scratch)
-        names = [item.key for item in store.listed()] if whole else [RUN]
-        do_all(lambda name: _bring(store, name, folder), names, store.threads)
+        do_all(lambda name: _bring(store, name, folder), wanted(store), store.threads)
         before = _files(folder)
         try:
             yield Run(folder, access)

@@ -25,6 +25,7 @@ from segline.runs.names import (
     SUMMARY,
     predictions_of,
 )
+from segline.runs.remote import open_whole_run
 from segline.runs.summary import summarise_run
 from segline.stages.data import start_run
 from segline.stages.frame import (
@@ -107,7 +108,7 @@ def compare_members(
     log_metric: LogMetric | None = None,
 ) -> None:
     """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
-    with stage(run, "compare_members", whole=True) as (record, outcome):
+    with stage(run, "compare_members", open_whole_run) as (record, outcome):
         found = record.contents
         evaluation = found.reference
         if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
@@ -131,7 +132,7 @@ def track_folds(run: Location, store: Location, tracking: str = "") -> None:
     from segline.common.source_commit import source_commit
     from segline.tracking.facts import facts_with_folds
 
-    with stage(run, "track_folds", whole=True) as (record, outcome):
+    with stage(run, "track_folds", open_whole_run) as (record, outcome):
         tracker = tracker_at(store, tracking)
         summarise_run(record, ongoing="track_folds").write(record.folder / SUMMARY)
         tracked = tracker.record(facts_with_folds(record, source_commit(Path(__file__).parent)))

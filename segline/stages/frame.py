@@ -17,7 +17,7 @@ from segline.evaluation.records import Evaluation
 from segline.plan import Plan
 from segline.planning.folds import fold_tasks, resplit
 from segline.runs.records import Outcome
-from segline.runs.remote import open_run
+from segline.runs.remote import OpenRun, open_run
 from segline.runs.run import Run
 from segline.storage.access import Access
 
@@ -76,9 +76,9 @@ def tracker_at(store: Location, tracking: str) -> "Tracker":
 
 
 @contextmanager
-def stage(run: Location, name: str, whole: bool = False) -> Iterator[tuple[Run, Outcome]]:
+def stage(run: Location, name: str, opened: OpenRun = open_run) -> Iterator[tuple[Run, Outcome]]:
     try:
-        with open_run(run, access_here(), whole) as record, record.stage(name) as outcome:
+        with opened(run, access_here()) as record, record.stage(name) as outcome:
             yield record, outcome
             if outcome.text:
                 sys.stdout.write(f"[{name}] {outcome.text}\n")

@@ -7,6 +7,7 @@ from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
 from segline.kinds import kind_of
 from segline.runs.names import BRIEF, REPORT
+from segline.runs.remote import open_whole_run
 from segline.stages.frame import Location, inference_device, open_registry, stage
 
 
@@ -26,7 +27,7 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     from segline.registry.succession import contend
     from segline.report.model_card import write_model_card
 
-    with stage(run, "register", whole=True) as (record, outcome):
+    with stage(run, "register", open_whole_run) as (record, outcome):
         if record.verdict and not record.verdict.passed:
             raise UnavailableError("the gate blocked the model; it is not registered")
         by = kind_of(record.info.task.kind).yardstick
@@ -47,7 +48,7 @@ def report(run: Location, page_out: Location | None = None, summary_out: Locatio
     """
     from segline.report import write_report
 
-    with stage(run, "report", whole=True) as (record, _):
+    with stage(run, "report", open_whole_run) as (record, _):
         kind = kind_of(record.info.task.kind)
         write_report(record, kind.yardstick, kind.pictures)
         for name, out in ((REPORT, page_out), (BRIEF, summary_out)):

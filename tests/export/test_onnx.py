@@ -21,6 +21,7 @@ from segline.networks.catalogue import build_network
 from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network, save_weights
 from segline.plan import Plan
+from segline.training.objectives.masks import MASKS
 
 from ..conftest import TinyTraining, small_plan
 
@@ -219,6 +220,6 @@ def test_a_package_that_is_not_installed_is_said(
 
 
 def test_the_comparison_counts_voxels_of_equal_class(tiny_model: Model, val_cases: list[Case]) -> None:
-    difference, agreement = compare_on_patches(tiny_model, val_cases, patches=3)
+    difference, agreement = compare_on_patches(tiny_model, val_cases, 3, MASKS)
     assert 0 < difference < 1e-4
     assert agreement == 1

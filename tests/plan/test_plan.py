@@ -122,7 +122,7 @@ class TestContent:
 
     @pytest.mark.parametrize("document", [None, [], "plan", 3])
     def test_anything_but_a_mapping_is_refused(self, document):
-        with pytest.raises(SeglineError, match=r"plan\.json: document: "):
+        with pytest.raises(SeglineError, match=r"plan\.json: a JSON object is needed"):
             Plan.parse(document, "plan.json")
 
     def test_it_cannot_be_changed(self):
@@ -216,14 +216,14 @@ class TestFile:
     def test_what_is_not_json_is_refused(self, tmp_path, payload):
         path = tmp_path / "plan.json"
         path.write_bytes(payload)
-        with pytest.raises(SeglineError, match=r"plan\.json: not JSON"):
+        with pytest.raises(SeglineError, match=r"plan\.json: (not JSON|not UTF-8|the file is empty)"):
             Plan.read(path)
 
     @pytest.mark.parametrize("text", ["[]", "3", "null"])
     def test_json_that_is_not_a_plan_is_refused(self, tmp_path, text):
         path = tmp_path / "plan.json"
         path.write_text(text)
-        with pytest.raises(SeglineError, match=r"plan\.json: document: "):
+        with pytest.raises(SeglineError, match=r"plan\.json: a JSON object is needed"):
             Plan.read(path)
 
     def test_an_unknown_field_is_refused(self, written):

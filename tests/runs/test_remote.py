@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.runs.remote import open_run
+from segline.runs.remote import open_run, open_whole_run
 from segline.storage.access import Access
 
 from ..s3_server import S3Server, see_the_disk
@@ -46,7 +46,7 @@ def test_what_is_added_replaced_and_removed_is_sent_back(access, bucket):
         write(run.folder / "run.json", "asked")
         write(run.folder / "model/plan.json", "plan")
         write(run.folder / "model/old.onnx", "graph")
-    with open_run(RUN, access, whole=True) as run:
+    with open_whole_run(RUN, access) as run:
         write(run.folder / "model/plan.json", "another")
         (run.folder / "model/old.onnx").unlink()
         write(run.folder / "report.html", "page")
@@ -68,7 +68,7 @@ def test_a_stage_gets_no_more_than_it_reads(access, bucket):
 
 
 def test_stages_at_the_same_time_do_not_undo_each_other(access, bucket):
-    with open_run(RUN, access, whole=True) as one, open_run(RUN, access, whole=True) as other:
+    with open_whole_run(RUN, access) as one, open_whole_run(RUN, access) as other:
         write(one.folder / "predictions/pytorch/evaluation.json", "1")
         write(other.folder / "predictions/openvino/evaluation.json", "2")
     assert set(contents(bucket / "spleen/run-1")) == {

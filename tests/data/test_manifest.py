@@ -177,7 +177,7 @@ def test_a_manifest_that_was_edited_is_refused(root: Path, tmp_path: Path) -> No
     path = tmp_path / "manifest.json"
     verify(root).write(path)
     path.write_text(path.read_text().replace('"spleen"', '"liver"'))
-    with pytest.raises(SeglineError, match="its digest .* does not fit .*; verify the data again"):
+    with pytest.raises(SeglineError, match=r"its digest .* does not fit .*; verify the data again"):
         Manifest.read(path)
 
 

@@ -122,7 +122,7 @@ class TestContent:
 
     @pytest.mark.parametrize("document", [None, [], "plan", 3])
     def test_anything_but_a_mapping_is_refused(self, document):
-        with pytest.raises(SeglineError, match=r"plan\.json: a JSON object is needed"):
+        with pytest.raises(SeglineError, match=r"plan\.json: document: "):
             Plan.parse(document, "plan.json")
 
     def test_it_cannot_be_changed(self):

@@ -31,9 +31,9 @@ def judge(folders: Sequence[Path], requirements: Gate, by: Yardstick) -> Verdict
         SeglineError: an evaluation or an answer cannot be read, PyTorch's evaluation is missing, two are of
             one backend, or not of the same model and cases, or lack a figure that is asked for.
     """
-    found = _by_backend(folders)
-    absent = [outcome for _, outcome in found.values() if isinstance(outcome, Absence)]
-    others = {b: (f, outcome) for b, (f, outcome) in found.items() if isinstance(outcome, Evaluation)}
+    outcomes = _by_backend(folders)
+    absent = [outcome for _, outcome in outcomes.values() if isinstance(outcome, Absence)]
+    others = {b: (f, outcome) for b, (f, outcome) in outcomes.items() if isinstance(outcome, Evaluation)}
     first = _take_reference(others, absent)
     evaluated = [first, *others.values()]
     for _, evaluation in evaluated:
@@ -74,16 +74,16 @@ def _reasons(
 
 
 def _by_backend(folders: Sequence[Path]) -> dict[str, tuple[Path, Evaluation | Absence]]:
-    found: dict[str, tuple[Path, Evaluation | Absence]] = {}
+    outcomes: dict[str, tuple[Path, Evaluation | Absence]] = {}
     for folder in folders:
         outcome = _outcome(folder)
-        if outcome.backend in found:
-            first, _ = found[outcome.backend]
+        if outcome.backend in outcomes:
+            first, _ = outcomes[outcome.backend]
             raise SeglineError(
                 f"compare: {first} and {folder} are both of {outcome.backend}; give one of them"
             )
-        found[outcome.backend] = folder, outcome
-    return found
+        outcomes[outcome.backend] = folder, outcome
+    return outcomes
 
 
 def _outcome(folder: Path) -> Evaluation | Absence:
@@ -112,12 +112,12 @@ def _compare(
     first: tuple[Path, Evaluation], other: tuple[Path, Evaluation], requirements: Gate, by: Yardstick
 ) -> list[CaseComparison]:
     (folder, reference), (place, evaluation) = first, other
-    asked = required_agreement(evaluation.precision, requirements).differences
+    largest = required_agreement(evaluation.precision, requirements).differences
     return [
         CaseComparison(
             backend=evaluation.backend,
             case=wanted.case,
-            differences={name: _largest_difference(name, wanted, got) for name in asked},
+            differences={name: _largest_difference(name, wanted, got) for name in largest},
             agreement=by.agreement(folder / wanted.answer, place / got.answer),
         )
         for wanted, got in zip(reference.cases, evaluation.cases, strict=True)
@@ -181,14 +181,14 @@ def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate,
 
 
 def _not_equivalent(judged: JudgedBackend, title: str) -> list[str]:
-    found = judged.equivalence
-    if not found or found.ci90 is None or found.shown:
+    tested = judged.equivalence
+    if not tested or tested.ci90 is None or tested.shown:
         return []
-    low, high = found.ci90
+    low, high = tested.ci90
     return [
-        f"{judged.backend} against {REFERENCE}: mean {title} not shown to be equal within {found.margin:g}: "
-        f"differs by {found.mean_difference:+.5f}, 90 % interval {low:+.5f} to {high:+.5f} "
-        f"(TOST p = {found.p:.3g}, {found.count} cases)"
+        f"{judged.backend} against {REFERENCE}: mean {title} not shown to be equal within {tested.margin:g}: "
+        f"differs by {tested.mean_difference:+.5f}, 90 % interval {low:+.5f} to {high:+.5f} "
+        f"(TOST p = {tested.p:.3g}, {tested.count} cases)"
     ]
 
 
@@ -219,8 +219,8 @@ def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:
 
 def _require_measured(evaluation: Evaluation, gate: Gate, by: Yardstick) -> None:
     known = {figure.name for figure in by.figures} & evaluation.overall.keys()
-    asked = {by.figures[0].name, *gate.float32.differences, *gate.reduced.differences}
-    if missing := asked - known:
+    needed = {by.figures[0].name, *gate.float32.differences, *gate.reduced.differences}
+    if missing := needed - known:
         raise SeglineError(
             f"compare: the gate asks for the figure {min(missing)}, which {evaluation.backend} was not "
             f"measured by; there are {', '.join(sorted(known))}"

@@ -49,9 +49,9 @@ class Comparison(Document):
         deciding = next(iter(self.ensemble.overall))
         means = {"ensemble": self.ensemble.overall[deciding].mean}
         means |= {f"member_{n}": member.overall[deciding].mean for n, member in enumerate(self.members)}
-        found = {f"{name}_mean_{deciding}": mean for name, mean in means.items() if mean is not None}
+        scalars = {f"{name}_mean_{deciding}": mean for name, mean in means.items() if mean is not None}
         gains = [gain.mean for gain in self.gains if gain.mean is not None]
-        return {**found, f"ensemble_gain_{deciding}": sum(gains) / len(gains)} if gains else found
+        return {**scalars, f"ensemble_gain_{deciding}": sum(gains) / len(gains)} if gains else scalars
 
     def slowdowns(self, timed: Benchmark) -> Mapping[str, float]:
         """By backend, how many times longer than one member the ensemble takes for a case, end to end."""

@@ -140,8 +140,8 @@ def _unfair(champion: Contender, challenger: Contender) -> tuple[str, ...]:
     """Why two evaluations must not be compared."""
     a, b = champion.evaluation, challenger.evaluation
     if (a.backend, a.precision) != (b.backend, b.precision):
-        told = f"{a.backend} in {a.precision} and {b.backend} in {b.precision}"
-        return (f"evaluated on different backends ({told}); evaluate both on one",)
+        precisions = f"{a.backend} in {a.precision} and {b.backend} in {b.precision}"
+        return (f"evaluated on different backends ({precisions}); evaluate both on one",)
     if set(a.by_label) != set(b.by_label):
         return (
             f"different labels ({', '.join(a.by_label)} and {', '.join(b.by_label)}); no rule ranks them",
@@ -227,16 +227,16 @@ def _merit(
         few = f"compared in {_count(difference.count, 'case')}, {rule.min_cases} are needed to tell"
         return (), (few,)
     low, high = difference.ci95
-    told = f"mean {title} differs by {difference.mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, "
-    told += f"{_count(difference.count, 'case')})"
+    reason = f"mean {title} differs by {difference.mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, "
+    reason += f"{_count(difference.count, 'case')})"
     if low > 0:
-        return (f"{told}: better",), ()
+        return (f"{reason}: better",), ()
     if rule.rule == "better":
-        return (), (f"{told}: not shown to be better",)
+        return (), (f"{reason}: not shown to be better",)
     if low < -rule.margin:
-        return (), (f"{told}: not shown to be at most {rule.margin:g} worse",)
-    faster, speed_told = _faster(speed, rule)
-    return ((f"{told}: not worse", speed_told), ()) if faster else ((), (f"{told}: not better", speed_told))
+        return (), (f"{reason}: not shown to be at most {rule.margin:g} worse",)
+    faster, pace = _faster(speed, rule)
+    return ((f"{reason}: not worse", pace), ()) if faster else ((), (f"{reason}: not better", pace))
 
 
 def _faster(speed: Speed | None, rule: PromotionRule) -> tuple[bool, str]:

@@ -133,12 +133,12 @@ class Benchmark(Document):
     @property
     def scalars(self) -> dict[str, float]:
         """The main figures by name, for whatever compares runs."""
-        found: dict[str, float] = {}
+        scalars: dict[str, float] = {}
         for times in self.backends:
-            found[f"{times.backend}_volume_ms_p50"] = times.end_to_end.volume_ms.p50
-            found[f"{times.backend}_volume_ms_p95"] = times.end_to_end.volume_ms.p95
-            found[f"{times.backend}_volumes_per_minute"] = times.end_to_end.volumes_per_minute
+            scalars[f"{times.backend}_volume_ms_p50"] = times.end_to_end.volume_ms.p50
+            scalars[f"{times.backend}_volume_ms_p95"] = times.end_to_end.volume_ms.p95
+            scalars[f"{times.backend}_volumes_per_minute"] = times.end_to_end.volumes_per_minute
             if times.network:
-                found[f"{times.backend}_network_windows_per_second"] = times.network.windows_per_second
-            found[f"{times.backend}_peak_host_mib"] = times.peak_host_bytes / 2**20
-        return found
+                scalars[f"{times.backend}_network_windows_per_second"] = times.network.windows_per_second
+            scalars[f"{times.backend}_peak_host_mib"] = times.peak_host_bytes / 2**20
+        return scalars

@@ -90,21 +90,21 @@ class Verdict(Document):
     @property
     def scalars(self) -> dict[str, float]:
         """The verdict in figures, for systems that track numbers; what is undefined is left out."""
-        found: dict[str, float | None] = {"passed": float(self.passed)}
+        scalars: dict[str, float | None] = {"passed": float(self.passed)}
         for judged in self.backends:
-            found[f"{judged.backend}_mean_{self.decides}"] = judged.mean_score
-            found |= self._extremes(judged.backend)
+            scalars[f"{judged.backend}_mean_{self.decides}"] = judged.mean_score
+            scalars |= self._extremes(judged.backend)
             if judged.equivalence:
-                found[f"{judged.backend}_tost_p"] = judged.equivalence.p
-        return {name: value for name, value in found.items() if value is not None}
+                scalars[f"{judged.backend}_tost_p"] = judged.equivalence.p
+        return {name: value for name, value in scalars.items() if value is not None}
 
     def _extremes(self, backend: str) -> dict[str, float]:
         ours = self.comparisons_of(backend)
         differences = [c.differences[self.decides] for c in ours if self.decides in c.differences]
-        found = {f"{backend}_largest_{self.decides}_difference": max(differences)} if differences else {}
+        extremes = {f"{backend}_largest_{self.decides}_difference": max(differences)} if differences else {}
         if ours:
-            found[f"{backend}_smallest_{self.part}_agreement"] = min(c.agreement for c in ours)
-        return found
+            extremes[f"{backend}_smallest_{self.part}_agreement"] = min(c.agreement for c in ours)
+        return extremes
 
 
 def required_agreement(precision: Precision, requirements: Gate) -> Agreement:

@@ -18,10 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run_command(options)
     except Exception as error:
-        told = plain_error(error)
-        if not isinstance(told, SeglineError):
+        readable = plain_error(error)
+        if not isinstance(readable, SeglineError):
             raise
-        sys.stderr.write(f"segline {options.command}: {told}\n")
+        sys.stderr.write(f"segline {options.command}: {readable}\n")
         return 2
     return 0
 

@@ -74,13 +74,13 @@ def read_sealed(path: Path, parse: Callable[[dict[str, Any]], Kept], otherwise: 
     """
     content = read_json_object(path, str(path))
     written = content.pop("digest", None)
-    found = parse(content)
-    if found.digest != written:
+    document = parse(content)
+    if document.digest != written:
         raise SeglineError(
-            f"{path}: its digest {str(written)[:12]} does not fit its content ({found.digest[:12]}); "
+            f"{path}: its digest {str(written)[:12]} does not fit its content ({document.digest[:12]}); "
             f"{otherwise}"
         )
-    return found
+    return document
 
 
 def first_fault(error: ValidationError, root: str = "") -> str:

@@ -69,17 +69,17 @@ class Intake:
 
 
 def take_in(
-    found: Survey,
+    survey: Survey,
     known: Manifest,
     plan: Plan,
     records: Path,
     limits: Limits | None = None,
     workers: int = 2,
 ) -> Intake:
-    """Check every case of ``found`` that ``known`` does not hold in the same content.
+    """Check every case of ``survey`` that ``known`` does not hold in the same content.
 
     Args:
-        found: the data set as it is now.
+        survey: the data set as it is now.
         known: the data set that the champion was trained on, whose files can still be read.
         plan: the champion's: its split says which cases must not be learned from.
         records: folder that keeps portraits of cases by content.
@@ -90,7 +90,7 @@ def take_in(
         SeglineError: a known case's files cannot be read.
     """
     old = {case.name: case.digest for case in known.cases}
-    new = [case for case in found.manifest.cases if old.get(case.name) != case.digest]
+    new = [case for case in survey.manifest.cases if old.get(case.name) != case.digest]
 
     def portraits(manifest: Manifest, cases: Sequence[CaseEntry]) -> list[tuple[CaseEntry, Portrait]]:
         with ThreadPoolExecutor(workers) as pool:
@@ -98,15 +98,15 @@ def take_in(
             return list(zip(cases, drawn, strict=True))
 
     judge = _Judge(known, plan, portraits(known, known.cases), limits or Limits())
-    looked_at = [judge.look_at(case, portrait) for case, portrait in portraits(found.manifest, new)]
-    aside = [Quarantined(case=fault.case, check="files", reason=str(fault.error)) for fault in found.faults]
+    looked_at = [judge.look_at(case, portrait) for case, portrait in portraits(survey.manifest, new)]
+    aside = [Quarantined(case=fault.case, check="files", reason=str(fault.error)) for fault in survey.faults]
     aside += [case for case in looked_at if case]
     refused = {case.case for case in aside}
-    accepted = tuple(case for case in found.manifest.cases if case.name not in refused)
+    accepted = tuple(case for case in survey.manifest.cases if case.name not in refused)
     return Intake(
-        accepted=found.manifest.model_copy(update={"cases": accepted}),
+        accepted=survey.manifest.model_copy(update={"cases": accepted}),
         quarantine=Quarantine(
-            new=len(new) + len(found.faults), cases=tuple(sorted(aside, key=lambda case: case.case))
+            new=len(new) + len(survey.faults), cases=tuple(sorted(aside, key=lambda case: case.case))
         ),
     )
 
@@ -143,12 +143,12 @@ class _Judge:
     def _likeness(self, case: CaseEntry, portrait: Portrait) -> Iterator[Fault]:
         """A known name with new content is a correction, which may look like what it corrects."""
         for name, other in self.seen.items():
-            if name == case.name or not (told := self._same_image(portrait, other)):
+            if name == case.name or not (same := self._same_image(portrait, other)):
                 continue
             if name in self.held_back:
-                yield "leakage", f"{told} case {name}, which is held back from training"
+                yield "leakage", f"{same} case {name}, which is held back from training"
             else:
-                yield "duplicate", f"{told} case {name}"
+                yield "duplicate", f"{same} case {name}"
 
     def _same_image(self, portrait: Portrait, other: Portrait) -> str:
         if portrait.voxels_sha256 == other.voxels_sha256:

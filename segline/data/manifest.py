@@ -88,13 +88,13 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     @property
     def pseudonyms(self) -> dict[str, str]:
         """Name of each case to its short content digest, numbered where cases have the same content."""
-        found: dict[str, str] = {}
+        pseudonyms: dict[str, str] = {}
         seen = Counter[str]()
         for case in self.cases:
             seen[case.short_digest] += 1
             number = seen[case.short_digest]
-            found[case.name] = case.short_digest + (f"-{number}" if number > 1 else "")
-        return found
+            pseudonyms[case.name] = case.short_digest + (f"-{number}" if number > 1 else "")
+        return pseudonyms
 
     def case(self, name: str) -> CaseEntry:
         """The case called ``name``.

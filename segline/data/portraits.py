@@ -99,5 +99,5 @@ def _thumbnail(array: np.ndarray) -> tuple[float, ...]:
 def _percentiles(voxels: np.ndarray) -> tuple[Percentiles, ...]:
     """Of ``(C, n)``, from evenly spread voxels."""
     step = max(1, voxels.shape[1] // _VOXELS_COUNTED)
-    found = np.percentile(voxels[:, ::step], PERCENTILES, axis=1)
-    return tuple((float(a), float(b), float(c)) for a, b, c in found.T)
+    percentiles = np.percentile(voxels[:, ::step], PERCENTILES, axis=1)
+    return tuple((float(a), float(b), float(c)) for a, b, c in percentiles.T)

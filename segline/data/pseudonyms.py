@@ -39,11 +39,11 @@ class Pseudonyms:
         >>> Pseudonyms({"spleen_8": "c0ffee123456"}).hide("spleen_8.nii.gz, spleen_80")
         'c0ffee123456.nii.gz, spleen_80'
         """
-        return self._names.sub(lambda found: self._short[found[0]], text)
+        return self._names.sub(lambda match: self._short[match[0]], text)
 
     def hide_in_page(self, page: str) -> str:
         """The same for HTML, whose embedded images stay as they are."""
-        return self._names_or_images.sub(lambda found: self._short.get(found[0], found[0]), page)
+        return self._names_or_images.sub(lambda match: self._short.get(match[0], match[0]), page)
 
     def hide_in_json(self, document: str) -> str:
         """The same for the strings and keys of a JSON document; its numbers are never names."""

@@ -52,12 +52,12 @@ def verify(
     Raises:
         SeglineError: the first problem in the order of ``dataset.json``, and how many more cases are bad.
     """
-    found = survey(root, records, workers, progress, targets)
-    if found.faults:
-        more = len(found.faults) - 1
-        told = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
-        raise SeglineError(f"{found.faults[0].error}{told}")
-    return found.manifest
+    surveyed = survey(root, records, workers, progress, targets)
+    if surveyed.faults:
+        more = len(surveyed.faults) - 1
+        others = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
+        raise SeglineError(f"{surveyed.faults[0].error}{others}")
+    return surveyed.manifest
 
 
 def survey(

@@ -28,9 +28,9 @@ class Confusion(BaseModel, frozen=True):
         """
         values = sorted(labels)
         # as NIfTI lies in memory; in the other order this takes several times as long
-        wanted, found = truth.ravel(order="F"), prediction.ravel(order="F")
-        marked = (wanted != values[0]) | (found != values[0])
-        pairs = wanted[marked].astype(np.uint16) * _VALUES + found[marked].astype(np.uint16)
+        wanted, predicted = truth.ravel(order="F"), prediction.ravel(order="F")
+        marked = (wanted != values[0]) | (predicted != values[0])
+        pairs = wanted[marked].astype(np.uint16) * _VALUES + predicted[marked].astype(np.uint16)
         counts = np.bincount(pairs, minlength=_VALUES**2).reshape(_VALUES, _VALUES)
         counts[values[0], values[0]] = truth.size - len(pairs)
         return cls(

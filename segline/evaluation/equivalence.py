@@ -52,18 +52,20 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
             f"finite differences and a margin of 0 or more are needed, got {sample[:5]}, {margin}"
         )
     mean = float(sample.mean())
-    found = {"mean_difference": mean, "margin": margin, "count": len(sample)}
+    measured = {"mean_difference": mean, "margin": margin, "count": len(sample)}
     if len(sample) < EQUIVALENCE_CASES:
-        return Equivalence(**found, ci90=None, p=None)
+        return Equivalence(**measured, ci90=None, p=None)
     # equal values leave rounding errors as a deviation: the mean of them is not exact
     if np.ptp(sample) == 0:
-        return Equivalence(**found, ci90=(mean, mean), p=float(abs(sample[0]) > margin))
+        return Equivalence(**measured, ci90=(mean, mean), p=float(abs(sample[0]) > margin))
     from scipy import stats
 
     above = stats.ttest_1samp(sample, -margin, alternative="greater").pvalue
     below = stats.ttest_1samp(sample, margin, alternative="less").pvalue
     interval = stats.ttest_1samp(sample, 0).confidence_interval(1 - 2 * EQUIVALENCE_LEVEL)
-    return Equivalence(**found, ci90=(float(interval.low), float(interval.high)), p=float(max(above, below)))
+    return Equivalence(
+        **measured, ci90=(float(interval.low), float(interval.high)), p=float(max(above, below))
+    )
 
 
 def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:

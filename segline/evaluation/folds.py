@@ -68,8 +68,8 @@ def pool(
     Raises:
         SeglineError: a fold has no evaluation, or there is one of no fold or of another data set.
     """
-    found = {_tested(evaluation): (place, evaluation) for place, evaluation in map(_read, folders)}
-    ordered = in_order_of_folds(found, folds, "pool")
+    evaluated = {_tested(evaluation): (place, evaluation) for place, evaluation in map(_read, folders)}
+    ordered = in_order_of_folds(evaluated, folds, "pool")
     folder.mkdir(parents=True, exist_ok=True)
     for place, evaluation in ordered:
         for case in evaluation.cases:

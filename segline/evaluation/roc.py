@@ -76,9 +76,9 @@ class ScoreCounts(BaseModel, frozen=True):
         """The curve, without repeated points; ``None`` where no voxel is foreground, or every one is."""
         if not sum(self.foreground) or not sum(self.background):
             return None
-        found = np.cumsum((0, *self.foreground[::-1])) / sum(self.foreground)
+        hits = np.cumsum((0, *self.foreground[::-1])) / sum(self.foreground)
         alarms = np.cumsum((0, *self.background[::-1])) / sum(self.background)
         odds = np.exp(-(np.arange(LEVELS, 0, -1) - 1 - LEVELS // 2) / STEPS)
         thresholds = np.array([1.0, *(1 / (1 + odds[:-1])), 0.0])
-        new = np.flatnonzero(np.diff(found, prepend=-1) + np.diff(alarms, prepend=-1))
-        return Roc(tuple(alarms[new].tolist()), tuple(found[new].tolist()), tuple(thresholds[new].tolist()))
+        new = np.flatnonzero(np.diff(hits, prepend=-1) + np.diff(alarms, prepend=-1))
+        return Roc(tuple(alarms[new].tolist()), tuple(hits[new].tolist()), tuple(thresholds[new].tolist()))

@@ -49,8 +49,8 @@ def evaluate(
             futures.append(pool.submit(by.score, plan, manifest, name, predicted, folder))
         scored = [future.result() for future in futures]
     progress(1.0, f"{backend.name}: {len(names)} cases")
-    found = summarise(backend, plan, [one.evaluation for one in scored], by)
-    return found.model_copy(update=by.total([one.counted for one in scored]))
+    evaluation = summarise(backend, plan, [one.evaluation for one in scored], by)
+    return evaluation.model_copy(update=by.total([one.counted for one in scored]))
 
 
 def summarise(

@@ -24,11 +24,11 @@ def read_series(folder: Path) -> Volume:
             or cannot be read.
     """
     reader = _reader()
-    found = reader.GetGDCMSeriesIDs(str(folder))
-    if len(found) != 1:
-        what = f"{len(found)} DICOM series" if found else "no DICOM series"
+    series = reader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        what = f"{len(series)} DICOM series" if series else "no DICOM series"
         raise SeglineError(f"{folder}: {what} in it; give a folder with the slices of one, or a NIfTI file")
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), found[0]))
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
     reader.MetaDataDictionaryArrayUpdateOn()
     try:
         image = reader.Execute()

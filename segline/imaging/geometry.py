@@ -68,9 +68,9 @@ class Grid:
         if self.matches(image):
             return
         differ = self.shape != image.shape
-        told, expected = (by(g.shape) for g in (self, image)) if differ else (self.place, image.place)
+        given, expected = (by(g.shape) for g in (self, image)) if differ else (self.place, image.place)
         raise SeglineError(
-            f"{subject} grid {told} differs from image grid {expected}; "
+            f"{subject} grid {given} differs from image grid {expected}; "
             "resample it onto the image or take the case out"
         )
 

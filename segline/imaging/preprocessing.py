@@ -82,11 +82,11 @@ class Preprocessor:
         whole = as_shape(array.shape[1:])
         if above is None:
             return (0, 0, 0), whole
-        found = [np.flatnonzero(along > above) for along in _largest_along(array)]
-        if not all(map(len, found)):
+        reached = [np.flatnonzero(along > above) for along in _largest_along(array)]
+        if not all(map(len, reached)):
             return (0, 0, 0), whole
         start, stop = [], []
-        for size, along, mm in zip(whole, found, spacing_mm, strict=True):
+        for size, along, mm in zip(whole, reached, spacing_mm, strict=True):
             margin = int(np.ceil(self.settings.margin_mm / mm))
             start.append(max(0, along[0] - margin))
             stop.append(min(size, along[-1] + 1 + margin))

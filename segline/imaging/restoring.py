@@ -46,10 +46,10 @@ def _foreground_reach(leads: Tensor, placement: Placement) -> tuple[Box, Box] | 
     An interpolated lead is above 0 only beside a voxel where it is: most of a volume is spared the
     interpolation.
     """
-    found = leads.amax(dim=0) > 0
+    foreground = leads.amax(dim=0) > 0
     near, reached = [], []
     for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
-        along = found.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
+        along = foreground.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
         if not len(along):
             return None
         first, last = int(along[0]) - 1, int(along[-1]) + 1

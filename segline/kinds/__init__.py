@@ -72,7 +72,7 @@ def kind_of(name: str) -> Kind:
     Raises:
         SeglineError: there is none.
     """
-    others = {} if name in KINDS else {found.name: found.value for found in entry_points(group=GROUP)}
+    others = {} if name in KINDS else {entry.name: entry.value for entry in entry_points(group=GROUP)}
     known = {**others, **KINDS}
     if name not in known:
         raise SeglineError(

@@ -54,13 +54,13 @@ def _onnx_providers() -> list[Ability]:
     except Exception as error:  # a broken installation may raise anything
         return [Ability("onnxruntime", False, f"installed, but cannot be loaded: {error}")]
     compiled_in = onnxruntime.get_available_providers()
-    found = [Ability("onnxruntime CPU", True, onnxruntime.__version__)]
+    providers = [Ability("onnxruntime CPU", True, onnxruntime.__version__)]
     if "CUDAExecutionProvider" not in compiled_in:
-        found.append(Ability("onnxruntime CUDA", False, "not in this build: pip install onnxruntime-gpu"))
+        providers.append(Ability("onnxruntime CUDA", False, "not in this build: pip install onnxruntime-gpu"))
     else:
         missing = nvidia_driver_missing()
-        found.append(Ability("onnxruntime CUDA", missing is None, missing or onnxruntime.__version__))
-    return found
+        providers.append(Ability("onnxruntime CUDA", missing is None, missing or onnxruntime.__version__))
+    return providers
 
 
 def _tensorrt() -> Ability:
@@ -68,8 +68,8 @@ def _tensorrt() -> Ability:
     if missing:
         return Ability("tensorrt", False, missing)
     for name in ("tensorrt", "tensorrt_rtx"):
-        if (found := _package(name)).available:
-            return Ability("tensorrt", True, f"{name} {found.detail}")
+        if (ability := _package(name)).available:
+            return Ability("tensorrt", True, f"{name} {ability.detail}")
     return Ability("tensorrt", False, "not installed: pip install tensorrt, or tensorrt-rtx for an RTX GPU")
 
 

@@ -41,7 +41,7 @@ def resplit(plan: Plan, task: Task) -> Plan:
     return Plan.parse({**plan.of_one_member().model_dump(), "split": split}, over.name)
 
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 Tested = tuple[str, frozenset[str]]
 """The digest of a data set, and cases of it: a fold is known by them, whatever was made of its plan."""
 
@@ -51,15 +51,15 @@ def tested_by(plan: Plan) -> Tested:
     return plan.dataset_digest, frozenset(plan.split.test)
 
 
-def in_order_of_folds(found: Mapping[Tested, Found], folds: Sequence[Plan], stage: str) -> list[Found]:
+def in_order_of_folds(results: Mapping[Tested, Result], folds: Sequence[Plan], stage: str) -> list[Result]:
     """What each of the folds has come to; ``stage`` is who asks.
 
     Raises:
         SeglineError: nothing came of a fold, or something of none of them.
     """
     wanted = {tested_by(plan): number for number, plan in enumerate(folds)}
-    missing = [number for tested, number in wanted.items() if tested not in found]
-    if missing or found.keys() - wanted.keys():
-        told = f"fold {missing[0]} of {len(folds)} is missing" if missing else "one is of no fold"
-        raise SeglineError(f"{stage}: {len(found)} folds, and {told}; run the cross-validation again")
-    return [found[tested] for tested in wanted]
+    missing = [number for tested, number in wanted.items() if tested not in results]
+    if missing or results.keys() - wanted.keys():
+        problem = f"fold {missing[0]} of {len(folds)} is missing" if missing else "one is of no fold"
+        raise SeglineError(f"{stage}: {len(results)} folds, and {problem}; run the cross-validation again")
+    return [results[tested] for tested in wanted]

@@ -33,8 +33,8 @@ class Overrides:
     def apply(
         self, key: str, model: type[Part], proposal: dict[str, Any], leave_out: Collection[str] = ()
     ) -> Part:
-        asked = {name: value for name, value in self.part(key).items() if name not in leave_out}
-        return self._checked(key, model, merged(proposal, asked))
+        given = {name: value for name, value in self.part(key).items() if name not in leave_out}
+        return self._checked(key, model, merged(proposal, given))
 
     def _checked(self, key: str, model: type[Part], values: dict[str, Any]) -> Part:
         try:
@@ -44,18 +44,18 @@ class Overrides:
 
     def network(self, patch: Shape) -> Network:
         """Proposed for the architecture that the task names; what it names besides takes its place."""
-        asked = self.part("network")
-        name = str(asked.get("name", "unet"))
+        given = self.part("network")
+        name = str(given.get("name", "unet"))
         try:
             proposal = propose_network(patch, name)
         except SeglineError as error:
             raise SeglineError(f"{self.name}.network.name: {error}") from error
-        return self._checked("network", NETWORKS[name], merged(proposal, asked))
+        return self._checked("network", NETWORKS[name], merged(proposal, given))
 
     def training(self, patch: Shape) -> Training:
         """The batch follows the patch, also where the task names another."""
-        asked = self.apply("training", Training, propose_training(patch)).patch_size
-        return self.apply("training", Training, propose_training(asked))
+        size = self.apply("training", Training, propose_training(patch)).patch_size
+        return self.apply("training", Training, propose_training(size))
 
     def split(self, names: Sequence[str]) -> dict[str, Any]:
         if self._lists_cases:

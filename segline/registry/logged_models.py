@@ -37,20 +37,20 @@ def log_model(
     Raises:
         SeglineError: this is not a run's folder, or MLflow cannot be reached or refuses.
     """
-    found = run.contents
-    if found.model is None:
+    contents = run.contents
+    if contents.model is None:
         return None
     with tempfile.TemporaryDirectory() as scratch, registry.readable_errors():
         folder = Path(scratch, "package")
-        digest = pack(run, found.model, Pseudonyms.of(found.manifest), folder)
+        digest = pack(run, contents.model, Pseudonyms.of(contents.manifest), folder)
         if known := _ready(registry, tracked, digest):
             return LoggedModel(known, digest)
         created = registry.client.create_logged_model(
             tracked.experiment_id,
-            found.model.plan.task,
+            contents.model.plan.task,
             tracked.run_id,
             tags={PACKAGE_TAG: digest},
-            model_type=found.model.plan.kind,
+            model_type=contents.model.plan.kind,
         )
         place = Path(scratch, "saved")
         save_pyfunc(Model.open(folder), answers, place, created.model_id, tracked.run_id)

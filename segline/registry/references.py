@@ -28,12 +28,12 @@ class Reference:
         Raises:
             SeglineError: it is none.
         """
-        found = _REFERENCE.fullmatch(text.removeprefix("models:/").removeprefix(MODEL_PREFIX))
-        if found is None:
+        match = _REFERENCE.fullmatch(text.removeprefix("models:/").removeprefix(MODEL_PREFIX))
+        if match is None:
             raise SeglineError(f"{text!r}: names no model; write spleen@champion or spleen/3")
-        if found["number"]:
-            return cls(found["task"], number=int(found["number"]))
-        return cls(found["task"], alias=found["alias"] or CHAMPION)
+        if match["number"]:
+            return cls(match["task"], number=int(match["number"]))
+        return cls(match["task"], alias=match["alias"] or CHAMPION)
 
     def __str__(self) -> str:
         return f"{self.task}/{self.number}" if self.number else f"{self.task}@{self.alias}"

@@ -70,10 +70,10 @@ def _crown(registry: Registry, task: str, number: int, previous: int | None) -> 
 
 
 def _tag(registry: Registry, version: Version, *, decision: str, reasons: Sequence[str], **more: str) -> None:
-    told = REASONS_BETWEEN.join(reasons)[:_LONGEST_REASONS]
+    joined = REASONS_BETWEEN.join(reasons)[:_LONGEST_REASONS]
     tags = {
         "segline.decision": decision,
-        "segline.reasons": told,
+        "segline.reasons": joined,
         **{f"segline.{k}": v for k, v in more.items()},
     }
     with registry.readable_errors():

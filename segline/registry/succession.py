@@ -77,12 +77,12 @@ def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
 
 
 def _decision(run: Run, registry: Registry, device: str, progress: Progress, by: Yardstick) -> Decision:
-    found = run.contents
-    plan, manifest, verdict = found.plan, found.manifest, found.verdict
-    evaluation = found.reference
+    contents = run.contents
+    plan, manifest, verdict = contents.plan, contents.manifest, contents.verdict
+    evaluation = contents.reference
     if plan is None or manifest is None or verdict is None or evaluation is None:
         raise SeglineError(f"{run.folder}: the run lacks a part to be judged by; finish it first")
-    challenger = Contender.of(evaluation, plan, manifest, found.benchmark)
+    challenger = Contender.of(evaluation, plan, manifest, contents.benchmark)
     incumbent = champion_of(registry, run.info.task.name)
     rule = run.info.task.promotion
     if incumbent is None:
@@ -92,8 +92,8 @@ def _decision(run: Run, registry: Registry, device: str, progress: Progress, by:
         reference, answers = open_backend(REFERENCE, package, device), Path(folder, "answers")
         again = evaluate(package, reference, manifest, answers, progress, plan.split.test, by)
         timed = None
-        if rule.rule == "not_worse_and_faster" and found.benchmark:
-            timed = _timed(package, found.benchmark, manifest, device, progress, by.answers)
+        if rule.rule == "not_worse_and_faster" and contents.benchmark:
+            timed = _timed(package, contents.benchmark, manifest, device, progress, by.answers)
         return decide(Contender.of(again, package.plan, manifest, timed), challenger, verdict, rule)
 
 

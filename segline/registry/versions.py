@@ -98,23 +98,23 @@ def register(run: Run, registry: Registry, commit: str = "", answers: Answers = 
     task = run.info.task.name
     there = versions(registry, task)
     known = next((each for each in there if each.package_digest == logged.package_digest), None)
-    made = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
-    if not made.decision and CHAMPION not in made.aliases:
+    version = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
+    if not version.decision and CHAMPION not in version.aliases:
         with registry.readable_errors():
-            registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, str(made.number))
-    return resolve(registry, Reference(task, number=made.number))
+            registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, str(version.number))
+    return resolve(registry, Reference(task, number=version.number))
 
 
 def versions(registry: Registry, task: str | None = None) -> list[Version]:
     """The versions of a task, or of all tasks, newest first; none where nothing was registered."""
     with registry.readable_errors():
         models = _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'")
-        found = []
+        registered = []
         for model in models:
             if task is None or model.name == MODEL_PREFIX + task:
                 stored = list(_all(registry.client.search_model_versions, f"name = '{model.name}'"))
-                found += [Version.of(each, _aliases_of(model.aliases, each.version)) for each in stored]
-    return sorted(found, key=lambda version: (version.task, -version.number))
+                registered += [Version.of(each, _aliases_of(model.aliases, each.version)) for each in stored]
+    return sorted(registered, key=lambda version: (version.task, -version.number))
 
 
 def resolve(registry: Registry, reference: Reference) -> Version:
@@ -139,10 +139,10 @@ def resolve(registry: Registry, reference: Reference) -> Version:
     raise SeglineError(f"{reference}: no version has this alias; there are: {known}")
 
 
-def as_table(found: Sequence[Version]) -> str:
+def as_table(listed: Sequence[Version]) -> str:
     """Versions as lines of text, a column each for version, alias, score, backends, date and data set."""
     head = ("VERSION", "ALIAS", "SCORE (95 % CI)", "BACKENDS", "REGISTERED", "DATA SET")
-    return in_columns([head, *(_row(version) for version in found)])
+    return in_columns([head, *(_row(version) for version in listed)])
 
 
 def _row(version: Version) -> tuple[str, ...]:
@@ -182,15 +182,15 @@ def _require_passed(run: Run) -> Verdict:
 
 
 def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, str]:
-    found = run.contents
-    reference = found.reference
+    contents = run.contents
+    reference = contents.reference
     score = reference.overall[reference.figures[0].name] if reference else None
     return {
         PACKAGE_TAG: logged.package_digest,
         "segline.run": run.info.id,
         "segline.version": __version__,
-        "segline.dataset": found.plan.dataset_digest if found.plan else "",
-        "segline.plan": found.plan.digest if found.plan else "",
+        "segline.dataset": contents.plan.dataset_digest if contents.plan else "",
+        "segline.plan": contents.plan.digest if contents.plan else "",
         "segline.backends": ",".join(judged.backend for judged in verdict.backends),
         **({SCORE_TAG: score.model_dump_json()} if score else {}),
     }

@@ -41,25 +41,27 @@ def model_card(run: Run, by: Yardstick = MASKS) -> str:
     Raises:
         SeglineError: the run has no plan, no data set or no evaluation to write it from.
     """
-    found = run.contents
-    evaluation = found.reference
-    if found.plan is None or found.manifest is None or evaluation is None:
+    contents = run.contents
+    evaluation = contents.reference
+    if contents.plan is None or contents.manifest is None or evaluation is None:
         raise SeglineError(
             f"{run.folder}: a model card needs the run's data set, plan and evaluation; finish the run first"
         )
-    names = Pseudonyms.of(found.manifest)
+    names = Pseudonyms.of(contents.manifest)
     sections = (
-        _intended_use(run.info, found.plan, by.answers),
-        _data(found.manifest, found.plan),
-        _method(run.info, found, found.plan),
-        _results(found.evaluations, evaluation, by),
+        _intended_use(run.info, contents.plan, by.answers),
+        _data(contents.manifest, contents.plan),
+        _method(run.info, contents, contents.plan),
+        _results(contents.evaluations, evaluation, by),
         _cases(evaluation, names),
         _failures(evaluation, names),
-        _gate(found, names),
-        _limits(found, evaluation),
-        _licences(found.manifest),
+        _gate(contents, names),
+        _limits(contents, evaluation),
+        _licences(contents.manifest),
     )
-    return f"# Model card: {found.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
+    return (
+        f"# Model card: {contents.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
+    )
 
 
 def _intended_use(info: RunInfo, plan: Plan, answers: Answers) -> Iterator[str]:
@@ -91,8 +93,8 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
     )
 
 
-def _method(info: RunInfo, found: Contents, plan: Plan) -> Iterator[str]:
-    settings, history = plan.preprocessing, found.history
+def _method(info: RunInfo, contents: Contents, plan: Plan) -> Iterator[str]:
+    settings, history = plan.preprocessing, contents.history
     rules = [f"{name}: {rule.words}" for name, rule in zip(plan.channels, settings.intensity, strict=True)]
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
@@ -175,18 +177,18 @@ def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
     yield f"- Why they fail is {_UNKNOWN}: nobody has looked at them for this card."
 
 
-def _gate(found: Contents, names: Pseudonyms) -> Iterator[str]:
+def _gate(contents: Contents, names: Pseudonyms) -> Iterator[str]:
     yield "## Release gate\n"
-    if found.verdict is None:
+    if contents.verdict is None:
         yield f"{_UNKNOWN.capitalize()}: the run has no verdict."
-    elif found.verdict.passed:
+    elif contents.verdict.passed:
         yield "Passed: every required backend gives PyTorch's answer within the plan's margins."
     else:
         yield "Blocked:\n"
-        yield from (f"- {names.hide(reason)}" for reason in found.verdict.reasons)
+        yield from (f"- {names.hide(reason)}" for reason in contents.verdict.reasons)
 
 
-def _limits(found: Contents, evaluation: Evaluation) -> Iterator[str]:
+def _limits(contents: Contents, evaluation: Evaluation) -> Iterator[str]:
     yield "## Limits\n"
     count = len(evaluation.cases)
     yield f"- {count} test case{'s' if count != 1 else ''} of the same source as the training data."
@@ -194,10 +196,10 @@ def _limits(found: Contents, evaluation: Evaluation) -> Iterator[str]:
         yield "- With so few, the bootstrapped intervals are too narrow: read them as a lower bound."
     yield f"- Behaviour on other sources, scanners and diseases is {_UNKNOWN}: it was not measured."
     yield "- Volumes of other units than the training data's are not noticed by the model itself."
-    if found.benchmark is None:
+    if contents.benchmark is None:
         yield f"- Speed and memory are {_UNKNOWN}: the run has no benchmark."
-    if found.problems:
-        yield f"- {len(found.problems)} parts of the run are damaged; what they would tell is {_UNKNOWN}."
+    if contents.problems:
+        yield f"- {len(contents.problems)} parts of the run are damaged; what they would tell is {_UNKNOWN}."
 
 
 def _licences(manifest: Manifest) -> Iterator[str]:
@@ -211,8 +213,8 @@ def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
     return sorted(evaluation.cases, key=lambda case: case.score)
 
 
-def _tolerances(found: Evaluation) -> str:
-    given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
+def _tolerances(evaluation: Evaluation) -> str:
+    given = [(figure.title, evaluation.tolerance_mm(figure)) for figure in evaluation.figures]
     return "".join(f"; {title} at {of_mm:g} mm" for title, of_mm in given if of_mm)
 
 

@@ -62,15 +62,15 @@ def _document(title: str, parts: Sequence[Html | None]) -> str:
 
 def _parts(findings: Findings, pictures: Section) -> list[Html | None]:
     sections = _sections(findings.contents, ("Pictures", "evaluate", pictures))
-    made = [(title, stage, make(findings)) for title, stage, make in sections]
-    gaps = [(title, findings.why_missing(stage)) for title, stage, html in made if html is None]
+    drawn = [(title, stage, make(findings)) for title, stage, make in sections]
+    gaps = [(title, findings.why_missing(stage)) for title, stage, html in drawn if html is None]
     return [
         overview.header(findings),
         overview.outcome(findings),
         overview.cards(findings),
         overview.stages(findings),
         overview.missing(gaps),
-        *(html for _, _, html in made),
+        *(html for _, _, html in drawn),
         provenance.provenance(findings),
         _footer(findings),
     ]
@@ -92,18 +92,18 @@ def _plan(findings: Findings) -> Html | None:
 
 
 def _training(findings: Findings) -> Html | None:
-    found = findings.contents
-    return learning.training(found.history, found.plan, found.tuning) if found.history else None
+    contents = findings.contents
+    return learning.training(contents.history, contents.plan, contents.tuning) if contents.history else None
 
 
 def _folds(findings: Findings) -> Html | None:
-    found = findings.contents.cross_validation
-    return folds.folds(found) if found else None
+    folded = findings.contents.cross_validation
+    return folds.folds(folded) if folded else None
 
 
 def _ensemble(findings: Findings) -> Html | None:
-    found = findings.contents.comparison
-    return ensemble.ensemble(found, findings.contents.benchmark) if found else None
+    comparison = findings.contents.comparison
+    return ensemble.ensemble(comparison, findings.contents.benchmark) if comparison else None
 
 
 def _gate(findings: Findings) -> Html | None:
@@ -136,22 +136,22 @@ _SPLIT, _PLAN = ("Split", "plan", _split), ("Plan", "plan", _plan)
 _FOLDS = ("Cross-validation", "pool", _folds)
 
 
-def _sections(found: Contents, pictures: _Part) -> tuple[_Part, ...]:
+def _sections(contents: Contents, pictures: _Part) -> tuple[_Part, ...]:
     """Of a cross-validation, split and training are its folds' own."""
-    if found.only_folds:
+    if contents.only_folds:
         learned: tuple[_Part, ...] = (_PLAN, _FOLDS)
-    elif found.cross_validation:
+    elif contents.cross_validation:
         learned = (_SPLIT, _PLAN, _FOLDS, ("Ensemble", "compare_members", _ensemble))
     else:
         learned = (_SPLIT, _PLAN, ("Training", "train", _training))
-    judged = () if found.only_folds else _JUDGED
+    judged = () if contents.only_folds else _JUDGED
     return (("Data set", "download", _dataset), *learned, *_TESTED, pictures, *judged)
 
 
 def _footer(findings: Findings) -> Html:
     version = findings.info.versions.get("segline", "of unknown version")
-    told = f"Written by segline {version}. The same figures for machines: {SUMMARY} beside this file."
-    return element("footer", element("p", told))
+    line = f"Written by segline {version}. The same figures for machines: {SUMMARY} beside this file."
+    return element("footer", element("p", line))
 
 
 def _resource(name: str) -> Html:

@@ -27,9 +27,9 @@ MODEL = "model"
 HISTORY = f"{MODEL}/{package.HISTORY}"
 """The training, in the package."""
 PREDICTIONS = "predictions"
-"""Folder of each backend's masks, in a folder of its name."""
+"""Folder of each backend's answers, in a folder of its name."""
 EVALUATION = records.EVALUATION
-"""What the masks of a backend are worth, beside them."""
+"""What the answers of a backend are worth, beside them."""
 ABSENT = verdict.ABSENT
 """In place of it, why there are none."""
 EVALUATIONS = f"{PREDICTIONS}/[!.]*/{EVALUATION}"
@@ -66,5 +66,5 @@ def stage_record(stage: str) -> str:
 
 
 def predictions_of(backend: str) -> str:
-    """Folder of the masks of one backend."""
+    """Folder of the answers of one backend."""
     return f"{PREDICTIONS}/{backend}"

@@ -61,5 +61,5 @@ def _bring(store: Store, name: str, folder: Path) -> None:
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
     """Path of each file to when it was written and its size."""
-    found = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
-    return {name: (status.st_mtime_ns, status.st_size) for name, status in found.items()}
+    files = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (status.st_mtime_ns, status.st_size) for name, status in files.items()}

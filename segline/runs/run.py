@@ -47,7 +47,7 @@ class Run:
     ``plan.json``              the plan
     ``tuning.json``            what a probe chose, where the plan asked for one
     ``model/``                 the model package, with ``history.json`` of its training
-    ``predictions/<backend>/`` masks and ``evaluation.json``
+    ``predictions/<backend>/`` answers and ``evaluation.json``
     ``gate.json``              the verdict
     ``benchmark.json``         the benchmark
     ``folds.json``             the cross-validation, and in ``folds/<number>/`` its runs
@@ -91,12 +91,12 @@ class Run:
         except UnavailableError as skipped:
             record("skipped", str(skipped))
         except BaseException as error:
-            told = plain_error(error)
+            readable = plain_error(error)
             with suppress(OSError, SeglineError):  # what went wrong counts more than that it is not recorded
-                record("failed", _in_words(told))
-            if told is error:
+                record("failed", _in_words(readable))
+            if readable is error:
                 raise
-            raise told from error
+            raise readable from error
         else:
             record("succeeded", outcome.text)
 
@@ -250,8 +250,8 @@ def _stage_record(path: Path) -> StageRecord:
         return StageRecord.read(path)
     except SeglineError:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        told = f"{path}: damaged; run the stage again"
-        return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=told)
+        damaged = f"{path}: damaged; run the stage again"
+        return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=damaged)
 
 
 def _in_words(error: BaseException) -> str:

@@ -89,39 +89,39 @@ def summarise_run(run: Run, ongoing: str = "report") -> Summary:
     Raises:
         SeglineError: this is not a run's folder.
     """
-    info, found = run.info, run.contents
+    info, contents = run.info, run.contents
     records = tuple(_settled(record) for record in run.stages if record.name != ongoing)
-    verdict, model, manifest, plan = found.verdict, found.model, found.manifest, found.plan
+    verdict, model, manifest, plan = contents.verdict, contents.model, contents.manifest, contents.plan
     ended = [f"{record.name}: {record.reason}" for record in records if record.status == "failed"]
-    failed = (*ended, *found.problems)
+    failed = (*ended, *contents.problems)
     blocked = verdict.reasons if verdict else ("no verdict: compare did not run",)
-    complete = _is_unchanged(records) or found.only_folds
+    complete = _is_unchanged(records) or contents.only_folds
     return Summary(
         id=info.id,
         task=info.task.name,
-        status=_status(found, bool(failed), records),
+        status=_status(contents, bool(failed), records),
         reasons=failed or (() if complete else blocked),
         seconds=round(sum(record.seconds for record in records), 3),
         stages=records,
         dataset=_dataset(manifest) if manifest else None,
-        split=plan.split if plan and not found.only_folds else None,
-        metrics={evaluation.backend: _backend(evaluation) for evaluation in found.evaluations},
+        split=plan.split if plan and not contents.only_folds else None,
+        metrics={evaluation.backend: _backend(evaluation) for evaluation in contents.evaluations},
         gate=_gate(verdict) if verdict else None,
-        benchmark=found.benchmark,
+        benchmark=contents.benchmark,
         model=model.digests() if model else {},
     )
 
 
-def _status(found: Contents, failed: bool, records: tuple[StageRecord, ...]) -> RunStatus:
+def _status(contents: Contents, failed: bool, records: tuple[StageRecord, ...]) -> RunStatus:
     if failed:
         return "failed"
     if _is_unchanged(records):
         return "unchanged"
-    if found.only_folds:
+    if contents.only_folds:
         return "succeeded"
-    if found.verdict is None:
+    if contents.verdict is None:
         return "failed"
-    return "succeeded" if found.verdict.passed else "blocked"
+    return "succeeded" if contents.verdict.passed else "blocked"
 
 
 def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:

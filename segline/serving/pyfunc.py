@@ -51,9 +51,9 @@ class AnswerWriter:
         chosen, answers = {**DEFAULTS, **(params or {})}, self._answers
         backend = self._backend(chosen["backend"], chosen["device"])
         predictor = answers.predictor(self._model.plan, backend)
-        rows = zip(model_input["image"], map(self._path, model_input[answers.noun]), strict=True)
+        paths = [self._path(name) for name in model_input[answers.noun]]
         written = []
-        for image, path in rows:
+        for image, path in zip(model_input["image"], paths, strict=True):
             answer = predictor(_volume(image))
             answers.write(path, answer)
             written.append((str(path), answers.measured(answer)))

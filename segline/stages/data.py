@@ -92,17 +92,17 @@ def intake(
         folder = sources.fetch(source, depot.folder, access_here().s3, progress)
         task, registry = record.info.task.name, open_registry(store, tracking)
         targets = kind_of(record.info.task.kind).targets
-        found = survey(folder, depot.path("verified"), worker_count(), progress, targets)
+        surveyed = survey(folder, depot.path("verified"), worker_count(), progress, targets)
         champion = champion_plan(registry, task)
         if champion is None:
-            accepted, aside, new = found.manifest, len(found.faults), len(found.manifest.cases)
+            accepted, aside, new = surveyed.manifest, len(surveyed.faults), len(surveyed.manifest.cases)
         else:
             known = Manifest.read(depot.bring_file(_known_manifest(champion.dataset_digest)))
             champion = champion.named(known.pseudonyms)
             champion.write(Path(previous_out))
             portraits = depot.bring_files("portraits")
             known = bring_dataset(known, access_here(), not_portrayed(known, portraits), progress)
-            taken = take_in(found, known, champion, portraits, workers=worker_count())
+            taken = take_in(surveyed, known, champion, portraits, workers=worker_count())
             depot.keep_files("portraits")
             taken.quarantine.write(record.folder / QUARANTINE)
             accepted, aside = taken.accepted, len(taken.quarantine.cases)
@@ -121,15 +121,15 @@ def plan(
     """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
     with stage(run, "plan") as (record, outcome):
         manifest = manifest_here(manifest_in)
-        asked = Task.parse(json.loads(task), "task")
+        wanted = Task.parse(json.loads(task), "task")
         if previous_in and Path(previous_in).is_file():
-            made = succeed_plan(Plan.read(Path(previous_in)), manifest, asked)
+            proposal = succeed_plan(Plan.read(Path(previous_in)), manifest, wanted)
         else:
             fingerprint = take_fingerprint(manifest, worker_count())
-            made = kind_of(asked.kind).propose(manifest, fingerprint, asked)
-        made.write(Path(plan_out))
+            proposal = kind_of(wanted.kind).propose(manifest, fingerprint, wanted)
+        proposal.write(Path(plan_out))
         record.publish(plan_out, PLAN)
-        outcome.text = _describe_plan(made)
+        outcome.text = _describe_plan(proposal)
 
 
 def preprocess(
@@ -137,10 +137,10 @@ def preprocess(
 ) -> None:
     """Bring every case into the cache, in several processes; cases already there are reused."""
     with stage(run, "preprocess") as (_, outcome):
-        manifest, made = Manifest.read(Path(manifest_in)), Plan.read(Path(plan_in))
-        require_same_dataset(made, manifest)
+        manifest, plan = Manifest.read(Path(manifest_in)), Plan.read(Path(plan_in))
+        require_same_dataset(plan, manifest)
         depot = access_here().depot(store)
-        index = _fill_cache(manifest, made, depot)
+        index = _fill_cache(manifest, plan, depot)
         index.write(Path(cases_out))
         remember_use(index, depot)
         outcome.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
@@ -159,29 +159,29 @@ def _keep_manifest(manifest: Manifest, depot: Depot, path: Path, record: Run) ->
     record.publish(path, MANIFEST)
 
 
-def _fill_cache(manifest: Manifest, made: Plan, depot: Depot) -> CaseIndex:
+def _fill_cache(manifest: Manifest, plan: Plan, depot: Depot) -> CaseIndex:
     progress, total = ConsoleProgress("[preprocess]"), len(manifest.cases)
-    targets = kind_of(made.kind).targets
+    targets = kind_of(plan.kind).targets
     computed = 0
     for number, (_, new) in enumerate(
-        preprocess_cases(manifest, made, depot, worker_count(), access_here(), targets), 1
+        preprocess_cases(manifest, plan, depot, worker_count(), access_here(), targets), 1
     ):
         computed += new
         progress(number / total, f"{number} of {total} cases")
-    return CaseIndex.of(manifest, made, depot, computed)
+    return CaseIndex.of(manifest, plan, depot, computed)
 
 
-def _describe_plan(made: Plan) -> str:
-    spacing = by(made.preprocessing.spacing_mm)
-    patch = by(made.training.patch_size)
-    return f"spacing {spacing} mm, patch {patch}, batch {made.training.batch_size}, digest {made.digest[:12]}"
+def _describe_plan(plan: Plan) -> str:
+    spacing = by(plan.preprocessing.spacing_mm)
+    patch = by(plan.training.patch_size)
+    return f"spacing {spacing} mm, patch {patch}, batch {plan.training.batch_size}, digest {plan.digest[:12]}"
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _DECIDING_PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

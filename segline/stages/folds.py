@@ -60,10 +60,10 @@ def split_folds(run: Location) -> list[str]:
 def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
     """The plan of one fold, whose run this is: that of the data set with the split of its task."""
     with stage(run, "take_fold") as (record, outcome):
-        made = resplit(Plan.read(Path(plan_in)), record.info.task)
-        made.write(Path(plan_out))
+        plan = resplit(Plan.read(Path(plan_in)), record.info.task)
+        plan.write(Path(plan_out))
         record.publish(plan_out, PLAN)
-        outcome.text = f"{len(made.split.test)} cases to test, {len(made.split.train)} to train"
+        outcome.text = f"{len(plan.split.test)} cases to test, {len(plan.split.train)} to train"
 
 
 def pool(
@@ -76,12 +76,12 @@ def pool(
 ) -> None:
     """Every case of the folds, tested once: their evaluations in one."""
     with stage(run, "pool") as (record, outcome):
-        made, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
-        pooled, folds = pool_folds(as_paths(evaluations_in), made, fold_plans(record, made), folder)
+        plan, folder = Plan.read(Path(plan_in)), Path(evaluation_out)
+        pooled, folds = pool_folds(as_paths(evaluations_in), plan, fold_plans(record, plan), folder)
         folds.write(folder / CROSS_VALIDATION)
         record.publish(folder / CROSS_VALIDATION, CROSS_VALIDATION)
         # beside the predictions of an ensemble, of which its run is
-        record.publish(folder, POOLED if made.ensemble.members > 1 else predictions_of(pooled.backend))
+        record.publish(folder, POOLED if plan.ensemble.members > 1 else predictions_of(pooled.backend))
         tell_figures(folds.scalars, log_metric)
         tell_classes(pooled, log_classes)
         outcome.text = f"{len(folds.folds)} folds, {describe_evaluation(pooled)}"
@@ -90,10 +90,10 @@ def pool(
 def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], model_out: Location) -> None:
     """The folds' networks as one model, whose class scores are the mean of theirs."""
     with stage(run, "assemble") as (record, outcome):
-        made = Plan.read(Path(plan_in))
+        plan = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in as_paths(members_in)]
-        model = assemble_model(members, made, fold_plans(record, made), Path(model_out))
-        if model.plan != made:
+        model = assemble_model(members, plan, fold_plans(record, plan), Path(model_out))
+        if model.plan != plan:
             record.publish(model.folder / PLAN, PLAN)
         record.publish(model_out, MODEL)
         outcome.text = f"{len(members)} networks, {model.weights.stat().st_size / 2**20:.1f} MiB of weights"
@@ -109,22 +109,27 @@ def compare_members(
 ) -> None:
     """Hold a run's ensemble against each of its members, on its test cases, and time the first of them."""
     with stage(run, "compare_members", open_whole_run) as (record, outcome):
-        found = record.contents
-        evaluation = found.reference
-        if found.model is None or found.plan is None or evaluation is None or found.benchmark is None:
+        contents = record.contents
+        evaluation = contents.reference
+        if (
+            contents.model is None
+            or contents.plan is None
+            or evaluation is None
+            or contents.benchmark is None
+        ):
             raise SeglineError(f"{run}: the ensemble is not evaluated and timed yet; run benchmark first")
         members = [Model.open(folder) for folder in as_paths(members_in)]
-        ordered = members_in_order(members, fold_plans(record, found.plan), "compare_members")
-        manifest = manifest_here(manifest_in, found.plan.split.test)
+        ordered = members_in_order(members, fold_plans(record, contents.plan), "compare_members")
+        manifest = manifest_here(manifest_in, contents.plan.split.test)
         used, progress = inference_device(device), ConsoleProgress("[compare_members]")
-        by = kind_of(found.plan.kind).yardstick
+        by = kind_of(contents.plan.kind).yardstick
         comparison = compare_with_members(
-            found.model, evaluation, found.benchmark, ordered, manifest, used, progress, by
+            contents.model, evaluation, contents.benchmark, ordered, manifest, used, progress, by
         )
         comparison.write(Path(comparison_out))
         record.publish(comparison_out, COMPARISON)
         tell_figures(comparison.scalars, log_metric)
-        outcome.text = _describe_comparison(comparison, found.benchmark)
+        outcome.text = _describe_comparison(comparison, contents.benchmark)
 
 
 def track_folds(run: Location, store: Location, tracking: str = "") -> None:
@@ -139,10 +144,10 @@ def track_folds(run: Location, store: Location, tracking: str = "") -> None:
         outcome.text = f"run {tracked.run_id} of MLflow, with {len(record.folds)} folds"
 
 
-def _describe_comparison(found: Comparison, timed: Benchmark) -> str:
-    deciding = figures_among(found.ensemble.overall)[0]
-    means = ", ".join(f"{member.overall[deciding.name].mean:.4f}" for member in found.members)
-    slower, mean = found.slowdowns(timed).get(REFERENCE), found.ensemble.overall[deciding.name].mean
+def _describe_comparison(comparison: Comparison, timed: Benchmark) -> str:
+    deciding = figures_among(comparison.ensemble.overall)[0]
+    means = ", ".join(f"{member.overall[deciding.name].mean:.4f}" for member in comparison.members)
+    slower, mean = comparison.slowdowns(timed).get(REFERENCE), comparison.ensemble.overall[deciding.name].mean
     return f"mean {deciding.title} {mean:.4f}, of its members {means}" + (
         f"; {slower:.1f} times the time of one" if slower else ""
     )

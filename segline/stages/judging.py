@@ -68,8 +68,8 @@ def compare(
     ``page_out`` is the verdict for people, and ``log_metric`` is told its figures by name.
     """
     with stage(run, "compare") as (record, outcome):
-        made = Plan.read(Path(plan_in))
-        verdict = judge(as_paths(evaluations_in), made.gate, kind_of(made.kind).yardstick)
+        plan = Plan.read(Path(plan_in))
+        verdict = judge(as_paths(evaluations_in), plan.gate, kind_of(plan.kind).yardstick)
         verdict.write(Path(verdict_out))
         record.publish(verdict_out, GATE)
         if page_out:
@@ -96,5 +96,5 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 
 def describe_evaluation(evaluation: Evaluation) -> str:
     means = [(figure.title, evaluation.overall[figure.name].mean) for figure in evaluation.figures[:2]]
-    told = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
-    return f"{len(evaluation.cases)} cases, mean {told}"
+    scores = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
+    return f"{len(evaluation.cases)} cases, mean {scores}"

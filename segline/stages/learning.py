@@ -45,14 +45,14 @@ def train(
     """
     keep_freed_memory()
     with stage(run, "train") as (record, outcome):
-        asked, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
-        depot, key = access_here().depot(store), _training_key(asked, index)
-        index = index.bring((*asked.split.train, *asked.split.val), access_here(), ConsoleProgress("[train]"))
+        plan, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
+        depot, key = access_here().depot(store), _training_key(plan, index)
+        index = index.bring((*plan.split.train, *plan.split.val), access_here(), ConsoleProgress("[train]"))
         with exclusive_at_once(depot.path(f"locks/{key}.lock")):
-            tuning = _tuning(asked, index, depot, key, device) if asked.training.tune else None
-            made = tuning.plan(asked) if tuning else asked
-            history, shipped = _trained(made, index, depot, Path(model_out), device, record)
-            if shipped != asked:
+            tuning = _tuning(plan, index, depot, key, device) if plan.training.tune else None
+            tuned = tuning.plan(plan) if tuning else plan
+            history, shipped = _trained(tuned, index, depot, Path(model_out), device, record)
+            if shipped != plan:
                 record.publish(Path(model_out) / PLAN, PLAN)
             if tuning:
                 record.publish(depot.path(_tuning_name(key)), TUNING)
@@ -63,8 +63,8 @@ def train(
             from segline.report import training_page
 
             atomic.write_text(Path(page_out), training_page(history, shipped, tuning))
-        told = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
-        outcome.text = "; ".join(filter(None, told))
+        words = [_describe_training(history), tuning.text if tuning else None, shipped.postprocessing]
+        outcome.text = "; ".join(filter(None, words))
 
 
 def _training_key(plan: Plan, index: CaseIndex) -> str:
@@ -75,41 +75,41 @@ def _tuning_name(key: str) -> str:
     return f"tunings/{key}.json"
 
 
-def _tuning(asked: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -> Tuning:
+def _tuning(plan: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -> Tuning:
     """What an interrupted training was tuned to, or what is found now; kept until the training is done."""
     name = _tuning_name(key)
     path = depot.bring_file(name)
     if not path.is_file():
-        cases = index.open(asked.split.train), index.open(asked.split.val)
-        objective = kind_of(asked.kind).objective
-        tune(asked, *cases, device, ConsoleProgress("[tune]"), objective).write(path)
+        cases = index.open(plan.split.train), index.open(plan.split.val)
+        objective = kind_of(plan.kind).objective
+        tune(plan, *cases, device, ConsoleProgress("[tune]"), objective).write(path)
         depot.keep_file(name)
     return Tuning.read(path)
 
 
 def _trained(
-    made: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
+    plan: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
 ) -> tuple[History, Plan]:
     """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
-    plans, progress = made.of_each_seed(), ConsoleProgress("[train]")
-    objective = kind_of(made.kind).objective
-    keys = [_training_key(plan, index) for plan in plans]
-    cases, val = index.open(made.split.train), index.open(made.split.val)
+    plans, progress = plan.of_each_seed(), ConsoleProgress("[train]")
+    objective = kind_of(plan.kind).objective
+    keys = [_training_key(one, index) for one in plans]
+    cases, val = index.open(plan.split.train), index.open(plan.split.val)
     with ExitStack() as stack:
         kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
         paths = [keeper.path for keeper in kept]
         if len(plans) > 1:
             saved = [keeper.saved for keeper in kept]
             train_seeds(plans, index, paths, keys, device, progress, lambda n: saved[n](), objective)
-        elif gpus := gpus_to_share(made, device):
-            train_on(gpus, made, index, paths[0], keys[0], progress, kept[0].saved, objective)
+        elif gpus := gpus_to_share(plan, device):
+            train_on(gpus, plan, index, paths[0], keys[0], progress, kept[0].saved, objective)
         trainers = [
-            Trainer(plan, cases, val, Checkpoint(keeper.path, key, keeper.saved), device, objective=objective)
-            for plan, keeper, key in zip(plans, kept, keys, strict=True)
+            Trainer(one, cases, val, Checkpoint(keeper.path, key, keeper.saved), device, objective=objective)
+            for one, keeper, key in zip(plans, kept, keys, strict=True)
         ]
         histories = [trainer.run(progress) for trainer in trainers]
         weights = [trainer.best_weights for trainer in trainers]
-        shipped = ship(made, weights, histories, val, trainers[0].device, objective)
+        shipped = ship(plan, weights, histories, val, trainers[0].device, objective)
         Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
         record.publish(model_out, MODEL)
         for keeper in kept:

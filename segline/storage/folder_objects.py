@@ -40,7 +40,7 @@ class FileObjects:
 
     def listed(self, prefix: str) -> list[StoredObject]:
         """Every object whose key starts with ``prefix``, which is empty or ends with ``/``, by key."""
-        found = []
+        seen = []
         for folder, subfolders, names in os.walk(self.root / prefix):
             subfolders[:] = [name for name in subfolders if not name.startswith(atomic.SCRATCH)]
             for name in names:
@@ -48,8 +48,8 @@ class FileObjects:
                 # What another process removes meanwhile is not there.
                 with suppress(FileNotFoundError):
                     key = path.relative_to(self.root).as_posix()
-                    found.append(self._described(key, path.stat(), None))
-        files = (item for item in found if not Path(item.key).name.startswith(atomic.SCRATCH))
+                    seen.append(self._described(key, path.stat(), None))
+        files = (item for item in seen if not Path(item.key).name.startswith(atomic.SCRATCH))
         return sorted(files, key=lambda item: item.key)
 
     def put(self, key: str, path: Path, sha256: str) -> None:

@@ -52,24 +52,24 @@ class S3Objects:
         """The object, or None where there is none."""
 
         def ask() -> Any:
-            found = self._client.stat_object(self.bucket, key)
-            _require_whole_head(found.metadata or {})
-            return found
+            answer = self._client.stat_object(self.bucket, key)
+            _require_whole_head(answer.metadata or {})
+            return answer
 
         try:
-            found = self._tried(key, ask)
+            answer = self._tried(key, ask)
         except MissingObjectError:
             return None
-        return _described(key, found, (found.metadata or {}).get(_DIGEST))
+        return _described(key, answer, (answer.metadata or {}).get(_DIGEST))
 
     def listed(self, prefix: str) -> list[StoredObject]:
         """Every object whose key starts with ``prefix``, which is empty or ends with ``/``, by key."""
-        found = self._tried(
+        answer = self._tried(
             prefix.rstrip("/"),
             lambda: list(self._client.list_objects(self.bucket, prefix=prefix or None, recursive=True)),
         )
         # Some tools leave empty objects in place of folders.
-        files = (item for item in found if not item.object_name.endswith("/"))
+        files = (item for item in answer if not item.object_name.endswith("/"))
         return sorted((_described(item.object_name, item, None) for item in files), key=lambda file: file.key)
 
     def put(self, key: str, path: Path, sha256: str) -> None:
@@ -245,9 +245,9 @@ class S3Objects:
             raise local_fault(error, where) from error
 
 
-def _described(key: str, found: Any, sha256: str | None) -> StoredObject:
-    modified = found.last_modified or datetime.fromtimestamp(0, UTC)
-    return StoredObject(key, found.size or 0, (found.etag or "").strip('"'), modified, sha256)
+def _described(key: str, answer: Any, sha256: str | None) -> StoredObject:
+    modified = answer.last_modified or datetime.fromtimestamp(0, UTC)
+    return StoredObject(key, answer.size or 0, (answer.etag or "").strip('"'), modified, sha256)
 
 
 def _require_whole_head(headers: Mapping[str, str]) -> None:
@@ -260,9 +260,9 @@ def _require_whole_head(headers: Mapping[str, str]) -> None:
 
 def _receive(response: "BaseHTTPResponse", part: Path) -> None:
     # Not the status: some servers answer a range with 200.
-    asked = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
+    offset = re.match(r"bytes (\d+)-", response.headers.get("content-range", ""))
     with part.open("r+b" if part.exists() else "wb") as target:
-        target.seek(int(asked[1]) if asked else 0)
+        target.seek(int(offset[1]) if offset else 0)
         target.truncate()
         for chunk in response.stream(_CHUNK_BYTES):
             target.write(chunk)

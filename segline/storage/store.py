@@ -112,8 +112,8 @@ class Store:
 
     def stat(self, key: str) -> StoredObject | None:
         """The object, or None where there is none."""
-        found = self.objects.stat(self._key(key))
-        return replace(found, key=key) if found else None
+        stored = self.objects.stat(self._key(key))
+        return replace(stored, key=key) if stored else None
 
     def listed(self) -> list[StoredObject]:
         """Every object of the store, by key, those of unfinished folders among them."""

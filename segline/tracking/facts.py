@@ -80,30 +80,37 @@ def facts_with_folds(run: Run, commit: str = "") -> Facts:
     Raises:
         SeglineError: this is not a run's folder.
     """
-    found = run.contents
-    folds = [_facts(fold, replace(fold.contents, manifest=found.manifest), commit) for fold in run.folds]
-    return replace(_facts(run, found, commit), folds=tuple(folds))
+    contents = run.contents
+    folds = [_facts(fold, replace(fold.contents, manifest=contents.manifest), commit) for fold in run.folds]
+    return replace(_facts(run, contents, commit), folds=tuple(folds))
 
 
-def _facts(run: Run, found: Contents, commit: str) -> Facts:
-    names, start = Pseudonyms.of(found.manifest), facts_at_start(run.info, commit)
+def _facts(run: Run, contents: Contents, commit: str) -> Facts:
+    names, start = Pseudonyms.of(contents.manifest), facts_at_start(run.info, commit)
     return replace(
         start,
         ended=_ended(run),
-        content=_content_digest(run, found),
+        content=_content_digest(run, contents),
         failed=any(record.status == "failed" for record in run.stages),
-        parameters={**start.parameters, **dict(_parameters(found))},
-        tags={**start.tags, **_tags(found)},
-        curves=tuple(curves(found.history, start.started)) if found.history else (),
-        figures={name: float(value) for name, value in figures(found, names) if value is not None},
+        parameters={**start.parameters, **dict(_parameters(contents))},
+        tags={**start.tags, **_tags(contents)},
+        curves=tuple(curves(contents.history, start.started)) if contents.history else (),
+        figures={name: float(value) for name, value in figures(contents, names) if value is not None},
         documents=dict(documents(run, names)),
     )
 
 
-def _content_digest(run: Run, found: Contents) -> str:
-    documents = (run.info, found.plan, found.history, *found.evaluations, found.verdict, found.benchmark)
+def _content_digest(run: Run, contents: Contents) -> str:
+    documents = (
+        run.info,
+        contents.plan,
+        contents.history,
+        *contents.evaluations,
+        contents.verdict,
+        contents.benchmark,
+    )
     written = [document.model_dump_json() for document in documents if document is not None]
-    return sha256_of_json([*written, found.model.digests() if found.model else None])
+    return sha256_of_json([*written, contents.model.digests() if contents.model else None])
 
 
 def _ended(run: Run) -> datetime:
@@ -111,11 +118,11 @@ def _ended(run: Run) -> datetime:
     return max([run.info.started, *ends])
 
 
-def _tags(found: Contents) -> dict[str, str]:
-    verdict = found.verdict
+def _tags(contents: Contents) -> dict[str, str]:
+    verdict = contents.verdict
     tags = {
-        "segline.dataset": found.manifest.digest if found.manifest else "",
-        "segline.plan": found.plan.digest if found.plan else "",
+        "segline.dataset": contents.manifest.digest if contents.manifest else "",
+        "segline.plan": contents.plan.digest if contents.plan else "",
         "segline.verdict": "none" if verdict is None else "passed" if verdict.passed else "blocked",
     }
     return {key: value for key, value in tags.items() if value}
@@ -126,12 +133,12 @@ def _run_parameters(info: RunInfo) -> Iterator[tuple[str, str]]:
     yield "machine", info.machine
 
 
-def _parameters(found: Contents) -> Iterator[tuple[str, str]]:
-    if found.plan:
-        yield from _plan_parameters(found.plan)
-    if found.history:
-        yield "train.device", found.history.device
-        yield "train.resumed_from_step", str(found.history.resumed_from_step)
+def _parameters(contents: Contents) -> Iterator[tuple[str, str]]:
+    if contents.plan:
+        yield from _plan_parameters(contents.plan)
+    if contents.history:
+        yield "train.device", contents.history.device
+        yield "train.resumed_from_step", str(contents.history.resumed_from_step)
 
 
 def _plan_parameters(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -13,22 +13,22 @@ Figure = tuple[str, float | None]
 """``None`` where it is undefined."""
 
 
-def figures(found: Contents, names: Pseudonyms) -> Iterator[Figure]:
+def figures(contents: Contents, names: Pseudonyms) -> Iterator[Figure]:
     """All that a run has come to; cases go by their pseudonyms."""
-    for evaluation in found.evaluations:
+    for evaluation in contents.evaluations:
         yield from _overall_figures(evaluation)
         if evaluation.backend == REFERENCE:  # the gate holds every other backend to the same figures
             yield from _case_figures(evaluation, names)
-    if found.cross_validation:
-        yield from _fold_figures(found.cross_validation)
-    yield from _scalars(found)
-    if found.history:
-        yield "train/minutes", found.history.minutes
-        yield f"train/best_val_{found.history.figure}", found.history.best_score
+    if contents.cross_validation:
+        yield from _fold_figures(contents.cross_validation)
+    yield from _scalars(contents)
+    if contents.history:
+        yield "train/minutes", contents.history.minutes
+        yield f"train/best_val_{contents.history.figure}", contents.history.best_score
 
 
-def _scalars(found: Contents) -> Iterator[Figure]:
-    parts = {"ensemble": found.comparison, "speed": found.benchmark, "gate": found.verdict}
+def _scalars(contents: Contents) -> Iterator[Figure]:
+    parts = {"ensemble": contents.comparison, "speed": contents.benchmark, "gate": contents.verdict}
     for group, part in parts.items():
         for name, value in part.scalars.items() if part else ():
             yield f"{group}/{name}", value
@@ -40,9 +40,9 @@ def _overall_figures(evaluation: Evaluation) -> Iterator[Figure]:
         yield from _estimates(f"test/{evaluation.backend}{label}", estimates)
 
 
-def _fold_figures(found: CrossValidation) -> Iterator[Figure]:
-    yield from _estimates("folds", found.overall)
-    for number, fold in enumerate(found.folds):
+def _fold_figures(folds: CrossValidation) -> Iterator[Figure]:
+    yield from _estimates("folds", folds.overall)
+    for number, fold in enumerate(folds.folds):
         yield from _estimates(f"folds/{number}", fold.overall)
 
 

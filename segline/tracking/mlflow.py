@@ -103,8 +103,8 @@ class MlflowTracker:
         self.registry.client.delete_tag(run_id, ONGOING_TAG)
 
     def _find(self, experiment_id: str, tag: str, value: str) -> str | None:
-        found = self.registry.client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
-        return str(found[0].info.run_id) if found else None
+        runs = self.registry.client.search_runs([experiment_id], f"tags.`{tag}` = '{value}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
 
     def _create(self, experiment_id: str, facts: Facts, name: str, identity: Mapping[str, str]) -> str:
         from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE

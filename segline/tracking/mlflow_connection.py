@@ -115,19 +115,19 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         with self.readable_errors():
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
+            known = self.client.get_experiment_by_name(name)
+            if known is None:
                 try:
                     return self.client.create_experiment(name, artifact_location=self._artifacts)
                 except MlflowException as error:
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
-                    found = self.client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
+                    known = self.client.get_experiment_by_name(name)
+        if known is None or known.lifecycle_stage != "active":
             raise SeglineError(
                 f"{self.shown_uri}: experiment {name} was deleted; restore it, or name another"
             )
-        return str(found.experiment_id)
+        return str(known.experiment_id)
 
     @property
     def _artifacts(self) -> str | None:

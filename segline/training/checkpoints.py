@@ -55,8 +55,8 @@ class CheckpointKeeper:
     def _brought(self) -> Path:
         """The newer of the depot's and the one here, which may be of a training that went on elsewhere."""
         path = self._depot.path(self._key)
-        found = self._depot.store.stat(self._key) if self._depot.is_remote else None
-        if found and not (path.is_file() and path.stat().st_mtime > found.modified.timestamp()):
+        stored = self._depot.store.stat(self._key) if self._depot.is_remote else None
+        if stored and not (path.is_file() and path.stat().st_mtime > stored.modified.timestamp()):
             self._depot.store.get_file(self._key, path)
         return path
 

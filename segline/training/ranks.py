@@ -155,16 +155,16 @@ def _listen(ranks: dict[Connection, tuple[int, SpawnProcess]], heed: Tell) -> li
             break
         for connection in [one for one in heard if one in ready]:
             try:
-                told = connection.recv()
+                news = connection.recv()
             except EOFError:
                 rank, process = heard.pop(connection)
                 process.join()
                 failures += [_Failure(rank, exit_code=process.exitcode)] if process.exitcode else []
                 continue
-            if isinstance(told, _Failure):
-                failures.append(told)
+            if isinstance(news, _Failure):
+                failures.append(news)
             else:
-                heed(told)
+                heed(news)
     return failures
 
 
@@ -197,6 +197,6 @@ def _work(sender: Connection, ranks: Ranks, meeting: Path, work: Callable, given
         work(ranks, sender.send, *given, **named)
         distributed.destroy_process_group()
     except Exception as error:
-        told = plain_error(error)
-        known = told if isinstance(told, SeglineError) else None
+        readable = plain_error(error)
+        known = readable if isinstance(readable, SeglineError) else None
         sender.send(_Failure(ranks.rank, known, traceback.format_exc()))

@@ -112,15 +112,15 @@ class Trainer:
             state.recent = [*state.recent[-_LOSS_HORIZON + 1 :], self.train_step(rate)]
             before, done = done, look_at_clock()
             due = self.clock.validations_due(done) > self.clock.validations_due(before)
-            told = due or state.step % _LOSS_HORIZON == 0
-            if told:
+            report = due or state.step % _LOSS_HORIZON == 0
+            if report:
                 self._record(rate, validate=due)
             if due:  # what came due while validating is not made up for: it would leave no time to train
                 done = look_at_clock()
             if due or time.monotonic() - saved > _CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.monotonic()
-            if told:
+            if report:
                 progress(done, self._describe(done))
         return self.history()
 
@@ -190,7 +190,7 @@ class Trainer:
 
     def _record(self, learning_rate: float, validate: bool) -> None:
         loss = self._mean_loss()
-        found = self.validate() if validate else None
+        scores = self.validate() if validate else None
         names = self.objective.names(self.plan)
         point = TrainingPoint(
             step=self.step,
@@ -199,12 +199,12 @@ class Trainer:
             loss=loss,
             learning_rate=learning_rate,
             figure=self.objective.figure,
-            scores=None if found is None else dict(zip(names, found.mean(0).tolist(), strict=True)),
+            scores=None if scores is None else dict(zip(names, scores.mean(0).tolist(), strict=True)),
         )
         self.state.points.append(point)
         self.listener(point)
-        if found is not None:
-            self._keep_unless_worse(found.mean(1))
+        if scores is not None:
+            self._keep_unless_worse(scores.mean(1))
 
     def _keep_unless_worse(self, scores: Tensor) -> None:
         """Keep these weights, of scores ``(cases,)``, in place of those kept before."""

@@ -152,10 +152,10 @@ class _Build:
         config.set_compute_capability(known[wanted], 0)
 
     def _add(self, profile: Profile) -> None:
-        made = self._builder.create_optimization_profile()
+        shapes = self._builder.create_optimization_profile()
         name = self.network.get_input(0).name
-        made.set_shape(name, profile.smallest, profile.typical, profile.largest)
-        if self._config.add_optimization_profile(made) < 0:
+        shapes.set_shape(name, profile.smallest, profile.typical, profile.largest)
+        if self._config.add_optimization_profile(shapes) < 0:
             raise self._refusal(self._log.errors)
 
     def _use(self, timing_cache: Path) -> None:

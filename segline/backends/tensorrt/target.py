@@ -90,9 +90,9 @@ def difference(built: Target, here: Target) -> str | None:
     'built for TensorRT 10.16, here is 11.0'
     """
     for field, name in _NAMES.items():
-        wanted, found = getattr(built, field), getattr(here, field)
-        if wanted is not None and wanted != found:
-            return f"built for {name} {wanted}, here is {found}"
+        wanted, present = getattr(built, field), getattr(here, field)
+        if wanted is not None and wanted != present:
+            return f"built for {name} {wanted}, here is {present}"
     return None
 
 

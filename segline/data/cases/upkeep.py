@@ -61,7 +61,7 @@ def entries(depot: Depot) -> list[Entry]:
     ]
 
 
-def as_table(found: Sequence[Entry]) -> str:
+def as_table(entries: Sequence[Entry]) -> str:
     """Entries as lines of text."""
     head = ("CASE", "MIB", "MADE", "LAST USED", "PLANS")
     rows = [
@@ -72,10 +72,10 @@ def as_table(found: Sequence[Entry]) -> str:
             f"{entry.used[0]:%Y-%m-%d %H:%M}" if entry.used else "-",
             str(len(entry.used)),
         )
-        for entry in found
+        for entry in entries
     ]
-    total = sum(entry.size_bytes for entry in found)
-    return f"{in_columns([head, *rows])}{len(found)} cases, {total / 2**20:.1f} MiB\n"
+    total = sum(entry.size_bytes for entry in entries)
+    return f"{in_columns([head, *rows])}{len(entries)} cases, {total / 2**20:.1f} MiB\n"
 
 
 def damaged(depot: Depot, progress: Progress = silent) -> Iterator[tuple[str, str]]:
@@ -87,11 +87,11 @@ def damaged(depot: Depot, progress: Progress = silent) -> Iterator[tuple[str, st
     Raises:
         SeglineError: the depot cannot be reached.
     """
-    found = (depot.store / CASES).folders()
-    for number, folder in enumerate(found, 1):
+    folders = (depot.store / CASES).folders()
+    for number, folder in enumerate(folders, 1):
         if fault := _fault(depot, case_folder(folder.key)):
             yield folder.key, fault
-        progress(number / len(found), f"{number} of {len(found)} cases read")
+        progress(number / len(folders), f"{number} of {len(folders)} cases read")
 
 
 def remove(depot: Depot, key: str) -> None:

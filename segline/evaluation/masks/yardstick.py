@@ -67,17 +67,17 @@ class Masks:
         name = case + self.answers.suffixes[0]
         self.answers.write(folder / name, predicted.mask)
         truth = manifest.label(manifest.case(case))
-        found, values = predicted.mask.array[0], plan.label_values
+        mask, values = predicted.mask.array[0], plan.label_values
         tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
         figures = {
             label: label_metrics(
-                truth.array[0] == values[k], found == values[k], spacing, tolerance
+                truth.array[0] == values[k], mask == values[k], spacing, tolerance
             ).model_dump()
             for k, label in plan.foreground.items()
         }
         resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values)
         counted = (
-            Confusion.of(truth.array[0], found, plan.labels),
+            Confusion.of(truth.array[0], mask, plan.labels),
             ScoreCounts.of(predicted.levels, resampled.numpy()),
         )
         return Scored(CaseEvaluation(case=case, figures=figures, answer=name), counted)

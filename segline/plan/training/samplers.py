@@ -39,8 +39,8 @@ class LabelSampler(Part):
         """A voxel of a case of this shape; ``labelled`` are ``(n, 3)`` voxels of each label that it has."""
         if labelled and rng.random() * (self.ratio + 1) < self.ratio:
             voxels = labelled[int(rng.integers(len(labelled)))]
-            found: np.ndarray = voxels[rng.integers(len(voxels))]
-            return found
+            voxel: np.ndarray = voxels[rng.integers(len(voxels))]
+            return voxel
         return rng.integers(0, shape)
 
 

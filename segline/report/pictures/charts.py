@@ -85,13 +85,13 @@ def range_test(test: RangeTest, chosen: float) -> Html:
 
 def roc(curve: Roc) -> Html:
     """True positives over false positives, whose axis is logarithmic; the usual threshold is marked."""
-    alarms, found = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
+    alarms, hits = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
     seen = alarms > 0
     with _figure(2.6, 1) as (figure, (axes,)):
-        axes.plot(alarms[seen], found[seen], color=_SERIES[0], drawstyle="steps-post")
+        axes.plot(alarms[seen], hits[seen], color=_SERIES[0], drawstyle="steps-post")
         half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
         if seen[half]:
-            axes.plot([alarms[half]], [found[half]], "o", color=_INK, markersize=5)
+            axes.plot([alarms[half]], [hits[half]], "o", color=_INK, markersize=5)
         axes.set_xscale("log")
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("share of the background taken for foreground")
@@ -183,13 +183,13 @@ def _mark_steps(axes: Any, history: History) -> None:
 
 
 def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str) -> None:
-    found = np.array([value for _, value in values])
-    axes.scatter(found, place + _spread(found), s=22, color=color, alpha=0.75, linewidths=0)
+    scores = np.array([value for _, value in values])
+    axes.scatter(scores, place + _spread(scores), s=22, color=color, alpha=0.75, linewidths=0)
     if len(values) > 1:
-        worst = int(found.argmin())
+        worst = int(scores.argmin())
         axes.annotate(
             f"worst: {values[worst][0]}",
-            (found[worst], place),
+            (scores[worst], place),
             xytext=(0, -17),
             textcoords="offset points",
             ha="left",
@@ -256,4 +256,4 @@ def _svg(figure: Any, title: str) -> Html:
     drawn = re.sub(
         r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 role="img" aria-label="{title}"', drawn
     )
-    return Html(re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], drawn))
+    return Html(re.sub("|".join(_VARIABLES), lambda match: _VARIABLES[match[0]], drawn))

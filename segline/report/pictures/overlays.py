@@ -54,14 +54,14 @@ class CaseVolumes:
         """
         entry = manifest.case(case)
         image, truth = _unchanged(manifest, entry.images[0]), _unchanged(manifest, entry.label_map)
-        found = read_volume(mask, f"{predictions_of(mask.parent.name)}/{mask.name}")
-        if not found.grid.matches(truth.grid) or found.grid.shape != image.grid.shape:
+        predicted = read_volume(mask, f"{predictions_of(mask.parent.name)}/{mask.name}")
+        if not predicted.grid.matches(truth.grid) or predicted.grid.shape != image.grid.shape:
             raise SeglineError(f"{mask.name}: on another grid than {entry.label_map.path}; evaluate again")
         turn = Reorientation.between(truth.grid.orientation, "RAS")
         return cls(
             image=turn.apply(image.array[0]),
             truth=turn.apply(_classes(truth, plan)),
-            prediction=turn.apply(_classes(found, plan)),
+            prediction=turn.apply(_classes(predicted, plan)),
             spacing_mm=turn.apply_to_grid(truth.grid).spacing_mm,
         )
 
@@ -118,16 +118,16 @@ class View:
     @classmethod
     def of(cls, volumes: CaseVolumes, plane: str, axis: int) -> "View":
         """The slice across ``axis`` on which truth and error together are largest."""
-        truth, found = volumes.truth, volumes.prediction
-        weight = (truth > 0).astype(np.uint8) + (truth != found)
+        truth, prediction = volumes.truth, volumes.prediction
+        weight = (truth > 0).astype(np.uint8) + (truth != prediction)
         across = tuple(i for i in range(3) if i != axis)
         areas = weight.sum(axis=across, dtype=np.int64)
         number = int(areas.argmax()) if areas.any() else len(areas) // 2
-        image, truth, found = (
-            np.moveaxis(array, axis, 0)[number, ::-1, ::-1].T for array in (volumes.image, truth, found)
+        image, truth, prediction = (
+            np.moveaxis(array, axis, 0)[number, ::-1, ::-1].T for array in (volumes.image, truth, prediction)
         )
         spacing = volumes.spacing_mm[across[1]], volumes.spacing_mm[across[0]]
-        return cls(plane, number + 1, len(areas), image.astype(np.float32), truth, found, spacing)
+        return cls(plane, number + 1, len(areas), image.astype(np.float32), truth, prediction, spacing)
 
     @property
     def extent_mm(self) -> np.ndarray:
@@ -175,7 +175,7 @@ def _panels(view: View, plan: Plan, case: str) -> list[Html]:
     grey = _grey(view.image, plan)
     whole, close = view.whole(), view.around_masks()
     near = view.sample(grey, close, 1)
-    truth, found = (view.sample(mask, close, 0) for mask in (view.truth, view.prediction))
+    truth, prediction = (view.sample(mask, close, 0) for mask in (view.truth, view.prediction))
     overview = _rgb(view.sample(grey, whole, 1))
     if close.side_mm < 0.9 * whole.side_mm:
         _draw_frame(overview, whole, close)
@@ -183,8 +183,8 @@ def _panels(view: View, plan: Plan, case: str) -> list[Html]:
     return [
         _panel(overview, f"Image, {place}", case, whole),
         _panel(_with_labels(near, truth), "Truth", f"{case}, {place}", close),
-        _panel(_with_labels(near, found), "Prediction", f"{case}, {place}", close),
-        _panel(_with_errors(near, truth, found), "Agreement", f"{case}, {place}", close),
+        _panel(_with_labels(near, prediction), "Prediction", f"{case}, {place}", close),
+        _panel(_with_errors(near, truth, prediction), "Agreement", f"{case}, {place}", close),
     ]
 
 
@@ -213,13 +213,13 @@ def _with_labels(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return rgb
 
 
-def _with_errors(grey: np.ndarray, truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _with_errors(grey: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     rgb = _rgb(0.55 * grey)
     areas = {
-        AGREED: (truth > 0) & (truth == found),
-        MISSED: (truth > 0) & (found == 0),
-        EXTRA: (truth == 0) & (found > 0),
-        SWAPPED: (truth > 0) & (found > 0) & (truth != found),
+        AGREED: (truth > 0) & (truth == prediction),
+        MISSED: (truth > 0) & (prediction == 0),
+        EXTRA: (truth == 0) & (prediction > 0),
+        SWAPPED: (truth > 0) & (prediction > 0) & (truth != prediction),
     }
     for color, area in areas.items():
         _paint(rgb, area, color, 0.55 if color == AGREED else 0.88)

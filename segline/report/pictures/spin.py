@@ -66,8 +66,8 @@ def spin(volumes: CaseVolumes, tolerance_mm: float, subject: str) -> Html:
     ]
     still, moving = _webp(frames[:1]), _webp(frames)
     calm = element("source", srcset=still, media="(prefers-reduced-motion: reduce), print")
-    told = f"{subject} turning about the body's long axis: prediction on the left, its errors on the right"
-    image = element("img", src=moving, alt=told, width=2 * VIEW_PIXELS, height=VIEW_PIXELS)
+    caption = f"{subject} turning about the body's long axis: prediction on the left, its errors on the right"
+    image = element("img", src=moving, alt=caption, width=2 * VIEW_PIXELS, height=VIEW_PIXELS)
     return element("picture", calm, image)
 
 
@@ -78,8 +78,8 @@ def _cropped(volumes: CaseVolumes) -> CaseVolumes:
         raise SeglineError("nothing was predicted and nothing is labelled in this case")
     ranges = [np.flatnonzero(either.any(axis=across)) for across in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(int(r[0]), int(r[-1]) + 1) for r in ranges)
-    truth, found = (np.pad(mask[box], 3) for mask in (volumes.truth, volumes.prediction))
-    return CaseVolumes(image=np.zeros(0), truth=truth, prediction=found, spacing_mm=volumes.spacing_mm)
+    truth, prediction = (np.pad(mask[box], 3) for mask in (volumes.truth, volumes.prediction))
+    return CaseVolumes(image=np.zeros(0), truth=truth, prediction=prediction, spacing_mm=volumes.spacing_mm)
 
 
 def _predicted(box: CaseVolumes, voxel_mm: float) -> Surface:
@@ -95,10 +95,11 @@ def _compared(box: CaseVolumes, voxel_mm: float, tolerance_mm: float) -> Surface
     """The hull of truth and prediction of each label; what lies beyond the tolerance is an error."""
     parts = []
     for index in _classes_in(box):
-        truth, found = box.truth == index, box.prediction == index
-        hull = _field(truth | found, box.spacing_mm, voxel_mm)
+        truth, prediction = box.truth == index, box.prediction == index
+        hull = _field(truth | prediction, box.spacing_mm, voxel_mm)
         to_truth, to_found = (
-            _distance_mm(_field(mask, box.spacing_mm, voxel_mm) > 0.5, voxel_mm) for mask in (truth, found)
+            _distance_mm(_field(mask, box.spacing_mm, voxel_mm) > 0.5, voxel_mm)
+            for mask in (truth, prediction)
         )
         parts.append(_surface(hull, voxel_mm, partial(_by_error, to_truth, to_found, tolerance_mm)))
     return Surface.joined(parts)
@@ -116,8 +117,8 @@ def _by_error(to_truth: np.ndarray, to_found: np.ndarray, tolerance_mm: float, s
 
 
 def _classes_in(box: CaseVolumes) -> list[int]:
-    found = np.union1d(np.unique(box.truth), np.unique(box.prediction))
-    return [int(index) for index in found if index > 0]
+    classes = np.union1d(np.unique(box.truth), np.unique(box.prediction))
+    return [int(index) for index in classes if index > 0]
 
 
 def _field(mask: np.ndarray, spacing_mm: Spacing, voxel_mm: float) -> np.ndarray:

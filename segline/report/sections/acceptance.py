@@ -51,11 +51,11 @@ def export(sidecar: OnnxSidecar) -> Html:
 def _weak_floor(verdict: Verdict) -> Html | None:
     if verdict.requirements.floor > 0:
         return None
-    told = (
+    warning = (
         f"The floor of the mean test {verdict.title} is 0, which every model passes: set gate.floor in "
         "the task to what the model has to reach."
     )
-    return element("p", told, class_="note")
+    return element("p", warning, class_="note")
 
 
 def _backends(verdict: Verdict) -> Html:
@@ -78,17 +78,17 @@ def _mean(judged: JudgedBackend, title: str) -> Content:
 
 
 def _equivalence_cells(judged: JudgedBackend) -> list[Content]:
-    found = judged.equivalence
-    if found is None:
+    tested = judged.equivalence
+    if tested is None:
         return [*(number(dash("the others are compared with this one")) for _ in range(4)), "reference"]
-    difference = number(decimal(found.mean_difference, 5, signed=True))
-    margin = number(f"± {found.margin:g}")
-    if found.ci90 is None or found.p is None:
-        why = dash(f"{EQUIVALENCE_CASES} or more cases are needed, there are {found.count}")
+    difference = number(decimal(tested.mean_difference, 5, signed=True))
+    margin = number(f"± {tested.margin:g}")
+    if tested.ci90 is None or tested.p is None:
+        why = dash(f"{EQUIVALENCE_CASES} or more cases are needed, there are {tested.count}")
         return [difference, number(why), margin, number(why), "not tested: too few cases"]
-    interval = " to ".join(decimal(end, 5, signed=True) for end in found.ci90)
-    p = "< 0.0001" if found.p < 1e-4 else decimal(found.p, 4)
-    return [difference, number(interval), margin, number(p), _mark(bool(found.shown), "shown", "not shown")]
+    interval = " to ".join(decimal(end, 5, signed=True) for end in tested.ci90)
+    p = "< 0.0001" if tested.p < 1e-4 else decimal(tested.p, 4)
+    return [difference, number(interval), margin, number(p), _mark(bool(tested.shown), "shown", "not shown")]
 
 
 def _absent_row(absence: Absence, requirements: Gate) -> list[Content]:
@@ -130,8 +130,8 @@ def _difference_rows(
         most = required.differences[figure.name]
         worst = max(ours, key=lambda comparison: comparison.differences[figure.name])
         difference = worst.differences[figure.name]
-        found = [number(decimal(difference, 6)), _where(worst, difference == 0), _mark(difference <= most)]
-        rows.append([f"{figure.title} difference, {backend}", number(f"≤ {most:g}"), *found])
+        cells = [number(decimal(difference, 6)), _where(worst, difference == 0), _mark(difference <= most)]
+        rows.append([f"{figure.title} difference, {backend}", number(f"≤ {most:g}"), *cells])
     return rows
 
 

@@ -73,21 +73,25 @@ def split(parts: Split) -> Html:
     )
 
 
-def plan(made: Plan, asked: dict[str, Any]) -> Html:
-    """The parts that decide most, in words; the whole plan folded away. ``asked`` is the task's share."""
-    rows = [(element("strong", name), cell(value, class_="words")) for name, value in _plan_in_words(made)]
-    overrides = preformatted(json.dumps(asked, indent=2, ensure_ascii=False))
-    whole = preformatted(json.dumps({"digest": made.digest, **made.model_dump(mode="json")}, indent=2))
+def plan(proposed: Plan, overrides: dict[str, Any]) -> Html:
+    """The parts that decide most, in words; the whole plan folded away. ``overrides`` is the task's share."""
+    rows = [
+        (element("strong", name), cell(value, class_="words")) for name, value in _plan_in_words(proposed)
+    ]
+    by_task = preformatted(json.dumps(overrides, indent=2, ensure_ascii=False))
+    whole = preformatted(
+        json.dumps({"digest": proposed.digest, **proposed.model_dump(mode="json")}, indent=2)
+    )
     return element(
         "section",
         element("h2", "Plan"),
         element(
             "p",
             "The contract between training and every later prediction; digest ",
-            short_digest(made.digest),
+            short_digest(proposed.digest),
         ),
         table((), rows, "facts-table"),
-        details("What the task set; the rest was proposed from the data", overrides) if asked else None,
+        details("What the task set; the rest was proposed from the data", by_task) if overrides else None,
         details("The whole plan", whole),
         id="plan",
     )
@@ -120,14 +124,14 @@ def _labels(manifest: Manifest) -> Html:
 
 
 def _label_row(manifest: Manifest, value: int, name: str, total: int) -> tuple[Content, ...]:
-    found = [case for case in manifest.cases if case.label_voxels.get(value, 0)]
-    voxels = sum(case.label_voxels[value] for case in found)
-    volumes = [case.label_voxels[value] * float(np.prod(case.spacing_mm)) / 1000 for case in found]
+    labelled = [case for case in manifest.cases if case.label_voxels.get(value, 0)]
+    voxels = sum(case.label_voxels[value] for case in labelled)
+    volumes = [case.label_voxels[value] * float(np.prod(case.spacing_mm)) / 1000 for case in labelled]
     if volumes:
         middle, extent = decimal(float(np.median(volumes)), 1), f"{min(volumes):.1f}–{max(volumes):.1f}"
     else:
         middle = extent = dash("no case has this label")
-    figures = (small_share(voxels / total), f"{len(found)} of {len(manifest.cases)}", middle, extent)
+    figures = (small_share(voxels / total), f"{len(labelled)} of {len(manifest.cases)}", middle, extent)
     return (number(str(value)), element("strong", name), *(number(figure) for figure in figures))
 
 
@@ -158,16 +162,16 @@ def _range(values: np.ndarray, digits: int) -> tuple[Html, Html]:
     return number(middle), number(low if low == high else f"{low}–{high}")
 
 
-def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
-    training, network, inference = made.training, made.network, made.inference
+def _plan_in_words(plan: Plan) -> list[tuple[str, str]]:
+    training, network, inference = plan.training, plan.network, plan.inference
     rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
     budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
-    several = f"; the mean of {made.ensemble.count}" if made.ensemble.count > 1 else ""
+    several = f"; the mean of {plan.ensemble.count}" if plan.ensemble.count > 1 else ""
     return [
-        ("Labels", ", ".join(f"{value} {name}" for value, name in made.labels.items())),
-        ("Grid", f"{made.preprocessing.orientation}, {times(made.preprocessing.spacing_mm)} mm"),
-        ("Intensity", _intensity(made)),
-        ("Crop", _crop(made)),
+        ("Labels", ", ".join(f"{value} {name}" for value, name in plan.labels.items())),
+        ("Grid", f"{plan.preprocessing.orientation}, {times(plan.preprocessing.spacing_mm)} mm"),
+        ("Intensity", _intensity(plan)),
+        ("Crop", _crop(plan)),
         ("Network", f"{network.words}{several}"),
         ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
         ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),
@@ -178,18 +182,18 @@ def _plan_in_words(made: Plan) -> list[tuple[str, str]]:
             f"windows of {times(inference.smallest_window)} to {times(inference.largest_window)} voxels, "
             f"overlap {times(inference.overlap)} voxels, {inference.blending} blending",
         ),
-        ("Post-processing", made.postprocessing or "none"),
-        ("Seed", str(made.seed)),
+        ("Post-processing", plan.postprocessing or "none"),
+        ("Seed", str(plan.seed)),
     ]
 
 
-def _intensity(made: Plan) -> str:
-    rules = zip(made.channels, made.preprocessing.intensity, strict=True)
+def _intensity(plan: Plan) -> str:
+    rules = zip(plan.channels, plan.preprocessing.intensity, strict=True)
     return "; ".join(f"{channel}: {rule.words}" for channel, rule in rules)
 
 
-def _crop(made: Plan) -> str:
-    above, margin = made.preprocessing.foreground_above, made.preprocessing.margin_mm
+def _crop(plan: Plan) -> str:
+    above, margin = plan.preprocessing.foreground_above, plan.preprocessing.margin_mm
     if above is None:
         return "none"
     return f"to the box of voxels above {decimal(above, 0)}, plus {margin:g} mm"

@@ -10,31 +10,31 @@ from segline.report.html.wording import counted, dash, decimal, figure_headings,
 _REFERENCE = "the others are compared with this one"
 
 
-def ensemble(found: Comparison, timed: Benchmark | None) -> Html:
+def ensemble(comparison: Comparison, timed: Benchmark | None) -> Html:
     """A row a model, and a row a backend with the time of each; ``timed`` is the ensemble's benchmark."""
-    deciding = _figures(found.ensemble)[0].title
-    told = (
-        f"The model is the mean of {counted(len(found.members), 'network')}, one a fold. Each row is over "
-        f"the same {counted(found.cases, 'test case')}, which no fold has seen; below a figure is its 95 % "
-        f"bootstrap interval. The gain is the ensemble's {deciding} less the member's, case by case."
+    deciding = _figures(comparison.ensemble)[0].title
+    lead = (
+        f"The model is the mean of {counted(len(comparison.members), 'network')}, one a fold. Each row is "
+        f"over the same {counted(comparison.cases, 'test case')}, which no fold has seen; below a figure is "
+        f"its 95 % bootstrap interval. The gain is the ensemble's {deciding} less the member's, case by case."
     )
     return element(
         "section",
         element("h2", "Ensemble"),
-        element("p", told),
-        _worth(found),
+        element("p", lead),
+        _worth(comparison),
         element("h3", "What it costs"),
-        _cost(found, timed) if timed else element("p", "The ensemble was not timed.", class_="absent"),
+        _cost(comparison, timed) if timed else element("p", "The ensemble was not timed.", class_="absent"),
         id="ensemble",
     )
 
 
-def _worth(found: Comparison) -> Html:
-    figures = _figures(found.ensemble)
+def _worth(comparison: Comparison) -> Html:
+    figures = _figures(comparison.ensemble)
     head = ["Model", *figure_headings(figures)]
     head += [heading(name, numeric=True) for name in (f"Gain in {figures[0].title}", "Weights")]
-    rows = [_row("ensemble", found.ensemble, dash(_REFERENCE))]
-    for index, (member, gain) in enumerate(zip(found.members, found.gains, strict=True)):
+    rows = [_row("ensemble", comparison.ensemble, dash(_REFERENCE))]
+    for index, (member, gain) in enumerate(zip(comparison.members, comparison.gains, strict=True)):
         rows.append(_row(f"fold {index}", member, _gain(gain, figures[0])))
     return table(head, rows, "compared")
 
@@ -56,9 +56,9 @@ def _gain(gain: Estimate, deciding: Figure) -> Html:
     return join([element("div", decimal(gain.mean, 4, signed=True)), element("small", below, class_="below")])
 
 
-def _cost(found: Comparison, timed: Benchmark) -> Html:
+def _cost(comparison: Comparison, timed: Benchmark) -> Html:
     """Time of a case, end to end, of one network and of all of them."""
-    slower, ours = found.slowdowns(timed), {times.backend: times for times in timed.backends}
+    slower, ours = comparison.slowdowns(timed), {times.backend: times for times in timed.backends}
     rows = [
         [
             element("strong", member.backend),
@@ -66,7 +66,7 @@ def _cost(found: Comparison, timed: Benchmark) -> Html:
             number(decimal(ours[member.backend].end_to_end.volume_ms.p50, 0)),
             number(f"{decimal(slower[member.backend], 1)} times"),
         ]
-        for member in found.member_times
+        for member in comparison.member_times
         if member.backend in ours
     ]
     names = ("One member (ms/volume)", "Ensemble (ms/volume)", "Longer by")

@@ -9,20 +9,20 @@ from segline.report.html.markup import Content, Html, element, heading, number, 
 from segline.report.html.wording import figure_headings, mean_with_interval
 
 
-def folds(found: CrossValidation) -> Html:
+def folds(folded: CrossValidation) -> Html:
     """A row a fold; the last is over all cases."""
     head = [heading(text, numeric=True) for text in ("Fold", "Cases")]
-    head += figure_headings(figures_among(found.overall))
-    rows = [_row(str(number), fold.cases, fold.overall) for number, fold in enumerate(found.folds)]
-    rows.append(_row("all", found.cases, found.overall))
-    told = (
-        f"{len(found.folds)} models, each trained without the cases it is tested on, and every case tested "
+    head += figure_headings(figures_among(folded.overall))
+    rows = [_row(str(number), fold.cases, fold.overall) for number, fold in enumerate(folded.folds)]
+    rows.append(_row("all", folded.cases, folded.overall))
+    lead = (
+        f"{len(folded.folds)} models, each trained without the cases it is tested on, and every case tested "
         "once. Each figure is the mean over cases; below it its 95 % bootstrap interval."
     )
     return element(
         "section",
         element("h2", "Cross-validation"),
-        element("p", told),
+        element("p", lead),
         table(head, rows, "compared"),
         id="cross-validation",
     )

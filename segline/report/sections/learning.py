@@ -57,23 +57,24 @@ def _curves(history: History) -> Html:
     return chart(lambda: charts.curves(history), caption, id="training-curves")
 
 
-def _tuning(found: Tuning) -> Html:
+def _tuning(tuning: Tuning) -> Html:
     """What was tried, and what the training was made of it."""
-    chosen = found.training
+    chosen = tuning.training
     head = [heading("Patch (voxels)")]
     columns = ("Batch", "Seconds a step", "Patches a second", "Steps in the budget", "Patches of each case")
     head += [heading(text, numeric=True) for text in columns]
-    told = (
-        f"For a budget of {found.budget_minutes:g} min a probe of {duration(60 * found.probe_minutes)} on "
-        f"{found.device} chose a patch of {times(chosen.patch_size)} voxels, a batch of {chosen.batch_size}, "
-        f"a learning rate of {chosen.learning_rate:g} and {counted(chosen.validations, 'validation')} of "
-        f"{duration(found.validation_seconds)}; {found.steps} steps were expected in what it left."
+    lead = (
+        f"For a budget of {tuning.budget_minutes:g} min a probe of {duration(60 * tuning.probe_minutes)} on "
+        f"{tuning.device} chose a patch of {times(chosen.patch_size)} voxels, a batch of "
+        f"{chosen.batch_size}, a learning rate of {chosen.learning_rate:g} and "
+        f"{counted(chosen.validations, 'validation')} of {duration(tuning.validation_seconds)}; "
+        f"{tuning.steps} steps were expected in what it left."
     )
     return details(
         "How it was tuned to this machine",
-        element("p", told),
-        table(head, [_candidate(tried) for tried in found.candidates]),
-        _range_test(found),
+        element("p", lead),
+        table(head, [_candidate(tried) for tried in tuning.candidates]),
+        _range_test(tuning),
     )
 
 
@@ -90,8 +91,8 @@ def _candidate(tried: Candidate) -> list[Content]:
     return [times(tried.patch_size), number(str(tried.batch_size)), *(number(figure) for figure in figures)]
 
 
-def _range_test(found: Tuning) -> Html:
-    test = found.range_test
+def _range_test(tuning: Tuning) -> Html:
+    test = tuning.range_test
     if test is None:
         why = "No test of the learning rate: the budget had no time for one, and the plan's was taken."
         return element("p", why, class_="absent")
@@ -99,4 +100,4 @@ def _range_test(found: Tuning) -> Html:
         f"Loss while the learning rate rises with each of {len(test.rates)} steps, smoothed over a tenth of "
         "them. Dashed: the rate that was chosen, where the loss falls fastest, within bounds of the plan's."
     )
-    return chart(lambda: charts.range_test(test, found.training.learning_rate), caption, id="range-test")
+    return chart(lambda: charts.range_test(test, tuning.training.learning_rate), caption, id="range-test")

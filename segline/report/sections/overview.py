@@ -164,12 +164,12 @@ def _cases_card(findings: Findings) -> Html:
         return _card("Cases", dash(f"no data set: {findings.why_missing('download')}"), "no data set")
     split = summary.split
     folds = findings.contents.cross_validation
-    told = f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test" if split else "not split"
+    line = f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test" if split else "not split"
     if folds and split:
-        told = f"{len(split.test)} held out to test, the others tested once in {len(folds.folds)} folds"
+        line = f"{len(split.test)} held out to test, the others tested once in {len(folds.folds)} folds"
     elif folds:
-        told = f"each tested once, in {len(folds.folds)} folds"
-    return _card("Cases", join([str(summary.dataset.cases)]), told)
+        line = f"each tested once, in {len(folds.folds)} folds"
+    return _card("Cases", join([str(summary.dataset.cases)]), line)
 
 
 def _card(title: str, value: Html, below: str, scale: Html | None = None) -> Html:
@@ -201,11 +201,11 @@ def _few_cases(findings: Findings) -> Html | None:
     count = len(findings.ranked)
     if not 0 < count < _FEW_CASES:
         return None
-    told = (
+    warning = (
         f"Only {counted(count, 'test case')}: with fewer than {_FEW_CASES}, the intervals are too narrow."
         " Read them as a lower bound of the uncertainty."
     )
-    return element("p", told, class_="note")
+    return element("p", warning, class_="note")
 
 
 def _time_bar(record: StageRecord, longest: float) -> Html | None:
@@ -219,5 +219,5 @@ def _skipped(records: Sequence[StageRecord]) -> Html | None:
     skipped = [record for record in records if record.status == "skipped"]
     if not skipped:
         return None
-    told = "; ".join(f"{record.name} ({record.reason})" for record in skipped)
-    return element("p", f"{counted(len(skipped), 'stage')} skipped: {told}", class_="note skipped")
+    line = "; ".join(f"{record.name} ({record.reason})" for record in skipped)
+    return element("p", f"{counted(len(skipped), 'stage')} skipped: {line}", class_="note skipped")

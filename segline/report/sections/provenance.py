@@ -74,7 +74,7 @@ def _shown(link: Link) -> Html:
         False: ("misfits", "not made from the one before"),
         None: ("", ""),
     }
-    class_, told = fits[link.fits]
+    class_, mark = fits[link.fits]
     digest = short_digest(link.digest) if link.digest else dash(link.missing)
-    note = element("small", told, class_=class_) if told else None
+    note = element("small", mark, class_=class_) if mark else None
     return element("li", element("span", link.name), digest, note, class_=None if link.digest else "absent")

@@ -49,8 +49,8 @@ def evaluation(findings: Findings) -> Html | None:
     )
 
 
-def _tolerances(found: Evaluation) -> str:
-    given = [(figure.title, found.tolerance_mm(figure)) for figure in found.figures]
+def _tolerances(evaluation: Evaluation) -> str:
+    given = [(figure.title, evaluation.tolerance_mm(figure)) for figure in evaluation.figures]
     return "".join(f"; {title} with a tolerance of {of_mm:g} mm" for title, of_mm in given if of_mm)
 
 
@@ -161,12 +161,12 @@ def _estimate_cell(figure: Figure, estimate: Estimate) -> Cell:
 def _case_row(
     evaluated: CaseEvaluation, label: str, values: Measured, several: bool, badge: Html | None
 ) -> list[Content]:
-    found = [(figure, values[figure.name]) for figure in figures_among(values)]
+    measured = [(figure, values[figure.name]) for figure in figures_among(values)]
     volumes = [number(decimal(ml, 1), sort=ml) for name in _VOLUMES if (ml := values.get(name)) is not None]
     return [
         join([element("strong", evaluated.case), badge]),
         *([label] if several else []),
-        *(number(show(figure, value), sort=value) for figure, value in found),
+        *(number(show(figure, value), sort=value) for figure, value in measured),
         *volumes,
     ]
 

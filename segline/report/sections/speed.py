@@ -114,8 +114,8 @@ def _stages(timed: Benchmark) -> Html:
 
 def _stage_cell(times: BackendTimes, stage: str) -> Content:
     spread = times.stages_ms[stage]
-    told = f"p95 {_milliseconds(spread.p95)}, p99 {_milliseconds(spread.p99)}"
-    return number(element("span", _milliseconds(spread.p50), title=told))
+    tail = f"p95 {_milliseconds(spread.p95)}, p99 {_milliseconds(spread.p99)}"
+    return number(element("span", _milliseconds(spread.p50), title=tail))
 
 
 def _milliseconds(value: float) -> str:

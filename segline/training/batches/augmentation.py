@@ -115,8 +115,10 @@ def _sample(volume: Tensor, grid: Tensor, mode: str) -> Tensor:
     """``volume`` ``(C, X, Y, Z)`` at ``grid`` ``(X, Y, Z, 3)``; in slabs, a thread each."""
     slabs = math.gcd(len(grid), torch.get_num_threads()) if grid.device.type == "cpu" else 1
     parts = grid.view(slabs, -1, *grid.shape[1:])
-    found = functional.grid_sample(volume.expand(slabs, *volume.shape), parts, mode=mode, align_corners=False)
-    return found.movedim(0, 1).flatten(1, 2)
+    sampled = functional.grid_sample(
+        volume.expand(slabs, *volume.shape), parts, mode=mode, align_corners=False
+    )
+    return sampled.movedim(0, 1).flatten(1, 2)
 
 
 def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:

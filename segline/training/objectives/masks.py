@@ -55,8 +55,8 @@ class Masks:
         """With the labels of which the largest component is kept, unless the plan says them itself."""
         if plan.inference.keep_largest is not None:
             return plan
-        found = better_in_one_piece(network, plan, cases, device)
-        return plan.keeping_largest(found) if found else plan
+        labels = better_in_one_piece(network, plan, cases, device)
+        return plan.keeping_largest(labels) if labels else plan
 
     def agreement(self, a: Tensor, b: Tensor) -> tuple[int, int]:
         """Voxels of the same class, of scores ``(B, K, X, Y, Z)``, and all voxels."""
@@ -77,8 +77,8 @@ def validation_dice(
     """
     dice = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
     for number in ranks.share(range(len(cases))):
-        found = _classes(network, plan, cases[number], device)
-        dice[number] = _dice(found, _truth(cases[number], device), plan)
+        classes = _classes(network, plan, cases[number], device)
+        dice[number] = _dice(classes, _truth(cases[number], device), plan)
     return ranks.add_up(dice)
 
 
@@ -92,9 +92,9 @@ def better_in_one_piece(
     as_it_is = torch.zeros(len(cases), len(plan.foreground), dtype=torch.float64)
     in_one_piece = as_it_is.clone()
     for number, case in enumerate(cases):
-        found, truth = _classes(network, plan, case, device), _truth(case, device)
-        as_it_is[number] = _dice(found, truth, plan)
-        pieces = found.to(torch.uint8).cpu().numpy()
+        classes, truth = _classes(network, plan, case, device), _truth(case, device)
+        as_it_is[number] = _dice(classes, truth, plan)
+        pieces = classes.to(torch.uint8).cpu().numpy()
         keep_largest_components(pieces, plan.foreground)
         in_one_piece[number] = _dice(torch.from_numpy(pieces).to(device), truth, plan)
     pairs = zip(plan.label_values[1:], as_it_is.T, in_one_piece.T, strict=True)
@@ -112,11 +112,11 @@ def _truth(case: Case, device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(case.label)).to(device)
 
 
-def _dice(found: Tensor, truth: Tensor, plan: Plan) -> Tensor:
+def _dice(classes: Tensor, truth: Tensor, plan: Plan) -> Tensor:
     """Dice ``(labels,)`` float64; 1 where both are empty."""
     dice = torch.ones(len(plan.foreground), dtype=torch.float64)
     for index in plan.foreground:
-        mask, wanted = found == index, truth == index
+        mask, wanted = classes == index, truth == index
         if size := int(mask.sum()) + int(wanted.sum()):
             dice[index - 1] = 2 * int((mask & wanted).sum()) / size
     return dice

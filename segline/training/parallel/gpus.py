@@ -42,8 +42,8 @@ def train_on(
         SeglineError: as the trainer's; or a rank was killed or met a defect.
     """
 
-    def heed(told: tuple[float, str] | None) -> None:
-        progress(*told) if told else saved()
+    def heed(news: tuple[float, str] | None) -> None:
+        progress(*news) if news else saved()
 
     in_ranks("train", len(devices), heed, _train, devices, plan, index, checkpoint, key, objective)
 

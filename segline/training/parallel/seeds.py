@@ -45,8 +45,8 @@ def train_seeds(
     check_memory(plans[0], torch.device(devices[0]), networks=devices.count(devices[0]))
     threads = max(1, torch.get_num_threads() // len(plans))
 
-    def heed(told: tuple[int, tuple[float, str] | None]) -> None:
-        number, done = told
+    def heed(news: tuple[int, tuple[float, str] | None]) -> None:
+        number, done = news
         if done is None:
             saved(number)
         elif number == 0:
@@ -62,10 +62,10 @@ def networks_at_once(plan: Plan, device: str) -> int:
     return devices.count(devices[0])
 
 
-def _shared_out(count: int, asked: str) -> list[str]:
+def _shared_out(count: int, wanted: str) -> list[str]:
     """The device of each of ``count`` networks."""
-    device = usable_device(asked)
-    gpus = torch.cuda.device_count() if device.type == "cuda" and asked in ("auto", "cuda") else 0
+    device = usable_device(wanted)
+    gpus = torch.cuda.device_count() if device.type == "cuda" and wanted in ("auto", "cuda") else 0
     return [f"cuda:{number % gpus}" if gpus else str(device) for number in range(count)]
 
 

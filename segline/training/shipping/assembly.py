@@ -60,9 +60,9 @@ def assemble(members: Sequence[Model], plan: Plan, folds: Sequence[Plan], folder
     for member in ordered:
         _require_shared(member, plan)
     networks = [one for each in ordered for one in separate(load_network(each.weights, each.plan))]
-    made = Model.write(folder, _voted(plan, ordered), Ensemble(networks).state_dict(), None)
+    ensemble = Model.write(folder, _voted(plan, ordered), Ensemble(networks).state_dict(), None)
     Membership(members=tuple(map(_member, ordered))).write(folder / MEMBERS)
-    return made
+    return ensemble
 
 
 def members_in_order(members: Sequence[Model], folds: Sequence[Plan], stage: str) -> list[Model]:

@@ -50,11 +50,11 @@ def ship(
         one.load_state_dict(trained)
     state = network.state_dict()
     network = channels_last(network.to(device))
-    asked = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
+    inferred = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
     history = histories[0]
     if len(histories) > 1:
-        history = _beside_each_other(histories, float(objective.validate(asked, plan, val, device).mean()))
-    return Shipment(objective.finished(asked, plan, val, device), state, history)
+        history = _beside_each_other(histories, float(objective.validate(inferred, plan, val, device).mean()))
+    return Shipment(objective.finished(inferred, plan, val, device), state, history)
 
 
 def _beside_each_other(histories: Sequence[History], score: float) -> History:

@@ -162,32 +162,32 @@ class _Probe:
         self, chosen: Candidate, test: RangeTest | None, validation_seconds: float
     ) -> tuple[Training, int]:
         """How to train in what is left of the budget, and the steps to expect."""
-        asked, step_seconds = self.plan.training, chosen.seconds_a_step or math.inf
+        usual, step_seconds = self.plan.training, chosen.seconds_a_step or math.inf
         # the last step, its validation, that of several networks' mean, and the one for post-processing
         validations_then = 3 if self.plan.ensemble.seeds > 1 else 2
         at_the_end = _ALLOWANCE * (step_seconds + validations_then * validation_seconds)
         left = self.budget_seconds - self.spent_seconds - at_the_end
         affordable = int(VALIDATING_SHARE * self.budget_seconds / validation_seconds)
-        validations = max(1, min(asked.validations, affordable))
+        validations = max(1, min(usual.validations, affordable))
         steps = int((left - (validations - 1) * validation_seconds) / step_seconds)
         if steps < 1:
             raise SeglineError(
-                f"training.max_minutes: {asked.max_minutes:g} leave no time to train; the probe took "
+                f"training.max_minutes: {usual.max_minutes:g} leave no time to train; the probe took "
                 f"{self.spent_seconds:.1f} s, a step takes {step_seconds:.1f} s and a validation "
                 f"{validation_seconds:.1f} s; give more"
             )
-        found = {
+        tuned = {
             "tune": False,
             "patch_size": chosen.patch_size,
             "batch_size": chosen.batch_size,
             "epochs": math.ceil(_SPARE_EPOCHS * steps * chosen.batch_size / len(self.train)),
             "max_minutes": round(left / 60, 4),
-            "learning_rate": test.suggestion(asked.learning_rate) if test else asked.learning_rate,
-            "warmup_share": max(asked.warmup_share, min(_LONGEST_WARM_UP, _WARM_UP_STEPS / steps)),
-            "ema_decay": min(asked.ema_decay, max(0.0, 1 - 1 / (_LONGEST_AVERAGE * steps))),
+            "learning_rate": test.suggestion(usual.learning_rate) if test else usual.learning_rate,
+            "warmup_share": max(usual.warmup_share, min(_LONGEST_WARM_UP, _WARM_UP_STEPS / steps)),
+            "ema_decay": min(usual.ema_decay, max(0.0, 1 - 1 / (_LONGEST_AVERAGE * steps))),
             "validations": validations,
         }
-        return Training.model_validate({**asked.model_dump(), **found}), steps
+        return Training.model_validate({**usual.model_dump(), **tuned}), steps
 
     def _trainer(self, patch: Shape, batch: int) -> Trainer:
         """A new one; the memory of the one before is free by then."""

@@ -60,10 +60,10 @@ class Tuning(Document):
     training: Training
     inference: Inference
 
-    def plan(self, asked: Plan) -> Plan:
+    def plan(self, plan: Plan) -> Plan:
         """The plan to train under, for the one that asked."""
-        found = {"training": self.training.model_dump(), "inference": self.inference.model_dump()}
-        return Plan.parse({**asked.model_dump(), **found}, TUNING)
+        parts = {"training": self.training.model_dump(), "inference": self.inference.model_dump()}
+        return Plan.parse({**plan.model_dump(), **parts}, TUNING)
 
     @property
     def text(self) -> str:

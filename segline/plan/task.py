@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
+from segline.plan.layouts import of_today
 from segline.plan.part import SEGMENTATION
 from segline.plan.promotion import PromotionRule
 
@@ -53,8 +54,12 @@ class Task(BaseModel):
             raise SeglineError(f"{path}: not YAML ({error})") from error
 
     def override(self, path: str, value: Any) -> "Task":
-        """A copy with one value of ``plan`` replaced; ``path`` is dotted, ``"training.epochs"``."""
-        return self.model_copy(update={"plan": merged(self.plan, _nested(path.split("."), value))})
+        """A copy with one value of ``plan`` replaced; ``path`` is dotted, ``"training.epochs"``.
+
+        A setting goes by the name that it has today, whichever name it is given by.
+        """
+        over = of_today(_nested(path.split("."), value))
+        return self.model_copy(update={"plan": merged(of_today(self.plan), over)})
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,12 @@ class TestOverride:
     def test_one_value_is_replaced_and_its_neighbours_stay(self, path: str, value: Any, expected: Any):
         assert self.task().override(path, value).plan == expected
 
+    @pytest.mark.parametrize("before", ["gate.floor", "gate.dice_floor"])
+    @pytest.mark.parametrize("after", ["gate.floor", "gate.dice_floor"])
+    def test_a_setting_may_go_by_its_name_of_before(self, before: str, after: str):
+        task = Task.parse({"name": "a", "source": "b", "plan": {"gate": {before[5:]: 0.5}}}, "task")
+        assert task.override(after, 0.9).plan == {"gate": {"floor": 0.9}}
+
     def test_the_task_itself_is_left_alone(self):
         task = self.task()
         task.override("training.epochs", 9)

@@ -250,10 +250,10 @@ def store_table() -> list[str]:
 def limits_table() -> list[str]:
     """At how many volumes something breaks, first things first."""
     found = {
-        "`segline-workspace` of 50 GiB (overlay kind) is full": 50 * 1.073741824e3 / (RAW_MB + CACHED_MB),
-        "`segline-workspace` of 2 TiB (overlays gpu, aws-s3) is full": 2
-        * 1.099511628e6
-        / (RAW_MB + CACHED_MB),
+        "MinIO's volume of 20 GiB (overlay kind) is full": 20 * 1.073741824e3 / (RAW_MB + CACHED_MB),
+        "MinIO's volume of 2 TiB (overlay gpu) is full": 2 * 1.099511628e6 / (RAW_MB + CACHED_MB),
+        "a data set passes download's scratch of 200 GiB": 200 * 1.073741824e3 / RAW_MB,
+        "cases pass train's scratch of 200 GiB": 200 * 1.073741824e3 / CACHED_MB,
         "one shard a volume: the Workflow object is too large": most_shards(),
         "training maps more files than Linux allows a process": MAP_LIMIT / MAPPED_FILES,
         "preprocess in one pod passes its timeout of 12 h": (12 * 3600 - POD_START_S)

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from pipelines.cluster import names
-from pipelines.resources import USER_ID
 
 from .conftest import MANIFESTS, OVERLAYS, Document
 from .network import Address, Pod, allowed
@@ -24,6 +23,8 @@ SCRIPTS = ("secrets/generate", "kind/up", "kind/down", "components/minio/buckets
 RUN = Pod("kubeflow", {"pipelines.kubeflow.org/v2_component": "true"})
 PIPELINES_UI = Pod("kubeflow", {"app": "ml-pipeline-ui"})
 PIPELINES_API = Pod("kubeflow", {"app": "ml-pipeline"})
+PIPELINES_METADATA = Pod("kubeflow", {"component": "metadata-grpc-server"})
+PIPELINES_DATABASE = Pod("kubeflow", {"app": "mysql"})
 STRANGER = Pod("default")
 DNS = Pod("kube-system", {"k8s-app": "kube-dns"})
 MINIO, MLFLOW, POSTGRES, BUCKETS = (
@@ -95,10 +96,15 @@ def test_stages_find_all_they_ask_for_by_name(rendered: dict[str, list[Document]
     assert set(names.S3_KEYS) == there["Secret", names.S3_SECRET]["data"].keys()
     assert {*names.S3_PLACE, names.TRACKING} == there["ConfigMap", names.SETTINGS]["data"].keys()
     assert there["ConfigMap", names.LAUNCHER]["data"]["defaultPipelineRoot"]
-    modes = there["PersistentVolumeClaim", names.CLAIM]["spec"]["accessModes"]
-    owner = there["Job", names.CLAIM]["spec"]["template"]["spec"]["securityContext"]
-    assert {owner["runAsUser"], owner["runAsGroup"], owner["fsGroup"]} == {USER_ID}
-    assert modes == (["ReadWriteOnce"] if overlay == "kind" else ["ReadWriteMany"])
+    settings = there["ConfigMap", names.SETTINGS]["data"]
+    root = there["ConfigMap", names.LAUNCHER]["data"]["defaultPipelineRoot"]
+    assert settings["SEGLINE_BUCKET"] == "/".join(root.split("/")[:3])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_runs_share_no_volume(rendered: dict[str, list[Document]], overlay: str) -> None:
+    kinds = {one["kind"] for one in rendered[overlay] if one["metadata"].get("namespace") == names.NAMESPACE}
+    assert kinds & {"PersistentVolumeClaim", "PersistentVolume", "Job"} == set()
 
 
 def test_only_gpu_nodes_give_gpus(rendered: dict[str, list[Document]]) -> None:
@@ -132,6 +138,7 @@ def test_the_quota_has_room_for_all_services(rendered: dict[str, list[Document]]
         (RUN, MINIO, 9000),
         (RUN, MLFLOW, 5000),
         (RUN, PIPELINES_API, 8887),
+        (RUN, PIPELINES_METADATA, 8080),
         (RUN, INTERNET, 443),
         (PIPELINES_UI, MINIO, 9000),
         (MLFLOW, POSTGRES, 5432),
@@ -155,6 +162,8 @@ def test_everyone_can_ask_for_names(rendered: dict[str, list[Document]], source:
     ("source", "target", "port"),
     [
         (RUN, POSTGRES, 5432),
+        (RUN, PIPELINES_DATABASE, 3306),
+        (RUN, PIPELINES_UI, 3000),
         (RUN, MINIO, 9001),
         (RUN, RUN, 8080),
         (RUN, INTERNET, 80),

@@ -56,8 +56,10 @@ def test_the_limits_are_those_of_the_stages_and_the_overlays(rendered: dict[str,
     assert f"timeout of {STAGES['preprocess'].hours} h" in table
     assert f"train's {STAGES['train'].memory[1].removesuffix('Gi')} GiB" in table
     assert LOCATIONS_A_LABEL * 4 * 4 / 1e3 == fanout.LOCATIONS_KB
-    for overlay, size in {"kind": "50 GiB", "gpu": "2 TiB", "aws-s3": "2 TiB"}.items():
-        claim = named(rendered[overlay], "PersistentVolumeClaim", "segline-workspace")
+    for overlay, size in {"kind": "20 GiB", "gpu": "2 TiB"}.items():
+        (claim,) = named(rendered[overlay], "StatefulSet", "minio")["spec"]["volumeClaimTemplates"]
         asked = claim["spec"]["resources"]["requests"]["storage"]
         assert f"{asked[:-2]} {asked[-2:]}B" == size
-        assert size in table
+        assert f"MinIO's volume of {size}" in table
+    for stage in ("download", "train"):
+        assert f"{stage}'s scratch of {STAGES[stage].scratch.removesuffix('Gi')} GiB" in table

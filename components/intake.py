@@ -9,17 +9,15 @@ from components.image import BASE_IMAGE
 def intake(
     run: str,
     store: str,
-    source: str,
     manifest: dsl.Output[dsl.Dataset],
     previous: dsl.Output[dsl.Artifact],
     tracking: str = "",
 ) -> str:
-    """Compare a data source with what the champion was trained on; bad new cases are set aside.
+    """Compare the task's data source with what the champion was trained on; bad new cases are set aside.
 
     Args:
         run: folder of the run.
         store: folder for what is kept between runs.
-        source: ``Task09_Spleen``, a folder, a tar or ``s3://bucket/prefix``.
         manifest: the cases that may be learned from.
         previous: the champion's plan.
         tracking: URI of an MLflow server; the store's own registry where it is empty.
@@ -29,4 +27,4 @@ def intake(
     """
     from segline import stages
 
-    return stages.intake(run, store, source, tracking, manifest.path, previous.path)
+    return stages.intake(run, store, tracking, manifest.path, previous.path)

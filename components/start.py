@@ -6,16 +6,15 @@ from components.image import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def start(run: str, task: str) -> None:
+def start(run: str, task: str, overrides: str = "", data: str = "") -> None:
     """Make the run's folder, on a cluster, where nothing but a pod can reach it.
 
     Args:
-        run: folder of the run.
-        task: the task as JSON, which is written there.
+        run: name of the run.
+        task: the task, by name or as JSON, which is written there.
+        overrides: of its plan, in one line.
+        data: where the volumes come from, in place of the task's source.
     """
-    import json
-
     from segline import stages
-    from segline.plan import Task
 
-    stages.start_run(run, Task.parse(json.loads(task), "task"))
+    stages.start(run, task, overrides, data)

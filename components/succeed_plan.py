@@ -8,7 +8,6 @@ from components.image import BASE_IMAGE
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def succeed_plan(
     run: str,
-    task: str,
     manifest: dsl.Input[dsl.Dataset],
     previous: dsl.Input[dsl.Artifact],
     plan: dsl.Output[dsl.Artifact],
@@ -16,12 +15,11 @@ def succeed_plan(
     """Freeze a contract with the champion's preprocessing and network; its cases stay where they were split.
 
     Args:
-        run: folder of the run.
-        task: the task as JSON; its ``plan`` overrides training, inference, export and gate.
+        run: folder of the run, whose task overrides training, inference, export and gate.
         manifest: the data set as it is now.
         previous: the champion's plan; without one a plan is proposed anew.
         plan: the contract, with a digest.
     """
     from segline import stages
 
-    stages.plan(run, task, manifest.path, plan.path, previous.path)
+    stages.plan(run, manifest.path, plan.path, previous.path)

@@ -1,8 +1,6 @@
 """Compile the pipeline for a cluster: the intermediate representation, and manifests that kubectl applies."""
 
 import argparse
-import functools
-import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +24,8 @@ from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
 
 PIPELINES = {make(Breadth()).name: make for make in (training, retraining, cross_validation, ensembling)}
+USUAL = {"segline-folds": "split.folds=5", "segline-ensemble": "split.folds=5 ensemble.members=5"}
+"""The overrides without which a pipeline has nothing to do."""
 FIRST = ("download", "intake", "split_folds")
 """The stages that wait for no other in the DAG."""
 COMPILED = Path(__file__).parent / "compiled"
@@ -63,21 +63,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def for_cluster(pipeline: str, target: Variant) -> Any:
     """The DAG as it is, each of its tasks with what its stage gets on ``target``.
 
-    The folder of the run is made by a stage of its own: here, who asks for a run cannot reach it.
+    The folder of the run is made by a stage of its own: here, who asks for a run cannot reach it. Run and
+    store lie in the bucket of the cluster's settings, a run under the name of its workflow, which is no
+    other's. Kubeflow Pipelines fills a placeholder in only where it is the whole of an argument.
     """
     breadth = Breadth(target.demand.gpu_types or ("",), folds_at_once=0)
     dag = PIPELINES[pipeline](breadth)
-    names = list(inspect.signature(dag.pipeline_func).parameters)
+    first = "phantom" if target.demand.profile == "small" else "spleen"
+    usual = USUAL.get(pipeline, "")
 
-    @functools.wraps(dag.pipeline_func)
-    def wired(*inputs: Any) -> None:
-        given = dict(zip(names, inputs, strict=True))
-        started = start(run=given["run"], task=given["task"])
-        dag.pipeline_func(**given)
-        for task in pipeline_context.Pipeline.get_default_pipeline().tasks.values():
-            resources.apply(task, target)
-            if resources.stage_of(task) in FIRST:
-                task.after(started)
+    def wired(task: str = first, overrides: str = usual, data: str = "", device: str = "auto") -> None:
+        """What people fill in; as it stands, it runs.
+
+        Args:
+            task: by name, as ``spleen``, or as JSON.
+            overrides: of its plan, between spaces: ``training.max_minutes=20 gate.floor=0.9``.
+            data: where the volumes come from, ``s3://bucket/prefix``, in place of the task's source.
+            device: ``auto``, or ``cpu`` to train without a GPU.
+        """
+        run = dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
+        started = start(run=run, task=task, overrides=overrides, data=data)
+        dag.pipeline_func(run=run, store="", device=device, tracking="")
+        for one in pipeline_context.Pipeline.get_default_pipeline().tasks.values():
+            resources.apply(one, target)
+            if resources.stage_of(one) in FIRST:
+                one.after(started)
 
     return dsl.pipeline(name=dag.name, description=dag.description)(wired)
 

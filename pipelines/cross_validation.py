@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from kfp import dsl
 
 import components as stage
-from pipelines.dag import Breadth, Place, Prepared, export_and_judge
+from pipelines.dag import NAME, Breadth, Place, Prepared, export_and_judge
 from segline.backends import REFERENCE
 
 
@@ -22,10 +22,10 @@ class Folds(NamedTuple):
     """The folds' packages, to be collected."""
 
 
-def each_fold(task: Any, source: Any, run: Any, store: Any, device: Any, breadth: Breadth) -> Folds:
+def each_fold(run: Any, store: Any, device: Any, breadth: Breadth) -> Folds:
     """A model for each fold of a data set, and their evaluations together."""
-    data = stage.download(run=run, store=store, source=source).outputs["manifest"]
-    whole = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
+    data = stage.download(run=run, store=store).outputs["manifest"]
+    whole = stage.plan(run=run, manifest=data).outputs["plan"]
     cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
     folds = stage.split_folds(run=run)
     with dsl.ParallelFor(folds.output, name="each-fold", parallelism=breadth.folds_at_once) as fold:
@@ -42,11 +42,9 @@ def cross_validation(breadth: Breadth) -> Any:
     """A model for each fold, and every case tested once by one that never saw it; inputs as of training."""
 
     @dsl.pipeline(name="segline-folds", description="Every case tested once, by k-fold cross-validation.")
-    def folds_pipeline(
-        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
-    ) -> None:
-        with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            folds = each_fold(task, source, run, store, device, breadth)
+    def folds_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
+        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+            folds = each_fold(run, store, device, breadth)
             stage.track_folds(run=run, store=store, tracking=tracking).after(folds.pooled)
 
     return folds_pipeline
@@ -56,18 +54,16 @@ def ensembling(breadth: Breadth) -> Any:
     """A cross-validation whose models become one, which is judged on cases that no fold has seen."""
 
     @dsl.pipeline(name="segline-ensemble", description="The models of a cross-validation as one model.")
-    def ensemble_pipeline(
-        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
-    ) -> None:
-        with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            data, whole, cases, pooled, each = each_fold(task, source, run, store, device, breadth)
+    def ensemble_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
+        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+            data, whole, cases, pooled, each = each_fold(run, store, device, breadth)
             made = stage.assemble(run=run, plan=whole, members=dsl.Collected(each)).after(pooled)
             ensemble = made.outputs["model"]
             at = Place(run, store, device, tracking, breadth)
-            done = export_and_judge(ensemble, Prepared(data, whole, cases), at)
+            timed = export_and_judge(ensemble, Prepared(data, whole, cases), at)
             members = dsl.Collected(each)
             compared = stage.compare_members(run=run, members=members, manifest=data, device=device)
-            stage.track_folds(run=run, store=store, tracking=tracking).after(compared.after(done))
+            stage.track_folds(run=run, store=store, tracking=tracking).after(compared.after(timed))
 
     return ensemble_pipeline
 

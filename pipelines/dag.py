@@ -10,6 +10,9 @@ from kfp import dsl
 import components as stage
 from segline.backends import CPU_BACKENDS, GPU_BACKENDS
 
+NAME = "from-data-to-report"
+"""Of the group of all stages, in the graph that people see: the report is written however the rest ends."""
+
 
 @dataclass(frozen=True)
 class Breadth:
@@ -56,7 +59,7 @@ def model_from(data: Any, plan: Any, at: Place) -> None:
 
 
 def export_and_judge(trained: Any, made: Prepared, at: Place) -> Any:
-    """From weights to a model that is exported, judged, timed and registered; the last task."""
+    """From weights to a model that is exported, judged, timed and registered; the task that times it."""
     run, device, data = at.run, at.device, made.data
     exported = stage.export_onnx(run=run, trained=trained, cases=made.cases).outputs["model"]
     quantized = stage.quantize(run=run, exported=exported, cases=made.cases).outputs["model"]
@@ -69,7 +72,8 @@ def export_and_judge(trained: Any, made: Prepared, at: Place) -> Any:
     scores |= {"on_cpu": dsl.Collected(on_cpu.outputs["evaluation"])}
     verdict = stage.compare(run=run, plan=made.plan, **scores)
     timed = stage.benchmark(run=run, model=model, manifest=data, device=device).after(verdict)
-    return stage.register(run=run, store=at.store, tracking=at.tracking, device=device).after(timed)
+    stage.register(run=run, store=at.store, tracking=at.tracking, device=device).after(timed)
+    return timed
 
 
 def training(breadth: Breadth) -> Any:
@@ -78,22 +82,18 @@ def training(breadth: Breadth) -> Any:
     @dsl.pipeline(
         name="segline", description="Labelled volumes to a validated, registered segmentation model."
     )
-    def segline_pipeline(
-        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
-    ) -> None:
+    def segline_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
         """Labelled volumes to a validated, registered segmentation model.
 
         Args:
-            task: the task as JSON.
-            source: where the labelled volumes come from.
-            run: folder of the run, new.
+            run: folder of the run, which says of what task it is.
             store: folder for what is kept between runs: data sets, cases, checkpoints, the registry.
             device: ``cpu``, ``cuda`` or ``auto``.
             tracking: URI of an MLflow server; the store's own registry where it is empty.
         """
-        with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            data = stage.download(run=run, store=store, source=source).outputs["manifest"]
-            contract = stage.plan(run=run, task=task, manifest=data).outputs["plan"]
+        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+            data = stage.download(run=run, store=store).outputs["manifest"]
+            contract = stage.plan(run=run, manifest=data).outputs["plan"]
             model_from(data, contract, Place(run, store, device, tracking, breadth))
 
     return segline_pipeline
@@ -103,14 +103,12 @@ def retraining(breadth: Breadth) -> Any:
     """A challenger for the champion where the data source has new cases; arguments as of training."""
 
     @dsl.pipeline(name="segline-retrain", description="A new model, if there are new cases and it is better.")
-    def retraining_pipeline(
-        task: str, source: str, run: str, store: str, device: str = "auto", tracking: str = ""
-    ) -> None:
-        with dsl.ExitHandler(stage.report(run=run), name="report-whatever-happens"):
-            taken = stage.intake(run=run, store=store, source=source, tracking=tracking)
+    def retraining_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
+        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+            taken = stage.intake(run=run, store=store, tracking=tracking)
             with dsl.If(taken.outputs["Output"] == "new", name="new-cases"):
                 data, previous = taken.outputs["manifest"], taken.outputs["previous"]
-                plan = stage.succeed_plan(run=run, task=task, manifest=data, previous=previous)
+                plan = stage.succeed_plan(run=run, manifest=data, previous=previous)
                 model_from(data, plan.outputs["plan"], Place(run, store, device, tracking, breadth))
 
     return retraining_pipeline

@@ -26,7 +26,7 @@ from kfp import local
 from kfp.local import docker_task_handler
 from urllib3.exceptions import HTTPError
 
-from pipelines.cluster.footprint import STAGES, Demand, Resources, quantity
+from pipelines.cluster.footprint import STAGES, Demand, quantity
 from pipelines.cluster.names import S3_KEYS, S3_PLACE
 from pipelines.images import VERSION_LABEL, content_tag
 from pipelines.resources import USER_ID, Variant
@@ -42,6 +42,8 @@ Volumes = dict[str, dict[str, str]]
 S3_VARIABLES = (*S3_KEYS, *S3_PLACE, "AWS_ENDPOINT_URL", "S3_PATIENCE_S")
 TRACKING_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """What stages that are told of a tracking server may need to be let in."""
+FETCHING = ("download", "intake")
+"""The stages that read the task's source, which may be in a bucket."""
 INTERRUPTED = 130
 _MEANING = {137: ": killed, most likely for want of memory"}
 _FAULTS = (DockerException, HTTPError, OSError)
@@ -157,10 +159,10 @@ class Mounts:
             for path, access in modes.items()
         }
 
-    def variables(self, stage: Stage, given: Resources) -> dict[str, str]:
+    def variables(self, stage: Stage) -> dict[str, str]:
         """Keys of the object store and of the registry only for stages that go there."""
         names: list[str] = []
-        if given.s3 or self.remote:
+        if stage.name in FETCHING or self.remote:
             names += S3_VARIABLES
         if "tracking" in stage.inputs:
             names += TRACKING_VARIABLES
@@ -252,7 +254,7 @@ class Containers:
         arguments = {
             "volumes": volumes | self.view.volumes(mode),
             "user": str(self.user),
-            "environment": more.get("environment", {}) | self.view.variables(stage, given),
+            "environment": more.get("environment", {}) | self.view.variables(stage),
             # an address means the same in a container as it does here
             "network_mode": "host",
             "cap_drop": ["ALL"],

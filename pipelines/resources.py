@@ -11,14 +11,23 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from pipelines.cluster.footprint import Demand, Resources
-from pipelines.cluster.names import CLAIM, GPU, GPU_LABEL, GPU_PRODUCT, S3_KEYS, S3_PLACE, S3_SECRET, SETTINGS
+from pipelines.cluster.names import (
+    GPU,
+    GPU_LABEL,
+    GPU_PRODUCT,
+    S3_KEYS,
+    S3_PLACE,
+    S3_SECRET,
+    SETTINGS,
+    TRACKING,
+)
 from segline import __version__
 from segline.common.errors import SeglineError
 
-WORKSPACE = "/segline"
-"""Where the volume that all stages share is mounted; runs and store lie in it."""
+SCRATCH = "/segline"
+"""Where a stage keeps working copies of what lies in the bucket: a volume that ends with its pod."""
 USER_ID = 10001
-"""The user and group of the images: files in the workspace belong to it, whichever stage wrote them."""
+"""The user and group of the images."""
 DIGESTS = Path(__file__).parents[1] / "images" / "digests.json"
 """Image name to reference, written when the images are built."""
 _PINNED = re.compile(r"@sha256:[0-9a-f]{64}$|:[\w.]+-[0-9a-f]{12}$")
@@ -76,7 +85,7 @@ def apply(task: dsl.PipelineTask, target: Variant) -> None:
     else:
         _avoid_gpus(task)
     _mount(task, given)
-    _connect(task, given)
+    _connect(task)
 
 
 def stage_of(task: dsl.PipelineTask) -> str:
@@ -114,17 +123,19 @@ def _take_gpu(task: dsl.PipelineTask, types: tuple[str, ...]) -> None:
 
 
 def _mount(task: dsl.PipelineTask, given: Resources) -> None:
-    kubernetes.mount_pvc(task, CLAIM, WORKSPACE)
+    kubernetes.empty_dir_mount(task, volume_name="scratch", mount_path=SCRATCH, size_limit=given.scratch)
+    task.set_env_variable("SEGLINE_SCRATCH", SCRATCH)
     if given.shm:
         kubernetes.empty_dir_mount(
             task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit=given.shm
         )
 
 
-def _connect(task: dsl.PipelineTask, given: Resources) -> None:
-    if given.s3:
-        kubernetes.use_secret_as_env(task, S3_SECRET, {key: key for key in S3_KEYS})
-        kubernetes.use_config_map_as_env(task, SETTINGS, {key: key for key in S3_PLACE})
+def _connect(task: dsl.PipelineTask) -> None:
+    """Where runs, store and registry are, and the keys to them, are the cluster's to say, and no shell's."""
+    kubernetes.use_secret_as_env(task, S3_SECRET, {key: key for key in S3_KEYS})
+    told = (*S3_PLACE, *([TRACKING] if "tracking" in task.inputs else []))
+    kubernetes.use_config_map_as_env(task, SETTINGS, {key: key for key in told})
 
 
 def _read_digests(path: Path) -> Mapping[str, str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import warnings
@@ -11,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import local
 
 from pipelines.console import StageLines
@@ -19,14 +17,13 @@ from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import retraining_pipeline, segline_pipeline
 from segline import stages
 from segline.common.errors import SeglineError, plain_error
-from segline.plan import Task
 from segline.runs.names import LOG, REPORT, STAGES, SUMMARY
 from segline.runs.run import Run
 from segline.runs.summary import Summary
 from segline.storage.access import is_uri
-from segline.tracking.mlflow_connection import tracking_uri
+from segline.tasks import read_task
+from segline.tracking.mlflow_connection import registry_at
 
-TASKS = Path(__file__).parent / "tasks"
 OpenRunner = Callable[[Path], contextlib.AbstractContextManager[local.SubprocessRunner | local.DockerRunner]]
 """Gives Kubeflow's runner for a run in this folder."""
 INTERRUPTED = 130
@@ -37,20 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a task; 0 succeeded or nothing new, 1 failed, 2 bad arguments, 3 blocked, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        task, pipeline = read_task(options.task, options.set), segline_pipeline
+        overrides = [*options.set, *fold_overrides(options.folds, options.ensemble)]
+        task, pipeline = read_task(options.task, overrides, options.data or ""), segline_pipeline
+        task = task.model_copy(update={"source": local_source(task.source)})
         if options.retrain:
             pipeline = retraining_pipeline
         if options.folds or options.ensemble:
-            task = in_folds(task, options.folds, options.ensemble)
             pipeline = ensemble_pipeline if options.ensemble else folds_pipeline
         inputs = {
-            "source": local_source(options.data or task.source),
             "store": options.store if is_uri(options.store) else str(Path(options.store).resolve()),
             "device": options.device,
             "tracking": options.tracking,
         }
         require_registry(pipeline, inputs)
-        open_runner = RUNNERS[options.runner](inputs)
+        open_runner = RUNNERS[options.runner](inputs, task.source)
         folder = new_run_folder(options.runs, task.name)
         stages.start_run(folder, task)
         point_latest(folder)
@@ -58,41 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2
     try:
-        run_pipeline(pipeline, Run(folder), task, open_runner, inputs)
+        run_pipeline(pipeline, Run(folder), open_runner, inputs)
     except KeyboardInterrupt:
         sys.stderr.write("segline: interrupted; the same command goes on from what is in the store\n")
         return INTERRUPTED
     return announce(folder)
 
 
-def read_task(name: str, overrides: Sequence[str]) -> Task:
-    """A task by its name or its YAML's path, with ``key=value`` overrides of its plan.
-
-    Raises:
-        SeglineError: there is no such task, or an override is not ``key=value``.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else TASKS / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in TASKS.glob("*.yaml")))
-        raise SeglineError(f"task {name!r}: no such task; there are {known}, or give the path of a YAML")
-    task = Task.read(path)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise SeglineError(f"--set {override!r}: key=value is needed, such as training.epochs=50")
-        task = task.override(key, yaml.safe_load(value))
-    return task
-
-
-def in_folds(task: Task, folds: int | None, ensemble: bool) -> Task:
-    """A task's cross-validation, and the ensemble of its models if asked.
+def fold_overrides(folds: int | None, ensemble: bool) -> list[str]:
+    """Of a task's plan: those of its cross-validation, and of the ensemble of its models if asked.
 
     Raises:
         SeglineError: an ensemble is asked for, and no folds to take its networks from.
     """
-    if not folds:
+    if ensemble and not folds:
         raise SeglineError("ensemble: its networks come from folds; give FOLDS=5 with ENSEMBLE=1")
-    return task.override("split.folds", folds).override("ensemble.members", folds if ensemble else 1)
+    return [f"split.folds={folds}", f"ensemble.members={folds if ensemble else 1}"] if folds else []
 
 
 def new_run_folder(runs: Path, task: str) -> Path:
@@ -111,9 +89,7 @@ def point_latest(folder: Path) -> None:
     scratch.replace(folder.parent / "latest")
 
 
-def run_pipeline(
-    pipeline: Any, run: Run, task: Task, open_runner: OpenRunner, inputs: Mapping[str, str]
-) -> None:
+def run_pipeline(pipeline: Any, run: Run, open_runner: OpenRunner, inputs: Mapping[str, str]) -> None:
     """Run a DAG; what became of it stands in the run's folder, and all its output in ``run.log``."""
     artifacts = run.folder / "artifacts"
     artifacts.mkdir()
@@ -124,7 +100,7 @@ def run_pipeline(
         with open_runner(run.folder) as runner:
             local.init(runner=runner, pipeline_root=str(artifacts), raise_on_error=False)
             asked = {name: value for name, value in inputs.items() if name in _inputs_of(pipeline)}
-            pipeline(task=json.dumps(task.model_dump()), run=str(run.folder), **asked)
+            pipeline(run=str(run.folder), **asked)
 
 
 def require_registry(pipeline: Any, inputs: Mapping[str, str]) -> None:
@@ -134,7 +110,7 @@ def require_registry(pipeline: Any, inputs: Mapping[str, str]) -> None:
         SeglineError: the store is a bucket, which has no registry of its own, and no server is named.
     """
     if "tracking" in _inputs_of(pipeline):
-        tracking_uri(inputs["store"], inputs["tracking"])
+        registry_at(inputs["store"], inputs["tracking"], os.environ)
 
 
 def _inputs_of(pipeline: Any) -> Mapping[str, Any]:
@@ -142,13 +118,13 @@ def _inputs_of(pipeline: Any) -> Mapping[str, Any]:
     return inputs
 
 
-def in_processes(_inputs: Mapping[str, str]) -> OpenRunner:
+def in_processes(_inputs: Mapping[str, str], _source: str) -> OpenRunner:
     """Every component in a process of its own."""
     return lambda _folder: contextlib.nullcontext(local.SubprocessRunner(use_venv=False))
 
 
-def in_containers(inputs: Mapping[str, str]) -> OpenRunner:
-    """Every component in a container of its image.
+def in_containers(inputs: Mapping[str, str], source: str) -> OpenRunner:
+    """Every component in a container of its image; ``source`` is where the volumes come from.
 
     Raises:
         SeglineError: there is no Docker engine, or it lacks an image.
@@ -158,7 +134,7 @@ def in_containers(inputs: Mapping[str, str]) -> OpenRunner:
     engine = Engine.connect(inputs["device"])
 
     def open_runner(folder: Path) -> contextlib.AbstractContextManager[local.DockerRunner]:
-        view = Mounts.of(folder, inputs["store"], inputs["source"], os.environ)
+        view = Mounts.of(folder, inputs["store"], source, os.environ)
         return Containers(engine, view).runner()
 
     return open_runner
@@ -190,7 +166,7 @@ def announce(folder: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.run", description=__doc__)
-    parser.add_argument("--task", default="phantom", help="name below pipelines/tasks, or a YAML's path")
+    parser.add_argument("--task", default="phantom", help="name below segline/tasks, or a YAML's path")
     parser.add_argument("--data", help="where the volumes come from, instead of the task's source")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs (runs)")
     parser.add_argument(

@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipelines import submit
 from pipelines.cluster.footprint import Demand
 from pipelines.dag import retraining_pipeline
-from pipelines.run import read_task
 from pipelines.service import SCHEDULED, RecurringRun, Service
 from segline.common.errors import SeglineError, plain_error
 
@@ -44,7 +43,7 @@ def require_cron(expression: str) -> str:
     )
 
 
-def replace(service: Service, name: str, cron: str, demand: Demand, parameters: dict[str, str]) -> str:
+def replace(service: Service, name: str, cron: str, demand: Demand, parameters: Mapping[str, str]) -> str:
     """Make a recurring run; those of the same name before it are removed once it is there."""
     before = [schedule for schedule in service.schedules() if schedule.name == name]
     version = submit.upload(service, retraining_pipeline.name, demand)
@@ -57,13 +56,11 @@ def replace(service: Service, name: str, cron: str, demand: Demand, parameters: 
 
 def _create(options: argparse.Namespace) -> None:
     cron = require_cron(options.cron)
-    task = read_task(options.task, options.set)
+    asked = submit.Asked.of(options)
     service = submit.connect(options)
     submit.examined(options)
-    # The service puts the time for which a run was planned in the place of the brackets.
-    told = submit.parameters(task, f"{task.name}-[[ScheduledTime]]", options)
-    made = replace(service, _name(task.name), cron, submit.demanded(options), told)
-    sys.stdout.write(f"{_name(task.name)} {cron}: {made}\n")
+    made = replace(service, _name(asked.name), cron, submit.demanded(options), asked.parameters)
+    sys.stdout.write(f"{_name(asked.name)} {cron}: {made}\n")
 
 
 def _list(service: Service) -> None:

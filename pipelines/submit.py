@@ -3,10 +3,11 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,11 @@ from pipelines.cluster.readiness import Finding, examine
 from pipelines.compile import add_demand, compile_package
 from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
 from pipelines.dag import segline_pipeline
-from pipelines.resources import WORKSPACE, Variant
-from pipelines.run import in_folds, read_task
+from pipelines.resources import Variant
+from pipelines.run import fold_overrides
 from pipelines.service import RunState, Service, UnansweredError, UploadedVersion
 from segline.common.errors import SeglineError, plain_error
-from segline.plan import Task
+from segline.tasks import names, read_task
 
 _DRIVEN = ("root", "executor")
 """Tasks that Kubeflow Pipelines adds to those of the DAG, as it does one ``-driver`` for each."""
@@ -33,11 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Submit a task; 0 succeeded or detached, 1 failed, 2 nothing was started."""
     options = _parser().parse_args(arguments)
     try:
-        service, task = connect(options), read_task(options.task, options.set)
-        if options.folds or options.ensemble:
-            task = in_folds(task, options.folds, options.ensemble)
+        service, asked = connect(options), Asked.of(options)
         kubernetes = examined(options)
-        run_id = submit(service, task, options)
+        run_id = submit(service, asked, options)
     except (SeglineError, OSError) as error:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2
@@ -89,15 +88,41 @@ def require(findings: Sequence[Finding]) -> None:
         raise SeglineError("; ".join(missing))
 
 
-def submit(service: Service, task: Task, options: argparse.Namespace) -> str:
-    """Start a run of ``task``, or a cross-validation of it; its id."""
+@dataclass(frozen=True)
+class Asked:
+    """A task, as a person would fill it in."""
+
+    name: str
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Asked":
+        """From a command line; what does not come along with segline goes as JSON.
+
+        Raises:
+            SeglineError: there is no such task, an override is wrong, or the volumes lie on this machine,
+                where no pod can read them.
+        """
+        overrides = [*options.set, *fold_overrides(options.folds, options.ensemble)]
+        task = read_task(options.task, overrides, options.data or "")
+        if Path(task.source).expanduser().exists():
+            raise SeglineError(
+                f"{task.source}: lies on this machine; upload it, and give DATA=s3://bucket/prefix"
+            )
+        if options.task in names():
+            given = {"task": options.task, "overrides": shlex.join(overrides), "data": options.data or ""}
+        else:
+            given = {"task": json.dumps(task.model_dump())}
+        return cls(task.name, {name: value for name, value in given.items() if value})
+
+
+def submit(service: Service, asked: Asked, options: argparse.Namespace) -> str:
+    """Start a run of a task, or a cross-validation of it; its id."""
     of_folds = ensemble_pipeline if options.ensemble else folds_pipeline
     pipeline = of_folds if options.folds else segline_pipeline
-    name = f"{task.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    wanted = pipeline.component_spec.inputs
-    told = {key: value for key, value in parameters(task, name, options).items() if key in wanted}
+    name = f"{asked.name}-{datetime.now():%Y%m%d-%H%M%S}"
     version = upload(service, pipeline.name, demanded(options))
-    return service.start(name, service.experiment(task.name), version, told)
+    return service.start(name, service.experiment(asked.name), version, asked.parameters)
 
 
 def upload(service: Service, pipeline: str, demand: Demand) -> UploadedVersion:
@@ -107,24 +132,6 @@ def upload(service: Service, pipeline: str, demand: Demand) -> UploadedVersion:
         version = service.version(pipeline, package.path, package.version)
     sys.stdout.write(f"{package.version}: {'uploaded' if version.uploaded else 'there already'}\n")
     return version
-
-
-def parameters(task: Task, run: str, options: argparse.Namespace) -> dict[str, str]:
-    """What the pipeline is told.
-
-    Raises:
-        SeglineError: the volumes lie on this machine, where no pod can read them.
-    """
-    source = options.data or task.source
-    if Path(source).expanduser().exists():
-        raise SeglineError(f"{source}: lies on this machine; upload it, and give DATA=s3://bucket/prefix")
-    return {
-        "task": json.dumps(task.model_dump()),
-        "source": source,
-        "run": f"{WORKSPACE}/runs/{run}",
-        "store": f"{WORKSPACE}/store",
-        "tracking": options.tracking,
-    }
 
 
 @dataclass(frozen=True)
@@ -198,13 +205,8 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     """The options of all that speaks to a cluster; addresses and the token come from the environment."""
     environment = os.environ
     made = argparse.ArgumentParser(prog=f"python -m {name}", description=about)
-    made.add_argument("--task", default="phantom", help="name below pipelines/tasks, or a YAML's path")
+    made.add_argument("--task", default="phantom", help="name below segline/tasks, or a YAML's path")
     made.add_argument("--data", help="where the volumes come from, instead of the task's source")
-    made.add_argument(
-        "--tracking",
-        default=environment.get("MLFLOW_TRACKING_URI") or "http://mlflow:5000",
-        help="URI of MLflow as pods reach it (http://mlflow:5000)",
-    )
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override the plan")
     made.add_argument("--accelerator", default=environment.get("ACCELERATOR") or "nvidia")
     add_demand(made, environment)
@@ -219,6 +221,7 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     made.add_argument("--answer", type=float, default=30, help="seconds to wait for an answer (30)")
     made.add_argument("--patience", type=float, default=300, help="seconds it may stay away (300)")
     made.add_argument("--detach", action="store_true", help="do not follow the run")
+    made.set_defaults(folds=None, ensemble=False)
     made.set_defaults(token=environment.get("KFP_TOKEN", ""), s3_endpoint=environment.get("S3_ENDPOINT", ""))
     return made
 

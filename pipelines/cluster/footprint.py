@@ -30,23 +30,30 @@ class Resources:
     """The image where there are GPUs."""
     shm: str | None = None
     """Size of ``/dev/shm``; by default a pod has 64 MB, too little for workers that send tensors."""
-    s3: bool = False
-    """Whether it may use the object store's keys; Kubeflow's launcher has its own for artifacts."""
+    scratch: str = "20Gi"
+    """Most that its working copies of data sets, cases and models may take, on the node's disk."""
 
 
 STAGES: Mapping[str, Resources] = MappingProxyType(
     {
         "start": Resources(("500m", "1"), ("1Gi", "2Gi"), 0.25, retries=3),
-        "download": Resources(("1", "4"), ("2Gi", "8Gi"), 6, retries=3, s3=True),
-        "intake": Resources(("2", "4"), ("4Gi", "16Gi"), 6, retries=3, s3=True),
-        "plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2),
-        "succeed_plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2),
-        "preprocess": Resources(("4", "8"), ("16Gi", "32Gi"), 12, retries=2, shm="4Gi"),
+        "download": Resources(("1", "4"), ("2Gi", "8Gi"), 6, retries=3, scratch="200Gi"),
+        "intake": Resources(("2", "4"), ("4Gi", "16Gi"), 6, retries=3, scratch="200Gi"),
+        "plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2, scratch="200Gi"),
+        "succeed_plan": Resources(("2", "4"), ("4Gi", "16Gi"), 2, retries=2, scratch="200Gi"),
+        "preprocess": Resources(("4", "8"), ("16Gi", "32Gi"), 12, retries=2, shm="4Gi", scratch="200Gi"),
         "split_folds": Resources(("500m", "1"), ("1Gi", "2Gi"), 0.25, retries=3),
         "take_fold": Resources(("500m", "1"), ("1Gi", "2Gi"), 0.25, retries=3),
         # A retried training continues from its checkpoint.
         "train": Resources(
-            ("4", "8"), ("24Gi", "48Gi"), 72, retries=3, gpu=True, gpu_image="gpu", shm="16Gi"
+            ("4", "8"),
+            ("24Gi", "48Gi"),
+            72,
+            retries=3,
+            gpu=True,
+            gpu_image="gpu",
+            shm="16Gi",
+            scratch="200Gi",
         ),
         "export_onnx": Resources(("2", "4"), ("8Gi", "16Gi"), 1, retries=2),
         "quantize": Resources(("4", "8"), ("16Gi", "32Gi"), 6, retries=2),
@@ -76,7 +83,7 @@ STAGES: Mapping[str, Resources] = MappingProxyType(
     }
 )
 
-LAPTOP = Resources(("1", "4"), ("2Gi", "8Gi"), hours=0, retries=0, shm="1Gi")
+LAPTOP = Resources(("100m", "2"), ("1Gi", "8Gi"), hours=0, retries=0, shm="1Gi", scratch="10Gi")
 """The most that a stage gets under the profile ``small``: the phantom task on a cluster of one machine."""
 
 
@@ -138,4 +145,5 @@ def _within(resources: Resources, most: Resources) -> Resources:
         cpu=(least(resources.cpu[0], most.cpu[0]), least(resources.cpu[1], most.cpu[1])),
         memory=(least(resources.memory[0], most.memory[0]), least(resources.memory[1], most.memory[1])),
         shm=least(resources.shm, most.shm) if resources.shm and most.shm else None,
+        scratch=least(resources.scratch, most.scratch),
     )

@@ -4,10 +4,6 @@ NAMESPACE = "kubeflow"
 """Where Kubeflow Pipelines runs its pods, unless it serves many users."""
 
 
-CLAIM = "segline-workspace"
-"""The volume that all stages share: runs and store."""
-
-
 S3_SECRET = "segline-s3"
 """The keys of the object store, under the names of the variables that :class:`S3Settings` reads."""
 
@@ -34,7 +30,8 @@ GPU_PRODUCT = "nvidia.com/gpu.product"
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-S3_PLACE = ("S3_ENDPOINT", "AWS_REGION")
+S3_PLACE = ("S3_ENDPOINT", "AWS_REGION", "SEGLINE_BUCKET")
+"""The object store, and the bucket in it, ``s3://segline``, that has runs and what is kept between them."""
 
 
 TRACKING = "MLFLOW_TRACKING_URI"

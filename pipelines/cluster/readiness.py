@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from pipelines.cluster.api import ForbiddenError, Kubernetes
 from pipelines.cluster.footprint import Demand, Resources, quantity
 from pipelines.cluster.names import (
-    CLAIM,
     GPU,
     GPU_LABEL,
     GPU_PRODUCT,
@@ -55,7 +54,6 @@ def examine(kubernetes: Kubernetes, demand: Demand, s3_endpoint: str = "") -> li
         "nodes": lambda: _nodes(kubernetes),
         "gpu": lambda: _gpus(kubernetes, demand),
         "room": lambda: _room(kubernetes, demand),
-        "workspace": lambda: _claim(kubernetes),
         "quota": lambda: _quota(kubernetes, demand),
         "s3 secret": lambda: _secret(kubernetes),
         "settings": lambda: _settings(kubernetes),
@@ -131,18 +129,6 @@ def _room(kubernetes: Kubernetes, demand: Demand) -> Finding:
     return Finding("room", True, f"for the largest, {name}: {given.cpu[0]} CPUs and {given.memory[0]}")
 
 
-def _claim(kubernetes: Kubernetes) -> Finding:
-    found = kubernetes.read("persistent_volume_claim", CLAIM)
-    if found is None:
-        return Finding("workspace", False, f"claim {CLAIM} is missing: kubectl apply -k manifests/overlays/…")
-    size = (found.spec.resources.requests or {}).get("storage", "?")
-    modes = ", ".join(found.spec.access_modes or [])
-    # A claim that waits for its first pod is as good as a bound one.
-    if found.status.phase == "Lost":
-        return Finding("workspace", False, f"claim {CLAIM} has lost its volume: make it again")
-    return Finding("workspace", True, f"{CLAIM}, {size}, {modes}, {found.status.phase}")
-
-
 def _quota(kubernetes: Kubernetes, demand: Demand) -> Finding:
     quotas = kubernetes.listed("resource_quota")
     largest = _largest_asks(demand)
@@ -194,13 +180,13 @@ def _launcher(kubernetes: Kubernetes) -> Finding:
 
 
 def _bucket(kubernetes: Kubernetes, s3_endpoint: str) -> Finding:
-    bucket = urlsplit(_config(kubernetes, LAUNCHER).get("defaultPipelineRoot", "")).netloc
+    bucket = urlsplit(_config(kubernetes, SETTINGS).get("SEGLINE_BUCKET", "")).netloc
     place, secret = _config(kubernetes, SETTINGS), kubernetes.read("secret", S3_SECRET)
     keys = {key: base64.b64decode(value).decode() for key, value in ((secret and secret.data) or {}).items()}
     known = {**place, **keys, **({"S3_ENDPOINT": s3_endpoint} if s3_endpoint else {}), "S3_PATIENCE_S": "3"}
     settings = S3Settings.from_environment(known)
     if not bucket or settings is None:
-        return Finding("bucket", None, "not looked at: the launcher's or the secret's part is missing")
+        return Finding("bucket", None, "not looked at: the settings' or the secret's part is missing")
     try:
         S3Objects(bucket, settings).listed("segline-check/")
     except UnreachableError:

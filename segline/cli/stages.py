@@ -1,7 +1,6 @@
 """``segline STAGE``: the stages one by one, on a run's folder."""
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -37,17 +36,15 @@ def _download(options: argparse.Namespace) -> None:
     from segline.runs.names import MANIFEST
 
     task = Task.read(options.task)
-    stages.start_run(options.run, task)
-    stages.download(options.run, options.store, options.data or task.source, options.run / MANIFEST)
+    stages.start_run(options.run, task.model_copy(update={"source": options.data or task.source}))
+    stages.download(options.run, options.store, options.run / MANIFEST)
 
 
 def _plan(options: argparse.Namespace) -> None:
     from segline import stages
     from segline.runs.names import MANIFEST, PLAN
-    from segline.runs.run import Run
 
-    task = json.dumps(Run(options.run).info.task.model_dump())
-    stages.plan(options.run, task, options.run / MANIFEST, options.run / PLAN)
+    stages.plan(options.run, options.run / MANIFEST, options.run / PLAN)
 
 
 def _preprocess(options: argparse.Namespace) -> None:

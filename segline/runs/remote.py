@@ -16,7 +16,9 @@ OpenRun = Callable[[str | Path, Access], AbstractContextManager[Run]]
 
 
 def open_run(location: str | Path, access: Access) -> AbstractContextManager[Run]:
-    """The run at a folder, or at ``s3://bucket/prefix``; of that, no more than what was asked for.
+    """The run at a folder, at ``s3://bucket/prefix``, or of a name in the bucket of ``access``.
+
+    In a bucket, no more of it is fetched than what was asked for.
 
     There, what the block adds to the run, replaces and removes is sent back when it ends, also with an error.
 
@@ -37,10 +39,11 @@ def open_whole_run(location: str | Path, access: Access) -> AbstractContextManag
 
 @contextmanager
 def _opened(location: str | Path, access: Access, wanted: Callable[[Store], Sequence[str]]) -> Iterator[Run]:
-    if not is_uri(location):
-        yield Run(Path(location), access)
+    place = access.run_at(location)
+    if not is_uri(place):
+        yield Run(Path(place), access)
         return
-    store = access.store(location)
+    store = access.store(place)
     with TemporaryDirectory(prefix="segline-run-") as scratch:
         folder = Path(scratch)
         do_all(lambda name: _bring(store, name, folder), wanted(store), store.threads)

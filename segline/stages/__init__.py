@@ -4,7 +4,7 @@ Hand each room what it works on, and do nothing of it themselves; they know noth
 An error a user can act on ends the process with one line on standard error and status 1.
 """
 
-from segline.stages.data import download, intake, plan, preprocess, start_run
+from segline.stages.data import download, intake, plan, preprocess, start, start_run
 from segline.stages.deployment import benchmark, build_tensorrt, export_onnx, merge_engines, quantize
 from segline.stages.folds import assemble, compare_members, pool, split_folds, take_fold, track_folds
 from segline.stages.judging import compare, evaluate
@@ -29,6 +29,7 @@ __all__ = [
     "register",
     "report",
     "split_folds",
+    "start",
     "start_run",
     "take_fold",
     "track_folds",

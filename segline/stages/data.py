@@ -1,12 +1,12 @@
 """From a source to preprocessed cases and a plan."""
 
 import importlib.metadata
-import json
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
 from segline import __version__
+from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.common.wording import by
 from segline.data import sources
@@ -37,8 +37,20 @@ from segline.stages.frame import (
     worker_count,
 )
 from segline.storage.depot import Depot
+from segline.tasks import read_task, split_overrides
 
 _DECIDING_PACKAGES = ("torch", "monai", "numpy", "nibabel", "onnx", "onnxruntime")
+
+
+def start(run: Location, task: str, overrides: str = "", data: str = "") -> None:
+    """Make a run's folder for a task that is asked for as :func:`segline.tasks.read_task` reads it.
+
+    ``overrides`` are those of its plan in one line, ``data`` takes the place of its source.
+    """
+    try:
+        start_run(run, read_task(task, split_overrides(overrides), data))
+    except SeglineError as error:
+        raise SystemExit(f"segline start: {error}") from None
 
 
 def start_run(run: Location, task: Task) -> None:
@@ -59,15 +71,15 @@ def start_run(run: Location, task: Task) -> None:
         Run.start(record.folder, info)
 
 
-def download(run: Location, store: Location, source: str, manifest_out: Location) -> None:
-    """Fetch and verify a data set; ``manifest_out`` says where it lies and what is in it.
+def download(run: Location, store: Location, manifest_out: Location) -> None:
+    """Fetch and verify the data set of the run's task; ``manifest_out`` says where and what it is.
 
     Credentials of an object store come from the environment.
     """
     with stage(run, "download") as (record, outcome):
         progress = ConsoleProgress("[download]")
         depot = access_here().depot(store)
-        folder = sources.fetch(source, depot.folder, access_here().s3, progress)
+        folder = sources.fetch(record.info.task.source, depot.folder, access_here().s3, progress)
         targets = kind_of(record.info.task.kind).targets
         manifest = verify(folder, depot.path("verified"), worker_count(), progress, targets)
         _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
@@ -75,7 +87,7 @@ def download(run: Location, store: Location, source: str, manifest_out: Location
 
 
 def intake(
-    run: Location, store: Location, source: str, tracking: str, manifest_out: Location, previous_out: Location
+    run: Location, store: Location, tracking: str, manifest_out: Location, previous_out: Location
 ) -> str:
     """Look for new cases since the champion was trained; bad ones are set aside with their reasons.
 
@@ -89,7 +101,7 @@ def intake(
     with stage(run, "intake") as (record, outcome):
         progress = ConsoleProgress("[intake]")
         depot = access_here().depot(store)
-        folder = sources.fetch(source, depot.folder, access_here().s3, progress)
+        folder = sources.fetch(record.info.task.source, depot.folder, access_here().s3, progress)
         task, registry = record.info.task.name, open_registry(store, tracking)
         targets = kind_of(record.info.task.kind).targets
         surveyed = survey(folder, depot.path("verified"), worker_count(), progress, targets)
@@ -116,12 +128,12 @@ def intake(
 
 
 def plan(
-    run: Location, task: str, manifest_in: Location, plan_out: Location, previous_in: Location | None = None
+    run: Location, manifest_in: Location, plan_out: Location, previous_in: Location | None = None
 ) -> None:
-    """Propose a plan, with the overrides of ``task``, a task's JSON; or carry the champion's on."""
+    """Propose a plan, with the overrides of the run's task; or carry the champion's on."""
     with stage(run, "plan") as (record, outcome):
         manifest = manifest_here(manifest_in)
-        wanted = Task.parse(json.loads(task), "task")
+        wanted = record.info.task
         if previous_in and Path(previous_in).is_file():
             proposal = succeed_plan(Plan.read(Path(previous_in)), manifest, wanted)
         else:

@@ -66,7 +66,7 @@ def fold_plans(record: Run, whole: Plan) -> list[Plan]:
 def open_registry(store: Location, tracking: str) -> "Registry":
     from segline.tracking.mlflow_connection import registry_at
 
-    return registry_at(store, tracking, os.environ)
+    return registry_at(access_here().store_at(store), tracking, os.environ)
 
 
 def tracker_at(store: Location, tracking: str) -> "Tracker":

@@ -10,6 +10,8 @@ from segline.runs.names import BRIEF, REPORT
 from segline.runs.remote import open_whole_run
 from segline.stages.frame import Location, inference_device, open_registry, stage
 
+_BLOCKED = "the gate blocked the model; it is not registered"
+
 
 def register(run: Location, store: Location, tracking: str = "", device: str = "auto") -> str:
     """Track the run in MLflow and register its model, which becomes champion if it is better than that.
@@ -21,15 +23,19 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
         device: where the champion is evaluated on the run's test cases.
 
     Returns:
-        The version, as in ``spleen/3``; empty where the gate blocked the model, which is then skipped.
+        The version, as in ``spleen/3``.
+
+    Raises:
+        SystemExit: the gate blocked the model, which is skipped; or it failed.
     """
     from segline.common.source_commit import source_commit
     from segline.registry.succession import contend
     from segline.report.model_card import write_model_card
 
+    blocked = False
     with stage(run, "register", open_whole_run) as (record, outcome):
-        if record.verdict and not record.verdict.passed:
-            raise UnavailableError("the gate blocked the model; it is not registered")
+        if blocked := bool(record.verdict and not record.verdict.passed):
+            raise UnavailableError(_BLOCKED)
         by = kind_of(record.info.task.kind).yardstick
         write_model_card(record, by)
         registry = open_registry(store, tracking)
@@ -38,6 +44,8 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
         version = contend(record, registry, commit, used, ConsoleProgress("[register]"), by)
         outcome.text = f"{version.name} {version.decision}: {'; '.join(version.reasons)}"
         outcome.answer = version.name
+    if blocked:  # of all that is skipped, what the run was for: who follows it must not read of a success
+        raise SystemExit(f"segline register: {_BLOCKED}")
     return outcome.answer
 
 

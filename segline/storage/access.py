@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segline.common.digests import sha256_of_json
+from segline.common.errors import SeglineError
 from segline.storage.depot import Depot
 from segline.storage.folder_objects import FileObjects
 from segline.storage.s3_settings import S3Settings
@@ -26,25 +27,50 @@ class Access:
     Attributes:
         s3: how to reach the object store; None where there are no credentials.
         scratch: folder for the working copies of depots in S3.
+        bucket: where runs lie that are given by their bare names, under ``runs``, and the store that is given
+            by none; empty where there is no such place.
     """
 
     s3: S3Settings | None
     scratch: Path
+    bucket: str = ""
 
     @classmethod
     def from_environment(cls, mapping: Mapping[str, str]) -> "Access":
-        """Settings as :meth:`S3Settings.from_environment`, and ``SEGLINE_SCRATCH``. For entry points."""
+        """Settings as :meth:`S3Settings.from_environment`, ``SEGLINE_SCRATCH`` and ``SEGLINE_BUCKET``.
+
+        For entry points.
+        """
         cache = mapping.get("XDG_CACHE_HOME") or (f"{mapping['HOME']}/.cache" if "HOME" in mapping else "")
         scratch = mapping.get("SEGLINE_SCRATCH") or f"{cache or tempfile.gettempdir()}/segline"
-        return cls(S3Settings.from_environment(mapping), Path(scratch))
+        bucket = mapping.get("SEGLINE_BUCKET", "").rstrip("/")
+        return cls(S3Settings.from_environment(mapping), Path(scratch), bucket)
+
+    def run_at(self, run: str | Path) -> str | Path:
+        """Where a run lies: in the bucket, if there is one and ``run`` is a bare name."""
+        if not self.bucket or is_uri(run) or Path(run).is_absolute():
+            return run
+        return f"{self.bucket}/runs/{run}"
+
+    def store_at(self, store: str | Path) -> str | Path:
+        """Where a store lies: in the bucket, if none is named.
+
+        Raises:
+            SeglineError: there is no bucket either.
+        """
+        if str(store):
+            return store
+        if not self.bucket:
+            raise SeglineError("no store is named, and SEGLINE_BUCKET is not set; give one of them")
+        return f"{self.bucket}/store"
 
     def depot(self, location: str | Path) -> Depot:
         """The depot at ``s3://bucket/prefix``, ``file:///folder`` or a folder, which need not exist.
 
         Raises:
-            SeglineError: as :func:`open_store`.
+            SeglineError: as :meth:`store_at` and :func:`open_store`.
         """
-        store = self.store(location)
+        store = self.store(self.store_at(location))
         if isinstance(store.objects, FileObjects):
             return Depot.here(store.objects.root)
         return Depot(store, self.scratch / sha256_of_json(store.uri)[:_NAME_DIGITS])

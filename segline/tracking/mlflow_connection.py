@@ -36,7 +36,9 @@ def tracking_uri(store: str | Path, tracking: str = "") -> str:
         SeglineError: the store is a bucket, which has none.
     """
     if not tracking and is_uri(store):
-        raise SeglineError(f"{store}: no registry in a bucket; name an MLflow server, TRACKING=URI")
+        raise SeglineError(
+            f"{store}: no registry in a bucket; name an MLflow server, TRACKING=URI or MLFLOW_TRACKING_URI"
+        )
     return tracking or local_uri(Path(store))
 
 
@@ -167,11 +169,14 @@ class Registry:
 def registry_at(store: str | Path, tracking: str, environment: MutableMapping[str, str]) -> Registry:
     """The registry of ``tracking``, a URI, else the store's own; for entry points, MLflow quiet.
 
+    A bucket has none of its own: that is the server of ``MLFLOW_TRACKING_URI``.
+
     Raises:
-        SeglineError: the store is a bucket, which has none.
+        SeglineError: the store is a bucket, and no server is named.
     """
     quiet_mlflow(environment)
-    return Registry(tracking_uri(store, tracking))
+    named = tracking or (environment.get("MLFLOW_TRACKING_URI", "") if is_uri(store) else "")
+    return Registry(tracking_uri(store, named))
 
 
 def _require_mlflow() -> "type[MlflowClient]":

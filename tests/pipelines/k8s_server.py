@@ -139,6 +139,7 @@ def complete(server: KubernetesServer, s3: S3Settings) -> None:
     places = {
         "S3_ENDPOINT": f"http://{s3.endpoint}",
         "AWS_REGION": "us-east-1",
+        "SEGLINE_BUCKET": "s3://segline",
         "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     }
     server.objects |= {
@@ -146,7 +147,6 @@ def complete(server: KubernetesServer, s3: S3Settings) -> None:
         SPACE: {"kind": "Namespace", "metadata": {"name": "kubeflow"}},
         f"{SPACE}/resourcequotas": many("ResourceQuota"),
         f"{SPACE}/pods": many("Pod"),
-        f"{SPACE}/persistentvolumeclaims/segline-workspace": _CLAIM,
         f"{SPACE}/secrets/segline-s3": _named("segline-s3", {k: _encoded(v) for k, v in keys.items()}),
         f"{SPACE}/configmaps/segline-settings": _named("segline-settings", places),
         f"{SPACE}/configmaps/kfp-launcher": _named(
@@ -182,10 +182,4 @@ _VERSION = {
     "goVersion": "go1.24.6",
     "compiler": "gc",
     "platform": "linux/amd64",
-}
-
-_CLAIM = {
-    "metadata": {"name": "segline-workspace"},
-    "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "200Gi"}}},
-    "status": {"phase": "Bound"},
 }

@@ -32,7 +32,6 @@ def test_every_point_is_told(kubeconfig: Path, capsys: Output) -> None:
         "nodes",
         "gpu",
         "room",
-        "workspace",
         "quota",
         "s3 secret",
         "settings",
@@ -85,7 +84,6 @@ def test_nodes_that_are_not_ready_do_not_count(cluster: KubernetesServer, kubeco
         ("secrets/segline-s3", "s3 secret", "create secret generic segline-s3"),
         ("configmaps/segline-settings", "settings", "create configmap segline-settings"),
         ("configmaps/kfp-launcher", "launcher", "create configmap kfp-launcher"),
-        ("persistentvolumeclaims/segline-workspace", "workspace", "kubectl apply -k"),
         ("services/mlflow:5000/proxy/health", "mlflow", "kubectl apply -k"),
     ],
 )
@@ -206,8 +204,8 @@ def test_a_type_of_gpu_that_no_node_has_is_told_with_those_there_are(
 
 
 def test_a_bucket_that_is_missing_is_told(cluster: KubernetesServer, kubeconfig: Path) -> None:
-    launcher = cluster.objects[f"{SPACE}/configmaps/kfp-launcher"]
-    launcher["data"]["defaultPipelineRoot"] = "s3://no-such-bucket/artifacts"
+    settings = cluster.objects[f"{SPACE}/configmaps/segline-settings"]
+    settings["data"]["SEGLINE_BUCKET"] = "s3://no-such-bucket"
     found = finding("bucket", kubeconfig)
     assert found.ok is False
     assert "no such bucket" in found.detail

@@ -6,10 +6,11 @@ from typing import get_args
 import pytest
 
 from pipelines import compile
-from pipelines.cluster.footprint import Accelerator, Demand
-from pipelines.compile import COMPILED, compile_package, read_documents, specifications
+from pipelines.cluster.footprint import Accelerator, Demand, Profile
+from pipelines.compile import COMPILED, PIPELINES, compile_package, read_documents, specifications
 from pipelines.dag import segline_pipeline
 from pipelines.resources import Variant
+from segline.tasks import read_task, split_overrides
 
 KINDS = [f"{kind}{cpu}" for kind in ("", "-retrain", "-folds", "-ensemble") for cpu in ("", "-cpu")]
 FILES = [f"segline{kind}{suffix}" for kind in KINDS for suffix in (".yaml", ".kubernetes.yaml")]
@@ -74,9 +75,22 @@ def test_the_dag_is_the_one_that_runs_locally(written: Path) -> None:
     (pipeline, _) = read_documents(written / "segline.yaml")
     local = segline_pipeline.pipeline_spec
     assert set(pipeline["components"]) == {"comp-start", "comp-evaluate-2", *local.components}
-    assert set(pipeline["root"]["inputDefinitions"]["parameters"]) == set(
-        local.root.input_definitions.parameters
-    )
+    inputs = pipeline["root"]["inputDefinitions"]["parameters"]
+    assert set(inputs) == {"task", "overrides", "data", "device"}
+    assert all(one["isOptional"] and one["description"] for one in inputs.values())
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize(("profile", "task"), [("full", "spleen"), ("small", "phantom")])
+def test_as_it_stands_the_form_asks_for_a_task_that_there_is(
+    name: str, profile: Profile, task: str, tmp_path: Path
+) -> None:
+    package = compile_package(name, Variant(Demand("none", profile), {}), tmp_path)
+    inputs = read_documents(package.path)[0]["root"]["inputDefinitions"]["parameters"]
+    given = {key: one["defaultValue"] for key, one in inputs.items()}
+    assert (given["task"], given["data"], given["device"]) == (task, "", "auto")
+    asked = read_task(given["task"], split_overrides(given["overrides"]), given["data"])
+    assert ("folds" in name or "ensemble" in name) == bool(asked.plan.get("split"))
 
 
 def test_compiling_for_a_cluster_leaves_the_local_pipeline_as_it_was(written: Path) -> None:

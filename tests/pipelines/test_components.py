@@ -35,7 +35,11 @@ class Alone:
     def __init__(self, finished: Path, folder: Path) -> None:
         self.finished, self.folder = finished, folder
         self.run = folder / "run"
-        stages.start_run(self.run, Run(finished / "runs/latest").info.task)
+        self.start(Run(finished / "runs/latest").info.task)
+
+    def start(self, task: Task) -> None:
+        """Let the run be of a task."""
+        stages.start_run(self.run, task)
 
     def artifact(self, task: str, name: str) -> Path:
         """An artifact of the finished run's pipeline."""
@@ -68,14 +72,14 @@ def _artifact_class(component: Any, key: str) -> type[dsl.Artifact]:
 
 
 def test_download_describes_the_data_set(alone: Alone) -> None:
-    outputs = alone("download", {"store": str(alone.finished / "store"), "source": "phantom:6"}, {})
+    outputs = alone("download", {"store": str(alone.finished / "store")}, {})
     assert len(Manifest.read(outputs / "manifest").cases) == 6
 
 
 def test_plan_honours_the_task(alone: Alone) -> None:
-    task = Task(name="mine", source="phantom:6", plan={"training": {"epochs": 7}})
+    alone.start(Task(name="mine", source="phantom:6", plan={"training": {"epochs": 7}}))
     manifest = {"manifest": alone.artifact("download", "manifest")}
-    outputs = alone("plan", {"task": json.dumps(task.model_dump())}, manifest)
+    outputs = alone("plan", {}, manifest)
     assert Plan.read(outputs / "plan").training.epochs == 7
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,14 @@ def test_a_model_below_the_floor_is_blocked_with_the_reason(resumed: Ended) -> N
     assert summary_of(resumed.folder)["status"] == "blocked"
     assert "is below the floor 1" in resumed.done.stderr
     assert "below the floor" in (resumed.folder / "runs/latest/report.html").read_text()
+
+
+def test_whoever_follows_a_blocked_run_does_not_read_of_a_success(resumed: Ended) -> None:
+    assert stage_of(resumed.folder, "register")["status"] == "skipped"
+    log = re.sub(r"\x1b\[\d+m", "", (resumed.folder / "runs/latest/run.log").read_text())
+    assert "segline register: the gate blocked the model; it is not registered" in log
+    assert "Task 'register' finished with status FAILURE" in log
+    assert "Pipeline 'segline' finished with status FAILURE" in log
 
 
 def bad_dataset(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from kfp import dsl
 from kfp.local import docker_task_handler
 
 from pipelines import run as command
-from pipelines.cluster.footprint import STAGES, Demand
+from pipelines.cluster.footprint import Demand
 from pipelines.docker import Containers, Engine, Mounts, Stage, User
 from pipelines.resources import USER_ID, Variant
 from pipelines.run import run_pipeline
@@ -58,7 +58,7 @@ def report(run: str) -> None:
 
 
 @dsl.pipeline(name="noisy")
-def noisy_pipeline(task: str, run: str, lines: int, status: int) -> None:  # noqa: ARG001  # as every pipeline
+def noisy_pipeline(run: str, lines: int, status: int) -> None:
     """One stage, and what runs whatever becomes of it."""
     with dsl.ExitHandler(report(run=run)):
         compare(run=run, lines=lines, status=status)
@@ -102,7 +102,6 @@ def noisy(engine: Engine, run: Run, lines: int, status: int) -> None:
     run_pipeline(
         noisy_pipeline,
         run,
-        run.info.task,
         lambda _: Containers(engine, view_of(run)).runner(),
         {"lines": lines, "status": status},  # type: ignore[dict-item]
     )
@@ -242,12 +241,12 @@ class TestWhatAContainerGets:
     ) -> None:
         view = Mounts.of(tmp_path, store, "s3://bucket/data", {**S3, **TRACKING, "PAGER": "less"})
         asked = Stage.of(executor_command(stage, run="/run"))
-        assert view.variables(asked, STAGES[stage]).keys() == keys
+        assert view.variables(asked).keys() == keys
 
     def test_is_the_registrys_token_only_where_it_goes_there(self, tmp_path: Path) -> None:
         view = Mounts.of(tmp_path, "/store", "phantom:6", {**S3, **TRACKING})
         asked = Stage.of(executor_command("register", run="/run", tracking="http://127.0.0.1:5000"))
-        assert view.variables(asked, STAGES["register"]) == TRACKING
+        assert view.variables(asked) == TRACKING
 
 
 class TestBeforeItStarts:

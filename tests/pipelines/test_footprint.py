@@ -50,12 +50,11 @@ def test_the_small_profile_changes_sizes_and_nothing_else() -> None:
     full, small = Demand().stages, Demand(profile="small").stages
     for name, given in full.items():
         other = small[name]
-        assert (given.hours, given.retries, given.gpu, given.gpu_image, given.s3, bool(given.shm)) == (
+        assert (given.hours, given.retries, given.gpu, given.gpu_image, bool(given.shm)) == (
             other.hours,
             other.retries,
             other.gpu,
             other.gpu_image,
-            other.s3,
             bool(other.shm),
         )
 

@@ -63,7 +63,15 @@ def test_what_is_scheduled_is_the_retraining(run: Command, kfp_server: KfpServer
 def test_each_run_has_a_folder_of_its_own(run: Command, kfp_server: KfpServer) -> None:
     run("create")
     (made,) = kfp_server.objects["recurringruns"].values()
-    assert made["runtime_config"]["parameters"]["run"] == "/segline/runs/phantom-[[ScheduledTime]]"
+    assert made["runtime_config"]["parameters"] == {"task": "phantom"}
+    ((pipeline, _),) = kfp_server.packages.values()
+    named = {
+        task["inputs"]["parameters"]["run"]["runtimeValue"]["constant"]
+        for of in (pipeline["root"], *pipeline["components"].values())
+        for task in of.get("dag", {}).get("tasks", {}).values()
+        if "run" in task.get("inputs", {}).get("parameters", {})
+    }
+    assert named == {"{{$.pipeline_job_resource_name}}"}
 
 
 def test_a_schedule_made_again_takes_the_place_of_the_first(run: Command, kfp_server: KfpServer) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines import submit
 from pipelines.cluster.api import Kubernetes
+from segline.tasks import read_task, split_overrides
 
 from ..s3_server import free_port
 from .k8s_server import SPACE, KubernetesServer, many, node, waiting_pod
@@ -68,15 +69,35 @@ def test_a_detached_run_is_only_started(kfp_host: str, kubeconfig: Path, capsys:
     assert "/#/runs/details/" in capsys.readouterr().out.splitlines()[-1]
 
 
-def test_the_run_is_told_task_source_and_folders(kfp_server: KfpServer, nowhere: Path) -> None:
-    submit.main(command(kfp_server.host, nowhere, "--set", "training.epochs=3", "--detach"))
+def test_the_run_is_told_what_a_person_would_fill_in(kfp_server: KfpServer, nowhere: Path) -> None:
+    asked = ("--set", "training.epochs=3", "--set", "preprocessing.spacing_mm=[4, 4, 4]")
+    submit.main(command(kfp_server.host, nowhere, *asked, "--data", "s3://bucket/data", "--detach"))
     (run,) = kfp_server.objects["runs"].values()
     given = run["runtime_config"]["parameters"]
-    assert json.loads(given["task"])["plan"]["training"]["epochs"] == 3
-    assert given["source"] == "phantom:30"
-    assert given["run"] == f"/segline/runs/{run['display_name']}"
-    assert given["store"] == "/segline/store"
-    assert given["tracking"] == "http://mlflow:5000"
+    assert given == {
+        "task": "phantom",
+        "overrides": "training.epochs=3 'preprocessing.spacing_mm=[4, 4, 4]'",
+        "data": "s3://bucket/data",
+    }
+    task = read_task(given["task"], split_overrides(given["overrides"]), given["data"])
+    assert task.plan["training"]["epochs"] == 3 and task.source == "s3://bucket/data"
+
+
+def test_a_task_of_ones_own_goes_along_as_json(kfp_server: KfpServer, nowhere: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("name: own\nsource: phantom:3\n")
+    submit.main(command(kfp_server.host, nowhere, "--task", str(tmp_path / "own.yaml"), "--detach"))
+    (run,) = kfp_server.objects["runs"].values()
+    given = run["runtime_config"]["parameters"]
+    assert given.keys() == {"task"} and read_task(given["task"]).name == "own"
+
+
+def test_no_address_of_this_shell_reaches_a_pod(
+    kfp_server: KfpServer, nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    submit.main(command(kfp_server.host, nowhere, "--detach"))
+    (run,) = kfp_server.objects["runs"].values()
+    assert "localhost" not in json.dumps(run)
 
 
 def test_a_cross_validation_is_a_pipeline_of_its_own(kfp_server: KfpServer, nowhere: Path) -> None:
@@ -85,15 +106,14 @@ def test_a_cross_validation_is_a_pipeline_of_its_own(kfp_server: KfpServer, nowh
     assert pipeline["display_name"] == "segline-folds"
     (run,) = kfp_server.objects["runs"].values()
     given = run["runtime_config"]["parameters"]
-    assert json.loads(given["task"])["plan"]["split"]["folds"] == 5
-    assert set(given) == {"task", "source", "run", "store", "tracking"}
+    assert given == {"task": "phantom", "overrides": "split.folds=5 ensemble.members=1"}
 
 
 def test_the_small_profile_is_what_is_uploaded(kfp_server: KfpServer, nowhere: Path) -> None:
     submit.main(command(kfp_server.host, nowhere, "--profile", "small", "--detach"))
     ((pipeline, _),) = kfp_server.packages.values()
     resources = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
-    assert resources["resourceMemoryRequest"] == "2Gi"
+    assert resources["resourceMemoryRequest"] == "1Gi"
 
 
 def test_types_of_gpu_are_what_is_uploaded(kfp_server: KfpServer, nowhere: Path) -> None:

@@ -12,11 +12,14 @@ from typing import Any
 import kfp_server_api as api
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
+from pipelines.cluster.footprint import STAGES
 from segline.common.errors import SeglineError
 
 SCHEDULED = "segline-"
 """How the names of this pipeline's recurring runs begin."""
 
+_NUMBERED = re.compile(r"-\d+$")
+"""How a task is called whose component is in the DAG more than once."""
 _CONNECT_S = 5
 _PAGE = 100
 _EQUALS = 1
@@ -61,9 +64,15 @@ class RunState:
 
     @property
     def reasons(self) -> list[str]:
-        """Why it failed, a line for each task that says so."""
-        told = [f"{task.name}: {task.error}" for task in self.tasks if task.state == "FAILED" and task.error]
-        return told or ([self.error] if self.error else [])
+        """Why it failed, a line for each stage that did; the service knows the words of few."""
+        failed = {task.name: task.error for task in self.stages if task.state == "FAILED"}
+        lines = [f"{name}: {error or 'failed; its log says why'}" for name, error in failed.items()]
+        return lines or ([self.error] if self.error else [])
+
+    @property
+    def stages(self) -> list[TaskState]:
+        """The tasks of the DAG alone: the service adds drivers, executors, loops, and copies of all."""
+        return [task for task in self.tasks if _NUMBERED.sub("", task.name).replace("-", "_") in STAGES]
 
 
 @dataclass(frozen=True)
@@ -326,7 +335,7 @@ def _refusal(error: Any, service: Service) -> SeglineError:
         return SeglineError(f"{host}: not allowed{space} ({said}); ask for the role kubeflow-edit")
     if error.status == 409:
         return _ExistsError(f"{host}: {said}")
-    if error.status in (429, 502, 503, 504):
+    if error.status in (429, 500, 502, 503, 504):  # 500 is what it says while its own server restarts
         return UnansweredError(f"{host}: answers {error.status} for the moment ({said})")
     return SeglineError(f"{host}: answers {error.status} ({said}); check KFP_HOST")
 

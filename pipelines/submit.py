@@ -26,9 +26,6 @@ from pipelines.service import RunState, Service, UnansweredError, UploadedVersio
 from segline.common.errors import SeglineError, plain_error
 from segline.tasks import names, read_task
 
-_DRIVEN = ("root", "executor")
-"""Tasks that Kubeflow Pipelines adds to those of the DAG, as it does one ``-driver`` for each."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Submit a task; 0 succeeded or detached, 1 failed, 2 nothing was started."""
@@ -184,8 +181,8 @@ def _state(follower: Follower) -> RunState:
 
 
 def _show(run: RunState, shown: dict[str, str], out: TextIO) -> None:
-    for task in run.tasks:
-        if task.name in _DRIVEN or task.name.endswith("-driver") or shown.get(task.id) == task.state:
+    for task in run.stages:
+        if shown.get(task.id) == task.state:
             continue
         shown[task.id] = task.state
         out.write(f"{datetime.now():%H:%M:%S}  {task.name:24} {task.state.lower()}\n")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster.names import NAMESPACE
+from pipelines.cluster.names import NAMESPACE, RUN_LABEL
 from segline.common.errors import SeglineError
 
 _TIMEOUT_S = (5, 20)
@@ -70,6 +70,14 @@ class Kubernetes:
         """All nodes."""
         found = self._asked(lambda: self._core.list_node(**_T))
         return list(found.items) if found else []
+
+    @property
+    def pods(self) -> list[Any]:
+        """All pods that hold room on a node, whoever's they are, but those of runs, which end."""
+        selected = f"!{RUN_LABEL}"
+        answer = self._asked(lambda: self._core.list_pod_for_all_namespaces(label_selector=selected, **_T))
+        held = [pod for pod in answer.items if pod.spec.node_name] if answer else []
+        return [pod for pod in held if pod.status.phase not in ("Succeeded", "Failed")]
 
     @property
     def has_namespace(self) -> bool:

@@ -16,6 +16,10 @@ LAUNCHER = "kfp-launcher"
 """The ConfigMap that tells Kubeflow Pipelines where artifacts go."""
 
 
+RUN_LABEL = "pipelines.kubeflow.org/v2_component"
+"""The label that Kubeflow Pipelines gives to the pods of runs."""
+
+
 GPU = "nvidia.com/gpu"
 
 

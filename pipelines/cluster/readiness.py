@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -111,22 +112,61 @@ def _gpus(kubernetes: Kubernetes, demand: Demand) -> Finding:
 
 
 def _room(kubernetes: Kubernetes, demand: Demand) -> Finding:
-    ready = [node for node in kubernetes.nodes if _is_ready(node)]
-    with_gpu = [node for node in ready if _gpu_count(node)]
+    """Whether each stage fits a node beside everything that runs there anyway."""
+    taken = _taken(kubernetes)
+    rooms = [Room.on(node, taken) for node in kubernetes.nodes if _is_ready(node)]
     stages = sorted(demand.stages.items(), key=lambda of: quantity(of[1].memory[0]), reverse=True)
     for name, given in stages:
-        candidates = with_gpu if given.gpu else ready
-        if candidates and not any(_fits(given, node) for node in candidates):
-            largest = max(candidates, key=_memory)
+        candidates = [room for room in rooms if room.gpu or not given.gpu]
+        if candidates and not any(room.fits(given) for room in candidates):
+            largest = max(candidates, key=lambda room: room.memory)
             return Finding(
                 "room",
                 False,
                 f"{name} asks for {given.cpu[0]} CPUs and {given.memory[0]}; the largest node "
-                f"{'with a GPU ' if given.gpu else ''}has {largest.status.allocatable['cpu']} and "
-                f"{_memory(largest) / 2**30:.1f}Gi; add a larger one, or give PROFILE=small",
+                f"{'with a GPU ' if given.gpu else ''}has {largest.words}; add a larger one, or give "
+                "PROFILE=small",
             )
     name, given = stages[0]
     return Finding("room", True, f"for the largest, {name}: {given.cpu[0]} CPUs and {given.memory[0]}")
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is left on a node for the stages of runs."""
+
+    cpu: float
+    memory: float
+    """Bytes."""
+    gpu: bool
+    words: str
+
+    @classmethod
+    def on(cls, node: Any, taken: Mapping[str, tuple[float, float]]) -> "Room":
+        """Of what the node has, less what others have ``taken``, by node."""
+        has, (cpu, memory) = node.status.allocatable, taken.get(node.metadata.name, (0.0, 0.0))
+        left = _amount(has["cpu"]) - cpu, _memory(node) - memory
+        words = f"{has['cpu']} and {_memory(node) / 2**30:.1f}Gi"
+        if cpu or memory:
+            words += f", of which others leave {left[0]:.2g} and {left[1] / 2**30:.1f}Gi"
+        return cls(*left, bool(_gpu_count(node)), words)
+
+    def fits(self, given: Resources) -> bool:
+        """Whether a stage can be placed there."""
+        return quantity(given.cpu[0]) <= self.cpu and quantity(given.memory[0]) <= self.memory
+
+
+def _taken(kubernetes: Kubernetes) -> Mapping[str, tuple[float, float]]:
+    """CPUs and bytes that pods ask for, by node; nothing where this account may not look."""
+    taken: dict[str, tuple[float, float]] = {}
+    with suppress(ForbiddenError):
+        for pod in kubernetes.pods:
+            cpu, memory = taken.get(pod.spec.node_name, (0.0, 0.0))
+            for container in pod.spec.containers:
+                asked = (container.resources and container.resources.requests) or {}
+                cpu, memory = cpu + _amount(asked.get("cpu", "0")), memory + _amount(asked.get("memory", "0"))
+            taken[pod.spec.node_name] = cpu, memory
+    return taken
 
 
 def _quota(kubernetes: Kubernetes, demand: Demand) -> Finding:
@@ -232,11 +272,6 @@ def _label(node: Any, name: str) -> str:
 
 def _memory(node: Any) -> float:
     return _amount(node.status.allocatable["memory"])
-
-
-def _fits(given: Resources, node: Any) -> bool:
-    has = node.status.allocatable
-    return quantity(given.cpu[0]) <= _amount(has["cpu"]) and quantity(given.memory[0]) <= _memory(node)
 
 
 def _amount(text: str) -> float:

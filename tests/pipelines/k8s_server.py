@@ -147,6 +147,7 @@ def complete(server: KubernetesServer, s3: S3Settings) -> None:
         SPACE: {"kind": "Namespace", "metadata": {"name": "kubeflow"}},
         f"{SPACE}/resourcequotas": many("ResourceQuota"),
         f"{SPACE}/pods": many("Pod"),
+        "/api/v1/pods": many("Pod"),
         f"{SPACE}/secrets/segline-s3": _named("segline-s3", {k: _encoded(v) for k, v in keys.items()}),
         f"{SPACE}/configmaps/segline-settings": _named("segline-settings", places),
         f"{SPACE}/configmaps/kfp-launcher": _named(
@@ -160,7 +161,9 @@ def _selected(answer: Any, query: dict[str, list[str]]) -> Any:
     if "labelSelector" not in query:
         return answer
     name, _, value = query["labelSelector"][0].partition("=")
-    items = [one for one in answer["items"] if one["metadata"]["labels"].get(name) == value]
+    labels = [one["metadata"].get("labels", {}) for one in answer["items"]]
+    fits = [name[1:] not in of if name.startswith("!") else of.get(name) == value for of in labels]
+    items = [one for one, wanted in zip(answer["items"], fits, strict=True) if wanted]
     return {**answer, "items": items}
 
 

@@ -190,6 +190,53 @@ def test_a_node_with_memory_but_few_cpus_has_no_room(cluster: KubernetesServer, 
     assert "the largest node has 3500m and 64.0Gi" in finding("room", kubeconfig, Demand("none")).detail
 
 
+def standing(name: str, cpu: str, memory: str, phase: str = "Running", **labels: str) -> dict[str, Any]:
+    """A pod of somebody else on the node of that name."""
+    requests = {"resources": {"requests": {"cpu": cpu, "memory": memory}}}
+    return {
+        "metadata": {"name": f"on-{name}", "labels": labels},
+        "spec": {"nodeName": name, "containers": [{"name": "main", **requests}, {"name": "beside"}]},
+        "status": {"phase": phase},
+    }
+
+
+def test_what_others_take_of_a_node_is_no_room(cluster: KubernetesServer, kubeconfig: Path) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("laptop", cpu="2", memory="8Gi"))
+    small = Demand("none", "small")
+    cluster.objects["/api/v1/pods"] = many("Pod", standing("laptop", "1200m", "3Gi"))
+    assert finding("room", kubeconfig, small).ok
+    cluster.objects["/api/v1/pods"] = many(
+        "Pod", standing("laptop", "1200m", "3Gi"), standing("laptop", "750m", "1Gi")
+    )
+    found = finding("room", kubeconfig, small)
+    assert found.ok is False
+    assert "has 2 and 8.0Gi, of which others leave 0.05 and 4.0Gi" in found.detail
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        standing("laptop", "2", "8Gi", phase="Succeeded"),
+        standing("elsewhere", "2", "8Gi"),
+        standing("laptop", "2", "8Gi", **{"pipelines.kubeflow.org/v2_component": "true"}),
+    ],
+    ids=["ended", "elsewhere", "of a run"],
+)
+def test_only_what_stays_on_a_node_takes_its_room(
+    pod: dict[str, Any], cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    cluster.objects["/api/v1/nodes"] = many("Node", node("laptop", cpu="2", memory="8Gi"))
+    cluster.objects["/api/v1/pods"] = many("Pod", pod)
+    assert finding("room", kubeconfig, Demand("none", "small")).ok
+
+
+def test_who_may_not_look_at_others_pods_counts_the_whole_node(
+    cluster: KubernetesServer, kubeconfig: Path
+) -> None:
+    cluster.refused["/api/v1/pods"] = 403
+    assert finding("room", kubeconfig, Demand("none", "small")).ok
+
+
 def test_a_type_of_gpu_that_no_node_has_is_told_with_those_there_are(
     cluster: KubernetesServer, kubeconfig: Path
 ) -> None:

@@ -179,16 +179,36 @@ def test_a_failed_run_ends_with_the_stages_own_error(
     assert capsys.readouterr().err == f"segline: plan: {error}\n"
 
 
+def test_a_stage_that_failed_without_a_word_is_named(
+    kfp_server: KfpServer, nowhere: Path, capsys: Output
+) -> None:
+    states = {"for-loop-3": "FAILED", "evaluate-2": "FAILED", "executor": "FAILED", "report": "SUCCEEDED"}
+    kfp_server.steps = [Step("FAILED", states)]
+    assert submit.main(command(kfp_server.host, nowhere)) == 1
+    assert capsys.readouterr().err == "segline: evaluate-2: failed; its log says why\n"
+
+
+def test_of_what_the_service_lists_the_stages_are_shown(
+    kfp_server: KfpServer, nowhere: Path, capsys: Output
+) -> None:
+    added = ["root", "executor", "train-driver", "train(0)", "for-loop-3", "iteration-0", "exit-handler-1"]
+    kfp_server.steps = [Step("SUCCEEDED", dict.fromkeys([*added, "train", "build-tensorrt-2"], "SUCCEEDED"))]
+    submit.main(command(kfp_server.host, nowhere))
+    shown = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line[2:3] == ":"]
+    assert shown == ["train", "build-tensorrt-2"]
+
+
 @pytest.mark.parametrize("state", ["CANCELED", "SKIPPED", "FAILED"])
 def test_only_a_run_that_succeeded_is_a_success(state: str, kfp_server: KfpServer, nowhere: Path) -> None:
     kfp_server.steps = [Step(state)]
     assert submit.main(command(kfp_server.host, nowhere)) == 1
 
 
+@pytest.mark.parametrize("status", [500, 503])
 def test_a_service_that_fails_for_a_moment_does_not_end_the_following(
-    kfp_server: KfpServer, nowhere: Path
+    status: int, kfp_server: KfpServer, nowhere: Path
 ) -> None:
-    kfp_server.faults = [Fault(503, "upstream connect error", path="/runs/", method="GET", times=3)]
+    kfp_server.faults = [Fault(status, "upstream connect error", path="/runs/", method="GET", times=3)]
     assert submit.main(command(kfp_server.host, nowhere)) == 0
 
 

@@ -160,7 +160,9 @@ class TestEveryStage:
     def test_runs_its_own_function(self, stage: str, gpu: Compiled) -> None:
         container = gpu.container(stage)
         assert container["command"][:2] == ["sh", "-ec"]
-        assert f"def {stage}(" in container["command"][-1]
+        source = container["command"][-1]
+        assert f"def {stage}(" in source and f"stages.{stage.replace('succeed_plan', 'plan')}(" in source
+        assert '"""' not in source and len(source) < 700
         assert container["args"][:3] == ["--executor_input", "{{$}}", "--function_to_execute"]
         assert container["args"][3] == stage
 

@@ -63,8 +63,9 @@ def _task(asked: str) -> Task:
             return Task.parse(json.loads(asked), "task")
         except ValueError as error:
             raise SeglineError(f"task: not JSON ({error})") from error
-    path = Path(asked) if asked.endswith(SUFFIXES) else FOLDER / f"{asked}.yaml"
-    if not path.is_file() or path.name != f"{path.stem}{path.suffix}":
+    own = asked.endswith(SUFFIXES)
+    path = Path(asked) if own else FOLDER / f"{asked}.yaml"
+    if not path.is_file() or not (own or asked in names()):
         raise SeglineError(
             f"task {asked!r}: no such task; there are {', '.join(names())}, or give the path of a YAML"
         )

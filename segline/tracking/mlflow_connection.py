@@ -48,9 +48,14 @@ def local_uri(store: Path) -> str:
 
 
 def quiet_mlflow(environment: MutableMapping[str, str]) -> None:
-    """Switch off MLflow's telemetry and its chatter; for entry points, before MLflow is imported."""
+    """Switch off MLflow's telemetry, its chatter and its detours; for entry points, before it is imported.
+
+    Its servers on S3 offer the store's own addresses for downloads, which whoever pulls from outside a
+    cluster cannot reach; its client then tries for minutes. What the server itself sends comes in any case.
+    """
     environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     environment.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    environment.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
 

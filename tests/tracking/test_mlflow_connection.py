@@ -3,7 +3,10 @@
 import time
 from pathlib import Path
 
-from segline.tracking.mlflow_connection import Registry
+import pytest
+
+from segline.common.errors import SeglineError
+from segline.tracking.mlflow_connection import Registry, local_uri, registry_at
 
 from ..mlflow_runs import refusal
 from ..s3_server import free_port
@@ -26,3 +29,24 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database" * 100)
     line = refusal(lambda: Registry(f"sqlite:///{tmp_path / 'mlflow.db'}").client)
     assert "mlflow.db: cannot be opened as MLflow's database" in line
+
+
+def test_a_bucket_has_no_registry_but_that_of_the_environment() -> None:
+    with pytest.raises(SeglineError, match="no registry in a bucket"):
+        registry_at("s3://bucket/store", "", {})
+    told = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    assert registry_at("s3://bucket/store", "", dict(told)).uri == "http://mlflow:5000"
+    assert registry_at("s3://bucket/store", "http://other:5000", dict(told)).uri == "http://other:5000"
+
+
+def test_a_folders_registry_is_its_own_whatever_a_shell_says(tmp_path: Path) -> None:
+    told = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    assert registry_at(tmp_path, "", told).uri == local_uri(tmp_path)
+
+
+def test_files_come_from_the_server_itself_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    variable = "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"
+    for given, wanted in (({}, "false"), ({variable: "true"}, "true")):
+        environment: dict[str, str] = dict(given)
+        registry_at(tmp_path, "", environment)
+        assert environment[variable] == wanted

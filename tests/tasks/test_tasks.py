@@ -1,0 +1,46 @@
+"""Tasks by name, by path and as JSON, with overrides in a line."""
+
+from pathlib import Path
+
+import pytest
+
+from segline.common.errors import SeglineError
+from segline.tasks import names, read_task, split_overrides
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_task_that_comes_along_can_be_had_by_its_name(name: str) -> None:
+    assert read_task(name).name == name
+
+
+def test_a_task_is_the_same_by_name_by_path_and_as_json() -> None:
+    from segline import tasks
+
+    by_name = read_task("phantom")
+    assert read_task(str(Path(tasks.__file__).parent / "phantom.yaml")) == by_name
+    assert read_task(f"  {by_name.model_dump_json()}\n") == by_name
+
+
+def test_overrides_and_data_take_the_place_of_what_the_task_says() -> None:
+    task = read_task("phantom", split_overrides("training.epochs=3 gate.floor=0.5"), "s3://bucket/data")
+    assert (task.plan["training"]["epochs"], task.plan["gate"]["floor"]) == (3, 0.5)
+    assert task.source == "s3://bucket/data" and read_task("phantom").source == "phantom:30"
+
+
+@pytest.mark.parametrize(
+    ("asked", "overrides", "told"),
+    [
+        ("liver", "", "task 'liver': no such task; there are hippocampus, phantom, spleen"),
+        ("../tasks/phantom", "", "no such task"),
+        ("", "", "task '': no such task"),
+        ("none.yaml", "", "no such task"),
+        ('{"name": ', "", "task: not JSON"),
+        ('{"name": "a"}', "", "task: source: Field required"),
+        ("phantom", "training.epochs", "key=value is needed"),
+        ("phantom", "a='b", "close the quote"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(asked: str, overrides: str, told: str) -> None:
+    with pytest.raises(SeglineError) as error:
+        read_task(asked, split_overrides(overrides))
+    assert told in str(error.value) and "\n" not in str(error.value)

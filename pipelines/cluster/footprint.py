@@ -24,7 +24,11 @@ class Resources:
     hours: float
     """After which the pod is ended."""
     retries: int
-    """After the first try; 0 where doing it twice is not the same as once."""
+    """How often a pod that was lost, with its node or by an eviction, is made again.
+
+    Kubeflow Pipelines' own Argo settings do not try a stage again that ended with a fault or was killed for
+    memory. 0 where doing it twice is not the same as once.
+    """
     gpu: bool = False
     gpu_image: str = "base"
     """The image where there are GPUs."""

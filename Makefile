@@ -37,7 +37,6 @@ TORCH_INDEX ?=
 
 ASKED = --task "$(TASK)" \
   $(if $(DATA),--data "$(DATA)") \
-  $(if $(TRACKING),--tracking "$(TRACKING)") \
   $(if $(EPOCHS),--set training.epochs=$(EPOCHS)) \
   $(if $(SEEDS),--set ensemble.seeds=$(SEEDS)) \
   $(if $(MAX_MINUTES),--set training.max_minutes=$(MAX_MINUTES)) \
@@ -45,8 +44,9 @@ ASKED = --task "$(TASK)" \
 DEMAND = $(if $(ACCELERATOR),--accelerator "$(ACCELERATOR)") \
   $(if $(PROFILE),--profile "$(PROFILE)") \
   $(if $(GPU_TYPES),--gpu-types "$(GPU_TYPES)")
-ON_CLUSTER = $(ASKED) $(DEMAND)
-HERE = $(ASKED) --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runner "$(RUNNER)"
+ON_CLUSTER = $(ASKED) $(DEMAND) \
+  $(if $(TRACKING),$(error TRACKING: on a cluster its ConfigMap segline-settings says where MLflow is; leave it out))
+HERE = $(ASKED) $(if $(TRACKING),--tracking "$(TRACKING)") --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runner "$(RUNNER)"
 
 BIN := .venv/bin
 READY := .venv/ready

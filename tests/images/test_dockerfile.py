@@ -150,3 +150,32 @@ def test_the_shell_linter_finds_nothing() -> None:
         pytest.skip("shellcheck is not installed")
     done = subprocess.run([shellcheck, ROOT / "images/install"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mirror", [False, True], ids=["its own index", "a mirror of PyPI"])
+def test_torch_comes_from_the_index_that_is_named_in_the_build_that_it_has(
+    mirror: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pyproject.toml", "requirements.txt", "images/dependencies.py", "images/gpu.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    calls, pip = tmp_path / "calls", tmp_path / "pip"
+    refused = 'case "$*" in *+cpu*) exit 1 ;; esac' if mirror else ":"
+    pip.write_text(f'#!/bin/sh\necho "$@" >>{calls}\n{refused}\n')
+    pip.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin")
+    monkeypatch.setenv("TORCH_INDEX", "https://index.test/simple")
+    done = subprocess.run(
+        ["bash", ROOT / "images/install", "cpu", "onnx"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    torch = [call for call in calls.read_text().splitlines() if "torch===" in call]
+    listed = (tmp_path / "list.txt").read_text().splitlines()[0]
+    if mirror:
+        assert "no torch without CUDA" in done.stderr and not listed.endswith("+cpu")
+        assert [("--extra-index-url" in call, "+cpu" in call) for call in torch] == [
+            (True, True),
+            (False, False),
+        ]
+        assert "--index-url https://index.test/simple" in torch[1]
+    else:
+        assert len(torch) == 1 and listed.endswith("+cpu")

@@ -5,7 +5,7 @@ there was had a ratio and no name. Packages, stores and registries hold such pla
 digest of a plan is that of its first layout, whatever it is written in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _OF_THE_NETWORK = ("members", "seeds")
@@ -17,10 +17,8 @@ def of_today(values: Any) -> Any:
     """A plan, or a task's part of one, with each setting where it is now."""
     if not isinstance(values, Mapping):
         return values
-    if "gate" in values:
-        values = {**values, "gate": gate_of_today(values["gate"])}
-    if "training" in values:
-        values = {**values, "training": training_of_today(values["training"])}
+    parts = {"gate": gate_of_today, "training": training_of_today}
+    values = {**values, **{name: part(values[name]) for name, part in parts.items() if name in values}}
     network = values.get("network")
     if not isinstance(network, Mapping) or not set(_OF_THE_NETWORK) & network.keys():
         return values
@@ -30,19 +28,21 @@ def of_today(values: Any) -> Any:
 
 
 def gate_of_today(values: Any) -> Any:
-    """The gate part, with its floor called by its name of now; both names are one too many, and stay."""
-    if not isinstance(values, Mapping) or _FLOOR not in values or "floor" in values:
-        return values
-    kept = {name: value for name, value in values.items() if name != _FLOOR}
-    return {**kept, "floor": values[_FLOOR]}
+    """The gate part, with its floor called by its name of now."""
+    return _moved(values, _FLOOR, "floor", lambda floor: floor)
 
 
 def training_of_today(values: Any) -> Any:
     """The training part, with its sampler by name."""
-    if not isinstance(values, Mapping) or _RATIO not in values or "sampler" in values:
+    return _moved(values, _RATIO, "sampler", lambda ratio: {"name": "label", "ratio": ratio})
+
+
+def _moved(values: Any, before: str, now: str, of_now: Callable[[Any], Any]) -> Any:
+    """A part with one setting where it is now; given under both names, one is too many, and stays."""
+    if not isinstance(values, Mapping) or before not in values or now in values:
         return values
-    kept = {name: value for name, value in values.items() if name != _RATIO}
-    return {**kept, "sampler": {"name": "label", "ratio": values[_RATIO]}}
+    kept = {name: value for name, value in values.items() if name != before}
+    return {**kept, now: of_now(values[before])}
 
 
 def as_first_written(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class LabelSampler(Part):
             voxels = labelled[int(rng.integers(len(labelled)))]
             voxel: np.ndarray = voxels[rng.integers(len(voxels))]
             return voxel
-        return rng.integers(0, shape)
+        return UniformSampler().centre(labelled, shape, rng)
 
 
 Sampler = Annotated[LabelSampler | UniformSampler, Field(discriminator="name")]

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segline import __version__
-from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.common.wording import by
 from segline.data import sources
@@ -30,6 +29,7 @@ from segline.runs.run import Run
 from segline.stages.frame import (
     Location,
     access_here,
+    ended_in_one_line,
     manifest_here,
     open_registry,
     require_same_dataset,
@@ -47,10 +47,8 @@ def start(run: Location, task: str, overrides: str = "", data: str = "") -> None
 
     ``overrides`` are those of its plan in one line, ``data`` takes the place of its source.
     """
-    try:
+    with ended_in_one_line("start"):
         start_run(run, read_task(task, split_overrides(overrides), data))
-    except SeglineError as error:
-        raise SystemExit(f"segline start: {error}") from None
 
 
 def start_run(run: Location, task: Task) -> None:

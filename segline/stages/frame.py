@@ -76,14 +76,24 @@ def tracker_at(store: Location, tracking: str) -> "Tracker":
 
 
 @contextmanager
-def stage(run: Location, name: str, opened: OpenRun = open_run) -> Iterator[tuple[Run, Outcome]]:
+def ended_in_one_line(name: str) -> Iterator[None]:
+    """End the process with the stage's name and the line of an error that a user can act on."""
     try:
-        with opened(run, access_here()) as record, record.stage(name) as outcome:
-            yield record, outcome
-            if outcome.text:
-                sys.stdout.write(f"[{name}] {outcome.text}\n")
+        yield
     except SeglineError as error:
         raise SystemExit(f"segline {name}: {error}") from None
+
+
+@contextmanager
+def stage(run: Location, name: str, opened: OpenRun = open_run) -> Iterator[tuple[Run, Outcome]]:
+    with (
+        ended_in_one_line(name),
+        opened(run, access_here()) as record,
+        record.stage(name) as outcome,
+    ):
+        yield record, outcome
+        if outcome.text:
+            sys.stdout.write(f"[{name}] {outcome.text}\n")
 
 
 def tell_figures(scalars: Mapping[str, float], log_metric: LogMetric | None) -> None:

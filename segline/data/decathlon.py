@@ -1,5 +1,6 @@
 """What a Decathlon folder declares in its dataset.json."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -100,6 +101,8 @@ def _pair(entry: Any, where: str) -> Pair:
     if not images or not all(isinstance(image, str) and image for image in images):
         raise SeglineError(f"{where} has no image; name its file, or a list with one file a channel")
     label = entry.get("label")
+    if isinstance(label, float) and not math.isfinite(label):
+        raise SeglineError(f"{where} ({images[0]}) has the label {label}; give a number")
     if isinstance(label, bool) or not isinstance(label, str | int | float) or label == "":
         raise SeglineError(f"{where} ({images[0]}) has no label; name its file or move it to the test list")
     paths = [str(inner_path(image, where)) for image in images]

@@ -58,9 +58,9 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
 def _foreground_sample(manifest: Manifest, case: CaseEntry) -> np.ndarray:
     """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
     image = manifest.image(case).array
-    labelled = np.flatnonzero(manifest.label(case).array[0]) if case.label else np.arange(image[0].size)
-    step = max(1, -(-len(labelled) // _VOXELS_A_CASE))
-    return np.stack([channel.reshape(-1)[labelled[::step]] for channel in image]).astype(np.float32)
+    labelled = np.flatnonzero(manifest.label(case).array[0]) if case.label else range(image[0].size)
+    chosen = np.asarray(labelled[:: max(1, -(-len(labelled) // _VOXELS_A_CASE))])
+    return np.stack([channel.reshape(-1)[chosen] for channel in image]).astype(np.float32)
 
 
 def ras_geometry(case: CaseEntry) -> tuple[tuple[float, float, float], Shape]:

@@ -162,6 +162,15 @@ def test_a_label_that_is_not_of_the_kind_is_refused(volumes: Path, phantoms: Man
         verify(Path(phantoms.root), targets=volumetry.KIND.targets)
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_value_that_is_no_number_is_refused(value: str, tmp_path: Path) -> None:
+    entry = f'{{"image": "imagesTr/a.nii.gz", "label": {value}}}'
+    labels = '"labels": {"0": "background", "1": "spleen"}, "modality": {"0": "CT"}'
+    (tmp_path / "dataset.json").write_text(f'{{{labels}, "training": [{entry}]}}')
+    with pytest.raises(SeglineError, match=r"training entry 1 .* has the label (nan|-?inf); give a number"):
+        verify(tmp_path, targets=volumetry.KIND.targets)
+
+
 def test_only_stages_serving_and_the_command_line_look_a_kind_up() -> None:
     library = Path(kinds.__file__).parents[1]
     asking = {

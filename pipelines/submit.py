@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Submit a task; 0 succeeded or detached, 1 failed, 2 nothing was started."""
     options = _parser().parse_args(arguments)
     try:
-        service, asked = connect(options), Asked.of(options)
+        service = connect(options)
+        asked = Asked.of(options, fold_overrides(options.folds, options.ensemble))
         kubernetes = examined(options)
         run_id = submit(service, asked, options)
     except (SeglineError, OSError) as error:
@@ -93,14 +94,14 @@ class Asked:
     parameters: Mapping[str, str]
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> "Asked":
-        """From a command line; what does not come along with segline goes as JSON.
+    def of(cls, options: argparse.Namespace, more: Sequence[str] = ()) -> "Asked":
+        """From a command line, with ``more`` overrides; what does not come along with segline goes as JSON.
 
         Raises:
             SeglineError: there is no such task, an override is wrong, or the volumes lie on this machine,
                 where no pod can read them.
         """
-        overrides = [*options.set, *fold_overrides(options.folds, options.ensemble)]
+        overrides = [*options.set, *more]
         task = read_task(options.task, overrides, options.data or "")
         if Path(task.source).expanduser().exists():
             raise SeglineError(
@@ -218,7 +219,6 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     made.add_argument("--answer", type=float, default=30, help="seconds to wait for an answer (30)")
     made.add_argument("--patience", type=float, default=300, help="seconds it may stay away (300)")
     made.add_argument("--detach", action="store_true", help="do not follow the run")
-    made.set_defaults(folds=None, ensemble=False)
     made.set_defaults(token=environment.get("KFP_TOKEN", ""), s3_endpoint=environment.get("S3_ENDPOINT", ""))
     return made
 

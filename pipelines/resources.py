@@ -20,6 +20,7 @@ from pipelines.cluster.names import (
     S3_PLACE,
     S3_SECRET,
     SETTINGS,
+    STAGE_LABEL,
     TRACKING,
 )
 from segline import __version__
@@ -113,7 +114,7 @@ def _shorten(task: dsl.PipelineTask) -> None:
 def _secure(task: dsl.PipelineTask, stage: str) -> None:
     kubernetes.set_security_context(task, USER_ID, USER_ID, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "segline")
-    kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
+    kubernetes.add_pod_label(task, STAGE_LABEL, stage)
 
 
 def _constant(task: dsl.PipelineTask, name: str) -> Any:
@@ -152,6 +153,8 @@ def _connect(task: dsl.PipelineTask) -> None:
     """Where runs, store and registry are, and the keys to them, are the cluster's to say, and no shell's."""
     kubernetes.use_secret_as_env(task, S3_SECRET, {key: key for key in S3_KEYS})
     told = (*S3_PLACE, *([TRACKING] if "tracking" in task.inputs else []))
+    if TRACKING in told:  # a registry that starts again must not cost a training
+        task.set_env_variable("MLFLOW_PATIENCE_S", "300")
     kubernetes.use_config_map_as_env(task, SETTINGS, {key: key for key in told})
 
 

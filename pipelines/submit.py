@@ -8,12 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from pipelines.cluster.api import Kubernetes
+from pipelines.cluster.api import Kubernetes, RunPod
 from pipelines.cluster.footprint import Demand
 from pipelines.cluster.names import NAMESPACE
 from pipelines.cluster.readiness import Finding, examine
@@ -152,8 +153,7 @@ def follow(follower: Follower, out: TextIO | None = None) -> int:
     try:
         while not (run := _state(follower)).ended:
             _show(run, shown, out)
-            if follower.kubernetes:
-                _require_started(follower.kubernetes, follower.run_id)
+            _show_waiting(_pods(follower), shown, out)
             time.sleep(follower.interval_s)
     except SeglineError as error:
         sys.stderr.write(f"segline: {error}\n")
@@ -163,7 +163,7 @@ def follow(follower: Follower, out: TextIO | None = None) -> int:
         return 1
     _show(run, shown, out)
     out.write(f"{run.state.lower()}: {follower.service.link(follower.run_id)}\n")
-    for reason in run.reasons:
+    for reason in (*run.reasons, *_outgrown(_pods(follower))):
         sys.stderr.write(f"segline: {reason}\n")
     return 0 if run.state == "SUCCEEDED" else 1
 
@@ -190,13 +190,36 @@ def _show(run: RunState, shown: dict[str, str], out: TextIO) -> None:
     out.flush()
 
 
-def _require_started(kubernetes: Kubernetes, run_id: str) -> None:
-    try:
-        stuck = kubernetes.stuck_pods(run_id)
-    except SeglineError:  # it only adds to what the service tells
-        return
+def _pods(follower: Follower) -> list[RunPod]:
+    if follower.kubernetes:
+        with suppress(SeglineError):  # it only adds to what the service tells
+            return follower.kubernetes.pods_of(follower.run_id)
+    return []
+
+
+def _show_waiting(pods: Sequence[RunPod], shown: dict[str, str], out: TextIO) -> None:
+    """Say what a stage waits for, once.
+
+    Raises:
+        SeglineError: it is something that will not come by itself.
+    """
+    for pod in pods:
+        if pod.waits_for and shown.get(pod.stage) != pod.waits_for:
+            shown[pod.stage] = pod.waits_for
+            out.write(f"{datetime.now():%H:%M:%S}  {pod.stage:24} waits: {pod.waits_for}\n")
+    out.flush()
+    stuck = [f"{pod.stage}: {pod.stuck_for}" for pod in pods if pod.stuck_for]
     if stuck:
         raise SeglineError(f"{'; '.join(stuck)}; the run waits for it")
+
+
+def _outgrown(pods: Sequence[RunPod]) -> list[str]:
+    more = "give it more in pipelines/cluster/footprint.py"
+    return [
+        f"{pod.stage}: killed, it needs more memory than {pod.outgrown}; {more}"
+        for pod in pods
+        if pod.outgrown
+    ]
 
 
 def parser(name: str, about: str | None) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster.names import NAMESPACE, RUN_LABEL
+from pipelines.cluster.names import NAMESPACE, RUN_LABEL, STAGE_LABEL
 from segline.common.errors import SeglineError
 
 _TIMEOUT_S = (5, 20)
@@ -89,10 +89,10 @@ class Kubernetes:
         ask = self._core.connect_get_namespaced_service_proxy_with_path
         return self._asked(lambda: ask(service, namespace, path, **_T))
 
-    def stuck_pods(self, run_id: str) -> list[str]:
-        """One line for each pod of a pipeline's run that waits for what will not come by itself."""
+    def pods_of(self, run_id: str) -> list["RunPod"]:
+        """The pods of a pipeline's run."""
         pods = self.listed("pod", label_selector=f"pipeline/runid={run_id}")
-        return [line for pod in pods for line in _why_stuck(pod)]
+        return [RunPod(pod) for pod in pods]
 
     @property
     def _core(self) -> Any:
@@ -114,17 +114,54 @@ class ForbiddenError(SeglineError):
     """The account may not look at this; whether it is there is unknown."""
 
 
-def _why_stuck(pod: Any) -> Iterator[str]:
-    statuses = (*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or []))
-    for status in statuses:
-        waiting = status.state.waiting if status.state else None
-        if waiting and waiting.reason == "CreateContainerConfigError":
-            yield f"{pod.metadata.name}: {waiting.message}; python -m pipelines.check says how to make it"
-        elif waiting and waiting.reason in _STUCK:
-            yield (
-                f"{pod.metadata.name}: image {status.image} cannot be pulled ({waiting.message}); "
-                "push it, or give the cluster the registry's credentials"
-            )
+@dataclass(frozen=True)
+class RunPod:
+    """A pod of a run, and why it does not get on."""
+
+    pod: Any
+    """The ``kubernetes`` package's object."""
+
+    @property
+    def stage(self) -> str:
+        """The stage that it runs; a pod of Kubeflow's own goes by its name."""
+        return str((self.pod.metadata.labels or {}).get(STAGE_LABEL, self.pod.metadata.name))
+
+    @property
+    def waits_for(self) -> str:
+        """What the scheduler lacks to place it; empty where it is placed."""
+        for condition in self.pod.status.conditions or []:
+            if condition.type == "PodScheduled" and condition.status == "False":
+                return str(condition.message or condition.reason).partition(" preemption:")[0].rstrip(".")
+        return ""
+
+    @property
+    def stuck_for(self) -> str:
+        """What it lacks that will not come by itself, and what to do."""
+        for status in self._containers:
+            waiting = status.state.waiting if status.state else None
+            if waiting and waiting.reason == "CreateContainerConfigError":
+                return f"{waiting.message}; python -m pipelines.check says how to make it"
+            if waiting and waiting.reason in _STUCK:
+                return (
+                    f"image {status.image} cannot be pulled ({waiting.message}); "
+                    "push it, or give the cluster the registry's credentials"
+                )
+        return ""
+
+    @property
+    def outgrown(self) -> str:
+        """The limit of memory that it was killed for; empty where it was not."""
+        for status in self._containers:
+            ended = status.state.terminated if status.state else None
+            if ended and ended.reason == "OOMKilled":
+                box = next(one for one in self.pod.spec.containers if one.name == status.name)
+                return str((box.resources.limits or {}).get("memory", "the node's"))
+        return ""
+
+    @property
+    def _containers(self) -> list[Any]:
+        status = self.pod.status
+        return [*(status.init_container_statuses or []), *(status.container_statuses or [])]
 
 
 @contextmanager

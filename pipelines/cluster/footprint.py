@@ -73,9 +73,9 @@ STAGES: Mapping[str, Resources] = MappingProxyType(
         "benchmark": Resources(
             ("4", "4"), ("16Gi", "16Gi"), 2, retries=1, gpu=True, gpu_image="tensorrt", shm="4Gi"
         ),
-        # Tried again, it could register the same model as another version.
+        # A package is registered once, however often that is begun.
         "register": Resources(
-            ("4", "8"), ("16Gi", "32Gi"), 6, retries=0, gpu=True, gpu_image="gpu", shm="4Gi"
+            ("4", "8"), ("16Gi", "32Gi"), 6, retries=3, gpu=True, gpu_image="gpu", shm="4Gi"
         ),
         "pool": Resources(("1", "2"), ("2Gi", "4Gi"), 0.5, retries=2),
         "assemble": Resources(("500m", "1"), ("2Gi", "4Gi"), 0.25, retries=2),

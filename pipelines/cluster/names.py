@@ -20,6 +20,10 @@ RUN_LABEL = "pipelines.kubeflow.org/v2_component"
 """The label that Kubeflow Pipelines gives to the pods of runs."""
 
 
+STAGE_LABEL = "app.kubernetes.io/component"
+"""And what segline gives them: the name of the stage."""
+
+
 GPU = "nvidia.com/gpu"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from segline import __version__
 from segline.cli.cache import add_cache_commands
+from segline.cli.cleanup import add_cleanup
 from segline.cli.predict import add_predict
 from segline.cli.registry import add_registry_commands
 from segline.cli.stages import add_stages
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = add_predict(commands)
     add_registry_commands(commands, predict)
     add_cache_commands(commands)
+    add_cleanup(commands)
     add_stages(commands)
     return parser
 

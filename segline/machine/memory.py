@@ -10,6 +10,7 @@ import torch
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 _NEVER_GIVEN_BACK_BYTES = 2**30
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes(device: torch.device) -> int:
@@ -41,13 +42,23 @@ def _host_available() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _cgroup_available(folder: Path = Path("/sys/fs/cgroup")) -> list[int]:
+def limit_bytes(folder: Path = _CGROUP) -> int | None:
+    """The most that this process's container may use (cgroup v2); None where nothing limits it."""
+    try:
+        return int((folder / "memory.max").read_text())  # "max" where there is none
+    except (OSError, ValueError):
+        return None
+
+
+def _cgroup_available(folder: Path = _CGROUP) -> list[int]:
     """What a container's limit leaves, if there is one (cgroup v2).
 
     Files that the kernel keeps in memory count as used there, but make room when it is needed.
     """
+    limit = limit_bytes(folder)
+    if limit is None:
+        return []
     try:
-        limit = int((folder / "memory.max").read_text())  # "max" where there is none
         used = int((folder / "memory.current").read_text())
         lines = (folder / "memory.stat").read_text().splitlines()
         reclaimable = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)

@@ -22,6 +22,8 @@ class StageRecord(Document):
     seconds: float
     reason: str
     """Why it was skipped or failed; otherwise what it did, in a few words."""
+    memory_limit_bytes: int | None = None
+    """The most memory that its container might use, if that was limited."""
 
 
 class RunInfo(Document):

@@ -20,7 +20,8 @@ def open_run(location: str | Path, access: Access) -> AbstractContextManager[Run
 
     In a bucket, no more of it is fetched than what was asked for.
 
-    There, what the block adds to the run, replaces and removes is sent back when it ends, also with an error.
+    There, what the block adds to the run, replaces and removes is sent back when it ends, also with an error;
+    a stage's record from its beginning, so that one which is killed is known.
 
     Args:
         location: of the run.
@@ -49,7 +50,7 @@ def _opened(location: str | Path, access: Access, wanted: Callable[[Store], Sequ
         do_all(lambda name: _bring(store, name, folder), wanted(store), store.threads)
         before = _files(folder)
         try:
-            yield Run(folder, access)
+            yield Run(folder, access, lambda name: store.put_file(folder / name, name))
         finally:
             after = _files(folder)
             do_all(store.delete, list(before.keys() - after.keys()), store.threads)

@@ -24,6 +24,7 @@ from segline.data.kept_files import bring_dataset
 from segline.data.manifest import Manifest
 from segline.evaluation.folds import CrossValidation
 from segline.evaluation.records import Evaluation
+from segline.machine.memory import limit_bytes
 from segline.model.history import History
 from segline.model.package import Model
 from segline.plan import Plan
@@ -34,6 +35,10 @@ from segline.storage.access import Access, is_uri
 from segline.training.tuning.record import Tuning
 
 Part = TypeVar("Part")
+
+
+def _nobody(_name: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Run:
     folder: Path
     access: Access | None = None
     """How to reach the depot that the data set's files may be in."""
+    tell: Callable[[str], None] = _nobody
+    """Is told the name of a file below the folder that others are to see before the work ends."""
 
     @classmethod
     def start(cls, folder: Path, info: RunInfo) -> "Run":
@@ -78,7 +85,14 @@ class Run:
 
         def record(status: Status, reason: str) -> None:
             seconds = round(time.perf_counter() - clock, 3)
-            entry = StageRecord(name=name, status=status, started=started, seconds=seconds, reason=reason)
+            entry = StageRecord(
+                name=name,
+                status=status,
+                started=started,
+                seconds=seconds,
+                reason=reason,
+                memory_limit_bytes=limit_bytes(),
+            )
             path = self.folder / names.stage_record(name)
             try:
                 entry.write(path)
@@ -86,6 +100,7 @@ class Run:
                 raise plain_error(error) from error
 
         record("running", "")
+        self.tell(names.stage_record(name))
         try:
             yield outcome
         except UnavailableError as skipped:

@@ -21,7 +21,7 @@ from segline.runs.run import Run
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""
 KILLED = "killed before it could end"
-"""The reason of a stage that left no other."""
+"""How the reason begins of a stage that left no other."""
 
 
 class _Part(BaseModel):
@@ -132,7 +132,9 @@ def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:
 def _settled(record: StageRecord) -> StageRecord:
     if record.status != "running":
         return record
-    return record.model_copy(update={"status": "failed", "reason": KILLED})
+    limit = record.memory_limit_bytes
+    needs = f": its pod was lost, or needs more than its {limit / 2**30:.3g} GiB of memory" if limit else ""
+    return record.model_copy(update={"status": "failed", "reason": KILLED + needs})
 
 
 def _dataset(manifest: Manifest) -> DatasetSummary:

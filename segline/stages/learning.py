@@ -1,5 +1,6 @@
 """From cases to a model package."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_json
 from segline.common.locks import exclusive_at_once
 from segline.common.progress import ConsoleProgress
+from segline.data.cases.arriving import CaseSource, source_of
 from segline.data.cases.index import CaseIndex
 from segline.evaluation.figures import titled
 from segline.kinds import kind_of
@@ -47,11 +49,12 @@ def train(
     with stage(run, "train") as (record, outcome):
         plan, index = Plan.read(Path(plan_in)), CaseIndex.read(Path(cases_in))
         depot, key = access_here().depot(store), _training_key(plan, index)
-        index = index.bring((*plan.split.train, *plan.split.val), access_here(), ConsoleProgress("[train]"))
+        source = source_of(index, access_here())
         with exclusive_at_once(depot.path(f"locks/{key}.lock")):
-            tuning = _tuning(plan, index, depot, key, device) if plan.training.tune else None
+            tuning = _tuning(plan, source, depot, key, device) if plan.training.tune else None
             tuned = tuning.plan(plan) if tuning else plan
-            history, shipped = _trained(tuned, index, depot, Path(model_out), device, record)
+            keys = [_training_key(one, index) for one in tuned.of_each_seed()]
+            history, shipped = _trained(tuned, keys, source, depot, Path(model_out), device, record)
             if shipped != plan:
                 record.publish(Path(model_out) / PLAN, PLAN)
             if tuning:
@@ -75,12 +78,12 @@ def _tuning_name(key: str) -> str:
     return f"tunings/{key}.json"
 
 
-def _tuning(plan: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -> Tuning:
+def _tuning(plan: Plan, source: CaseSource, depot: Depot, key: str, device: str) -> Tuning:
     """What an interrupted training was tuned to, or what is found now; kept until the training is done."""
     name = _tuning_name(key)
     path = depot.bring_file(name)
     if not path.is_file():
-        cases = index.open(plan.split.train), index.open(plan.split.val)
+        cases = source.open(plan.split.train), source.open(plan.split.val)
         objective = kind_of(plan.kind).objective
         tune(plan, *cases, device, ConsoleProgress("[tune]"), objective).write(path)
         depot.keep_file(name)
@@ -88,21 +91,26 @@ def _tuning(plan: Plan, index: CaseIndex, depot: Depot, key: str, device: str) -
 
 
 def _trained(
-    plan: Plan, index: CaseIndex, depot: Depot, model_out: Path, device: str, record: Run
+    plan: Plan,
+    keys: Sequence[str],
+    source: CaseSource,
+    depot: Depot,
+    model_out: Path,
+    device: str,
+    record: Run,
 ) -> tuple[History, Plan]:
     """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
     plans, progress = plan.of_each_seed(), ConsoleProgress("[train]")
     objective = kind_of(plan.kind).objective
-    keys = [_training_key(one, index) for one in plans]
-    cases, val = index.open(plan.split.train), index.open(plan.split.val)
+    cases, val = source.open(plan.split.train), source.open(plan.split.val)
     with ExitStack() as stack:
         kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
         paths = [keeper.path for keeper in kept]
         if len(plans) > 1:
             saved = [keeper.saved for keeper in kept]
-            train_seeds(plans, index, paths, keys, device, progress, lambda n: saved[n](), objective)
+            train_seeds(plans, source, paths, keys, device, progress, lambda n: saved[n](), objective)
         elif gpus := gpus_to_share(plan, device):
-            train_on(gpus, plan, index, paths[0], keys[0], progress, kept[0].saved, objective)
+            train_on(gpus, plan, source, paths[0], keys[0], progress, kept[0].saved, objective)
         trainers = [
             Trainer(one, cases, val, Checkpoint(keeper.path, key, keeper.saved), device, objective=objective)
             for one, keeper, key in zip(plans, kept, keys, strict=True)

@@ -3,11 +3,27 @@
 import logging
 import random
 import time
+from collections.abc import Mapping
+
+from segline.common.errors import SeglineError
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
 _TELL_FROM_S = 2.0
 
 _log = logging.getLogger(__name__)
+
+
+def seconds_of(environment: Mapping[str, str], name: str, default: float) -> float:
+    """How long to be patient, by a variable.
+
+    Raises:
+        SeglineError: it is not a number.
+    """
+    text = environment.get(name)
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise SeglineError(f"{name}={text}: give a number of seconds") from None
 
 
 class Patience:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from segline.common.errors import SeglineError
+from segline.storage.retries import seconds_of
 
 _PATIENCE_S = 120.0
 
@@ -42,12 +43,5 @@ class S3Settings:
         url = mapping.get("S3_ENDPOINT") or mapping.get("AWS_ENDPOINT_URL") or "s3.amazonaws.com"
         parts = urlsplit(url if "://" in url else f"https://{url}")
         region = mapping.get("AWS_REGION") or "us-east-1"
-        patience_s = _seconds(mapping.get("S3_PATIENCE_S") or str(_PATIENCE_S))
+        patience_s = seconds_of(mapping, "S3_PATIENCE_S", _PATIENCE_S)
         return cls(parts.netloc, keys[0], keys[1], region, parts.scheme != "http", patience_s)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise SeglineError(f"S3_PATIENCE_S={text}: give a number of seconds") from None

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 from segline.common.errors import SeglineError, UnavailableError
 from segline.common.locks import exclusive
 from segline.storage.access import is_uri
+from segline.storage.retries import Patience, seconds_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,9 +68,11 @@ class Registry:
     Attributes:
         uri: ``http(s)://`` of a server, or ``sqlite:///`` and a path. A server with PostgreSQL and S3 behind
             it is used like any other.
+        patience_s: how long to wait for a server that does not answer, or only that it fails.
     """
 
     uri: str
+    patience_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"Registry({self.shown_uri!r})"
@@ -98,7 +101,9 @@ class Registry:
         if self.uri.startswith(_SQLITE):
             return self._open_file(client_of)
         if self.uri.startswith(("http://", "https://")):
-            self._require_answer()
+            patience = Patience(self.patience_s)
+            while fault := self._fault():
+                patience.wait(fault, self.shown_uri)
         with self.readable_errors():
             return client_of(self.uri, self.uri)
 
@@ -153,35 +158,33 @@ class Registry:
                 raise SeglineError(f"{path}: cannot be opened as MLflow's database ({first})") from error
         return client
 
-    def _require_answer(self) -> None:
-        """MLflow's client would try for minutes."""
+    def _fault(self) -> SeglineError | None:
+        """Why the server cannot be used for the moment; MLflow's client would try for minutes."""
         try:
             with urlopen(Request(self.shown_uri.rstrip("/") + "/health"), timeout=_TIMEOUT_S):
-                pass
+                return None
         except HTTPError as error:
-            if error.code >= 500:
-                problem = (
-                    f"{self.shown_uri}: the MLflow server answers {error.code} {error.reason}; try later"
-                )
-                raise SeglineError(problem) from error
+            if error.code < 500:
+                return None
+            told = f"the MLflow server answers {error.code} {error.reason}; try later"
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise SeglineError(
-                f"{self.shown_uri}: no MLflow server answers ({reason}); start it, or give another URI"
-            ) from error
+            told = f"no MLflow server answers ({reason}); start it, or give another URI"
+        return SeglineError(f"{self.shown_uri}: {told}")
 
 
 def registry_at(store: str | Path, tracking: str, environment: MutableMapping[str, str]) -> Registry:
     """The registry of ``tracking``, a URI, else the store's own; for entry points, MLflow quiet.
 
-    A bucket has none of its own: that is the server of ``MLFLOW_TRACKING_URI``.
+    A bucket has none of its own: that is the server of ``MLFLOW_TRACKING_URI``. ``MLFLOW_PATIENCE_S`` is how
+    long to wait for one that does not answer, not at all by default.
 
     Raises:
-        SeglineError: the store is a bucket, and no server is named.
+        SeglineError: the store is a bucket, and no server is named; or the patience is no number.
     """
     quiet_mlflow(environment)
     named = tracking or (environment.get("MLFLOW_TRACKING_URI", "") if is_uri(store) else "")
-    return Registry(tracking_uri(store, named))
+    return Registry(tracking_uri(store, named), seconds_of(environment, "MLFLOW_PATIENCE_S", 0.0))
 
 
 def _require_mlflow() -> "type[MlflowClient]":

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.data.cases.arriving import expect
 from segline.data.cases.case import Case
 from segline.evaluation.equivalence import shown_worse
 from segline.evaluation.figures import titled
@@ -81,6 +82,7 @@ class Trainer:
         self.state = TrainingState.fresh(plan, self.device, ranks, self.half)
         self.parallel = ranks.join(self.state.network)
         self._resume()
+        self._expect_cases(train)
 
     @property
     def step(self) -> int:
@@ -174,6 +176,12 @@ class Trainer:
         """The objective's figure ``(cases, names)`` of the averaged weights over the validation cases."""
         network = inferring(self.state.average.network, self.plan, self.device)
         return self.objective.validate(network, self.plan, self.val, self.device, self.ranks)
+
+    def _expect_cases(self, train: Sequence[Case]) -> None:
+        """Cases that are elsewhere are to come in the order in which they are needed first."""
+        steps = range(self.step, self.step + self.sampler.steps_per_epoch + 1)
+        expect(train, (number for step in steps for number in self.sampler.cases_of(step)))
+        expect(self.val, range(len(self.val)))
 
     def _pinned(self, step: int) -> tuple[Tensor, Tensor]:
         image, target = self.sampler.batch(step)

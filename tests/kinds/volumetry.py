@@ -76,9 +76,13 @@ class WholeVolumes:
     def steps_per_epoch(self) -> int:
         return -(-len(self.cases) // self.batch_size)
 
+    def cases_of(self, step: int) -> Sequence[int]:
+        return [
+            draw % len(self.cases) for draw in range(step * self.batch_size, (step + 1) * self.batch_size)
+        ]
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        begin = step * self.batch_size + self.first
-        cases = [self.cases[draw % len(self.cases)] for draw in range(begin, begin + self.count)]
+        cases = [self.cases[number] for number in self.cases_of(step)[self.first : self.first + self.count]]
         patches = [self._patch(case) for case in cases]
         images = np.stack([image for image, _ in patches]).astype("float32")
         return torch.from_numpy(images), torch.tensor([target for _, target in patches])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from .conftest import Document
 
 SERVERS = ("Deployment", "StatefulSet", "DaemonSet")
-OWN_IMAGES = ("segline-minio", "segline-mlflow")
+OWN_IMAGES = ("segline-minio", "segline-mlflow", "segline-base")
 """Built here and loaded or pushed by digest; an exact version stands in the manifests."""
 
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|_KEY$|CREDENTIAL", re.IGNORECASE)
@@ -22,7 +22,8 @@ def name_of(document: Document) -> str:
 def pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     """Every pod template's owner and spec."""
     for document in documents:
-        template = document.get("spec", {}).get("template")
+        of_job = document.get("spec", {}).get("jobTemplate", document)
+        template = of_job.get("spec", {}).get("template")
         if template:
             yield name_of(document), template["spec"]
 
@@ -39,7 +40,7 @@ def images_are_pinned(documents: list[Document]) -> Iterator[str]:
     for owner, container in containers(documents):
         name, _, digest = container["image"].partition("@sha256:")
         own, _, tag = name.partition(":")
-        exact = own in OWN_IMAGES and re.search(r"\d+[.-]\d+", tag)
+        exact = own in OWN_IMAGES and re.search(r"\d+[.-]\d+|^\d{8}$", tag)
         if not (re.fullmatch(r"[0-9a-f]{64}", digest) or exact) or tag == "latest":
             yield f"{owner}: image {container['image']} is not pinned"
 

@@ -1,5 +1,6 @@
 """Runs in a bucket: what a stage leaves is there for the next one, wherever that works."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,12 @@ def test_nothing_is_left_on_the_machine(access):
 def test_a_folder_is_the_run_itself(access, tmp_path):
     with open_run(tmp_path / "run", access) as run:
         assert run.folder == tmp_path / "run"
+
+
+def test_a_stage_that_is_killed_is_known(access, bucket):
+    with open_run(RUN, access) as run, run.stage("train"):
+        see_the_disk()
+        record = json.loads((bucket / "spleen/run-1/stages/train.json").read_text())
+        assert (record["name"], record["status"]) == ("train", "running")
+    see_the_disk()
+    assert json.loads((bucket / "spleen/run-1/stages/train.json").read_text())["status"] == "succeeded"

@@ -15,7 +15,7 @@ from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.plan import Gate, Task
-from segline.runs.records import RunInfo
+from segline.runs.records import RunInfo, StageRecord
 from segline.runs.run import Run
 from segline.runs.summary import Summary, summarise_run
 
@@ -113,8 +113,18 @@ def test_a_killed_stage_failed(run: Run) -> None:
     ended = subprocess.run([sys.executable, "-c", program, str(run.folder)], env=os.environ)
     assert ended.returncode == -signal.SIGKILL
     summary = summarise_run(run)
-    assert (summary.status, summary.reasons) == ("failed", ("train: killed before it could end",))
+    assert summary.status == "failed"
+    assert summary.reasons[0].startswith("train: killed before it could end")
     assert summary.stages[0].status == "failed"
+
+
+def test_of_a_killed_stage_the_memory_is_told_that_it_might_use(run: Run) -> None:
+    path = run.folder / "stages/train.json"
+    with run.stage("train"):
+        running = StageRecord.read(path).model_copy(update={"memory_limit_bytes": 2**33})
+    running.write(path)
+    told = "killed before it could end: its pod was lost, or needs more than its 8 GiB of memory"
+    assert summarise_run(run).reasons == (f"train: {told}",)
 
 
 def test_a_skipped_stage_does_not_fail_a_run(run: Run) -> None:

@@ -52,7 +52,7 @@ class CaseIndex(Document):
         if not is_uri(self.root):
             return self
         depot = access.depot(self.root)
-        depot.bring_folders([case_folder(self._key(name)) for name in names], "cases", progress)
+        depot.bring_folders([case_folder(self.key_of(name)) for name in names], "cases", progress)
         return self.model_copy(update={"root": str(depot.path(CASES))})
 
     def open(self, names: Sequence[str]) -> Sequence[Case]:
@@ -61,12 +61,17 @@ class CaseIndex(Document):
         Raises:
             SeglineError: a name is not in the index, or an entry is gone from the cache or damaged.
         """
-        places = [(name, Path(self.root) / self._key(name)) for name in names]
+        places = [(name, Path(self.root) / self.key_of(name)) for name in names]
         for name, folder in places:
             Case.open(name, folder)
         return CasesOnDisk(places)
 
-    def _key(self, name: str) -> str:
+    def key_of(self, name: str) -> str:
+        """The entry of a case.
+
+        Raises:
+            SeglineError: the index does not have it.
+        """
         if name not in self.keys:
             raise SeglineError(
                 f"case {name}: not among the {len(self.keys)} preprocessed cases; run preprocess again"

@@ -90,7 +90,11 @@ def stages(findings: Findings) -> Html:
         (
             element("code", record.name),
             element("span", record.status, class_=f"pill {record.status}"),
-            number(dash("not known: it was killed") if record.reason == KILLED else duration(record.seconds)),
+            number(
+                dash("not known: it was killed")
+                if record.reason.startswith(KILLED)
+                else duration(record.seconds)
+            ),
             cell(_time_bar(record, longest), class_="bar-cell"),
             cell(_reason(record.reason), class_="words"),
         )
@@ -128,7 +132,7 @@ def _advice(findings: Findings) -> str:
             "or add labelled cases. Where backends disagree: look at the cases above, and export again. "
             "The model must not be registered as it is."
         )
-    if any(record.reason == KILLED for record in summary.stages):
+    if any(record.reason.startswith(KILLED) for record in summary.stages):
         return (
             "A process that vanishes was mostly ended for using too much memory or time: look at the log of "
             f"the machine or pod, then lower training.patch_size or batch_size if it was memory. {_AGAIN}"
@@ -209,7 +213,7 @@ def _few_cases(findings: Findings) -> Html | None:
 
 
 def _time_bar(record: StageRecord, longest: float) -> Html | None:
-    if record.reason == KILLED:
+    if record.reason.startswith(KILLED):
         return None
     share = 100 * record.seconds / longest if longest else 0
     return element("span", class_="bar", style=f"width:{max(share, 0.4):.1f}%")

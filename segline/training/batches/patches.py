@@ -6,6 +6,7 @@ in parts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,9 @@ class Sampler(Protocol):
     @property
     def first(self) -> int:
         """Number in the whole batch of the part's first patch."""
+
+    def cases_of(self, step: int) -> Sequence[int]:
+        """Numbers of the cases that the whole batch of a step is cut from."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and targets of a step, a function of the seed and its number alone."""
@@ -70,6 +74,11 @@ class PatchSampler:
         part, parts = self.part
         return part * (self.batch_size // parts)
 
+    def cases_of(self, step: int) -> Sequence[int]:
+        """Numbers of the cases that the whole batch of a step is cut from."""
+        begin = step * self.batch_size
+        return [self._case_number(draw) for draw in range(begin, begin + self.batch_size)]
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
         begin = step * self.batch_size + self.first
@@ -81,7 +90,7 @@ class PatchSampler:
     def _case_number(self, draw: int) -> int:
         """Cases are shuffled anew each epoch, and none is drawn again before all have been."""
         epoch, position = divmod(draw, len(self.cases))
-        return int(np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.cases))[position])
+        return int(_order(self.seed, epoch, len(self.cases))[position])
 
     def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, 0, draw))
@@ -93,6 +102,11 @@ class PatchSampler:
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
         labelled = [locations for locations in case.locations if len(locations)]
         return np.asarray(self.centres.centre(labelled, case.shape, rng))
+
+
+@lru_cache(2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, 1, epoch)).permutation(count)
 
 
 def patch_start(centre: np.ndarray, shape: Shape, patch: Shape, rng: np.random.Generator) -> Shape:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from segline.common.progress import Progress, silent
-from segline.data.cases.index import CaseIndex
+from segline.data.cases.arriving import CaseSource
 from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
 from segline.training.objectives.masks import MASKS
@@ -29,7 +29,7 @@ def gpus_to_share(plan: Plan, device: str) -> list[str]:
 def train_on(
     devices: Sequence[str],
     plan: Plan,
-    index: CaseIndex,
+    source: CaseSource,
     checkpoint: Path,
     key: str,
     progress: Progress = silent,
@@ -45,7 +45,7 @@ def train_on(
     def heed(news: tuple[float, str] | None) -> None:
         progress(*news) if news else saved()
 
-    in_ranks("train", len(devices), heed, _train, devices, plan, index, checkpoint, key, objective)
+    in_ranks("train", len(devices), heed, _train, devices, plan, source, checkpoint, key, objective)
 
 
 def _equal_parts(batch_size: int, most: int) -> int:
@@ -62,7 +62,7 @@ def _train(
     tell: Tell,
     devices: Sequence[str],
     plan: Plan,
-    index: CaseIndex,
+    source: CaseSource,
     checkpoint: Path,
     key: str,
     objective: Objective,
@@ -71,7 +71,7 @@ def _train(
     if device.type == "cuda":
         torch.cuda.set_device(device)
     keep_freed_memory()
-    cases = (index.open(plan.split.train), index.open(plan.split.val))
+    cases = (source.open(plan.split.train), source.open(plan.split.val))
     kept = Checkpoint(checkpoint, key, partial(tell, None))
     trainer = Trainer(plan, *cases, kept, str(device), ranks, objective=objective)
     trainer.run((lambda done, message: tell((done, message))) if ranks.rank == 0 else silent)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from segline.common.progress import Progress, silent
-from segline.data.cases.index import CaseIndex
+from segline.data.cases.arriving import CaseSource
 from segline.machine.devices import usable_device
 from segline.machine.memory import keep_freed_memory
 from segline.plan import Plan
@@ -21,7 +21,7 @@ from segline.training.trainer import Trainer
 
 def train_seeds(
     plans: Sequence[Plan],
-    index: CaseIndex,
+    source: CaseSource,
     checkpoints: Sequence[Path],
     keys: Sequence[str],
     device: str = "cpu",
@@ -52,7 +52,7 @@ def train_seeds(
         elif number == 0:
             progress(*done)
 
-    given = (plans, index, checkpoints, keys, devices, threads, objective)
+    given = (plans, source, checkpoints, keys, devices, threads, objective)
     in_ranks("train", len(plans), heed, _train, *given)
 
 
@@ -73,7 +73,7 @@ def _train(
     ranks: Ranks,
     tell: Tell,
     plans: Sequence[Plan],
-    index: CaseIndex,
+    source: CaseSource,
     checkpoints: Sequence[Path],
     keys: Sequence[str],
     devices: Sequence[str],
@@ -84,7 +84,7 @@ def _train(
     torch.set_num_threads(threads)
     plan, device = plans[number], devices[number]
     keep_freed_memory()
-    cases = (index.open(plan.split.train), index.open(plan.split.val))
+    cases = (source.open(plan.split.train), source.open(plan.split.val))
     kept = Checkpoint(checkpoints[number], keys[number], partial(tell, (number, None)))
     trainer = Trainer(plan, *cases, kept, device, objective=objective)
     trainer.run(lambda done, message: tell((number, (done, message))))

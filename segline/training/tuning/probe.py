@@ -18,6 +18,7 @@ import torch
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
 from segline.common.wording import by
+from segline.data.cases.arriving import expect
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
 from segline.machine.devices import usable_device
@@ -129,7 +130,9 @@ class _Probe:
         training = {**self.plan.training.model_dump(), "patch_size": patch, "batch_size": batch}
         inference = self.plan.inference.model_dump()
         if patch != self.plan.training.patch_size:
-            shapes = [case.shape for case in self.train[:_CASES_FOR_SHAPES]]
+            few = self.train[:_CASES_FOR_SHAPES]
+            expect(few, range(len(few)))
+            shapes = [case.shape for case in few]
             inference |= propose_inference(shapes, patch, self.plan.network)
         return Plan.parse({**self.plan.model_dump(), "training": training, "inference": inference}, TUNING)
 

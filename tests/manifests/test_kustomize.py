@@ -24,6 +24,7 @@ RUN = Pod("kubeflow", {"pipelines.kubeflow.org/v2_component": "true"})
 PIPELINES_UI = Pod("kubeflow", {"app": "ml-pipeline-ui"})
 PIPELINES_API = Pod("kubeflow", {"app": "ml-pipeline"})
 PIPELINES_METADATA = Pod("kubeflow", {"component": "metadata-grpc-server"})
+PIPELINES_STORE = Pod("kubeflow", {"app": "seaweedfs"})
 PIPELINES_DATABASE = Pod("kubeflow", {"app": "mysql"})
 STRANGER = Pod("default")
 DNS = Pod("kube-system", {"k8s-app": "kube-dns"})
@@ -139,6 +140,7 @@ def test_the_quota_has_room_for_all_services(rendered: dict[str, list[Document]]
         (RUN, MLFLOW, 5000),
         (RUN, PIPELINES_API, 8887),
         (RUN, PIPELINES_METADATA, 8080),
+        (RUN, PIPELINES_STORE, 8333),
         (RUN, INTERNET, 443),
         (PIPELINES_UI, MINIO, 9000),
         (MLFLOW, POSTGRES, 5432),

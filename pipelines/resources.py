@@ -77,8 +77,7 @@ def apply(task: dsl.PipelineTask, target: Variant) -> None:
     task.set_memory_request(given.memory[0]).set_memory_limit(given.memory[1])
     # What a stage publishes into the run's folder would be missing after a hit in the cache.
     task.set_caching_options(False)
-    if given.retries:
-        task.set_retry(given.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
+    task.set_retry(given.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.set_timeout(task, round(given.hours * 3600))
     _shorten(task)
     _secure(task, stage)

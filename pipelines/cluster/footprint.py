@@ -27,7 +27,7 @@ class Resources:
     """How often a pod that was lost, with its node or by an eviction, is made again.
 
     Kubeflow Pipelines' own Argo settings do not try a stage again that ended with a fault or was killed for
-    memory. 0 where doing it twice is not the same as once.
+    memory. Every stage may be done twice.
     """
     gpu: bool = False
     gpu_image: str = "base"

@@ -3,7 +3,9 @@
 import ctypes
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -11,6 +13,28 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 _NEVER_GIVEN_BACK_BYTES = 2**30
 _CGROUP = Path("/sys/fs/cgroup")
+_NO_LIMIT_BYTES = 2**62
+"""What cgroup v1 says where there is none is a little more."""
+
+
+class _CgroupFiles(NamedTuple):
+    limit: str
+    used: str
+    statistics: str
+    reclaimable: str
+    """Line of the statistics."""
+
+
+_CGROUP_FILES = (
+    _CgroupFiles("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    _CgroupFiles(
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Of version 2, and of version 1."""
 
 
 def available_bytes(device: torch.device) -> int:
@@ -43,28 +67,27 @@ def _host_available() -> int:
 
 
 def limit_bytes(folder: Path = _CGROUP) -> int | None:
-    """The most that this process's container may use (cgroup v2); None where nothing limits it."""
-    try:
-        return int((folder / "memory.max").read_text())  # "max" where there is none
-    except (OSError, ValueError):
-        return None
+    """The most that this process's container may use; None where nothing limits it."""
+    for files in _CGROUP_FILES:
+        with suppress(OSError, ValueError):
+            limit = int((folder / files.limit).read_text())  # "max" where there is none
+            return limit if limit < _NO_LIMIT_BYTES else None
+    return None
 
 
 def _cgroup_available(folder: Path = _CGROUP) -> list[int]:
-    """What a container's limit leaves, if there is one (cgroup v2).
+    """What a container's limit leaves, if there is one.
 
     Files that the kernel keeps in memory count as used there, but make room when it is needed.
     """
     limit = limit_bytes(folder)
-    if limit is None:
-        return []
-    try:
-        used = int((folder / "memory.current").read_text())
-        lines = (folder / "memory.stat").read_text().splitlines()
-        reclaimable = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
-    except (OSError, ValueError):
-        return []
-    return [max(0, limit - used + reclaimable)]
+    for files in _CGROUP_FILES if limit is not None else ():
+        with suppress(OSError, ValueError):
+            used = int((folder / files.used).read_text())
+            lines = (line.split() for line in (folder / files.statistics).read_text().splitlines())
+            reclaimable = next((int(count) for name, count in lines if name == files.reclaimable), 0)
+            return [max(0, limit - used + reclaimable)]
+    return []
 
 
 def peak_memory_bytes() -> int:

@@ -143,3 +143,15 @@ def test_freed_memory_is_used_again_without_a_page_fault() -> None:
         for how in ("keep", "plain")
     }
     assert faults["keep"] < faults["plain"] / 10
+
+
+def test_a_container_of_the_first_cgroups_has_a_limit_too(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("1000\n")
+    (tmp_path / "memory/memory.usage_in_bytes").write_text("950\n")
+    (tmp_path / "memory/memory.stat").write_text("cache 700\ntotal_inactive_file 600\n")
+    assert memory.limit_bytes(tmp_path) == 1000
+    assert memory._cgroup_available(tmp_path) == [650]
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert memory.limit_bytes(tmp_path) is None
+    assert memory._cgroup_available(tmp_path) == []

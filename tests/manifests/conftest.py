@@ -44,11 +44,23 @@ def rendered(checkout: Path) -> dict[str, list[Document]]:
     return {overlay: _kustomize(checkout / "overlays" / overlay) for overlay in OVERLAYS}
 
 
-@pytest.fixture(params=["written", *OVERLAYS])
+@pytest.fixture(scope="session")
+def profile(checkout: Path) -> list[Document]:
+    """The objects of one user's namespace."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: the profile is not rendered")
+    (checkout / "profile/s3.env").write_text("AWS_ACCESS_KEY_ID=alice\nAWS_SECRET_ACCESS_KEY=secret\n")
+    return _kustomize(checkout / "profile")
+
+
+@pytest.fixture(params=["written", *OVERLAYS, "profile"])
 def documents(request: pytest.FixtureRequest) -> list[Document]:
     """The objects as written, and those of each overlay in turn."""
     if request.param == "written":
         return list(written().values())
+    if request.param == "profile":
+        of_profile: list[Document] = request.getfixturevalue("profile")
+        return of_profile
     overlays: dict[str, list[Document]] = request.getfixturevalue("rendered")
     return overlays[request.param]
 

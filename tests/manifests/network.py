@@ -13,6 +13,8 @@ class Pod:
 
     namespace: str
     labels: dict[str, str] = field(default_factory=dict)
+    space: dict[str, str] = field(default_factory=dict)
+    """Labels of the namespace, besides its name."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _is_peer(one: dict[str, Any], peer: Pod | Address, home: str) -> bool:
         )
     if "ipBlock" in one:
         return False
-    where = {"kubernetes.io/metadata.name": peer.namespace}
+    where = {"kubernetes.io/metadata.name": peer.namespace, **peer.space}
     at_home = (
         peer.namespace == home
         if "namespaceSelector" not in one

@@ -18,7 +18,7 @@ from .network import Address, Pod, allowed
 from .test_schema import VERSIONS
 
 ROOT = MANIFESTS.parent
-SCRIPTS = ("secrets/generate", "kind/up", "kind/down", "components/minio/buckets.sh")
+SCRIPTS = ("secrets/generate", "kind/up", "kind/down", "components/minio/buckets.sh", "profile/keys")
 
 RUN = Pod("kubeflow", {"pipelines.kubeflow.org/v2_component": "true"})
 PIPELINES_UI = Pod("kubeflow", {"app": "ml-pipeline-ui"})
@@ -184,6 +184,50 @@ def test_nothing_else_can(
     rendered: dict[str, list[Document]], source: Pod, target: Pod | Address, port: int
 ) -> None:
     assert not allowed(rendered["kind"], source, target, port)
+
+
+OWN_RUN = Pod("alice", RUN.labels, {"app.kubernetes.io/part-of": "kubeflow-profile"})
+
+
+@pytest.mark.parametrize(
+    ("target", "port"),
+    [
+        (MINIO, 9000),
+        (MLFLOW, 5000),
+        (PIPELINES_API, 8887),
+        (PIPELINES_METADATA, 8080),
+        (PIPELINES_STORE, 8333),
+        (INTERNET, 443),
+    ],
+)
+def test_the_runs_of_a_users_own_namespace_reach_what_they_need(
+    rendered: dict[str, list[Document]], profile: list[Document], target: Pod | Address, port: int
+) -> None:
+    assert allowed([*rendered["kind"], *profile], OWN_RUN, target, port)
+    assert not allowed([*rendered["kind"], *profile], Pod("bob", RUN.labels), MLFLOW, 5000)
+
+
+@pytest.mark.parametrize("target", [POSTGRES, PIPELINES_DATABASE, OWN_RUN])
+def test_and_nothing_else(rendered: dict[str, list[Document]], profile: list[Document], target: Pod) -> None:
+    for port in (5432, 3306, 8080):
+        assert not allowed([*rendered["kind"], *profile], OWN_RUN, target, port)
+
+
+def test_a_users_own_namespace_has_what_stages_ask_for(profile: list[Document]) -> None:
+    assert {one["metadata"]["namespace"] for one in profile} == {"alice"}
+    assert set(names.S3_KEYS) == named(profile, "Secret", names.S3_SECRET)["data"].keys()
+    settings = named(profile, "ConfigMap", names.SETTINGS)["data"]
+    assert {*names.S3_PLACE, names.TRACKING} == settings.keys()
+    assert settings["SEGLINE_BUCKET"] == "s3://segline-alice"
+    root = named(profile, "ConfigMap", names.LAUNCHER)["data"]["defaultPipelineRoot"]
+    assert root == "s3://segline-alice/pipelines"
+
+
+def test_a_profile_is_named_as_its_namespace() -> None:
+    (made,) = yaml.safe_load_all((MANIFESTS / "profile/profile.yaml").read_text())
+    assert (
+        made["metadata"]["name"] == kustomizations("profile")[Path("profile/kustomization.yaml")]["namespace"]
+    )
 
 
 def test_mlflow_reaches_s3_of_aws_and_not_the_node(rendered: dict[str, list[Document]]) -> None:

@@ -89,7 +89,20 @@ def for_cluster(pipeline: str, target: Variant) -> Any:
             if resources.stage_of(one) in FIRST:
                 one.after(started)
 
-    return dsl.pipeline(name=dag.name, description=dag.description)(wired)
+    compiled = dsl.pipeline(name=dag.name, description=dag.description)(wired)
+    _shorten(compiled.pipeline_spec)
+    return compiled
+
+
+def _shorten(specification: Any) -> None:
+    """Take out what says in words what each stage is given: nobody sees it, and every node carries it.
+
+    Argo compresses a status of more than 1 MB, of which Kubeflow Pipelines then no longer lists the tasks.
+    """
+    for component in specification.components.values():
+        for definitions in (component.input_definitions, component.output_definitions):
+            for given in (*definitions.parameters.values(), *definitions.artifacts.values()):
+                given.ClearField("description")
 
 
 def compile_package(pipeline: str, target: Variant, folder: Path) -> Package:

@@ -96,18 +96,15 @@ def stage_of(task: dsl.PipelineTask) -> str:
 
 
 def _shorten(task: dsl.PipelineTask) -> None:
-    """Take the words out of the source that every node of the workflow carries, several times over.
-
-    Argo compresses a status of more than 1 MB, which Kubeflow Pipelines then no longer reads.
-    """
+    """Take the words out of the source that every node of the workflow carries, several times over."""
     container = task.container_spec
     assert container is not None and container.command is not None
-    *command, source = container.command
+    *shell, program, source = container.command
     tree = ast.parse(source)
     for part in ast.walk(tree):
         if isinstance(part, ast.FunctionDef) and ast.get_docstring(part) is not None:
             part.body = part.body[1:]
-    container.command = [*command, f"\n{ast.unparse(tree)}\n"]
+    container.command = [*shell, re.sub(r"\s*\n\s*", "\n", re.sub(" +", " ", program)), ast.unparse(tree)]
 
 
 def _secure(task: dsl.PipelineTask, stage: str) -> None:

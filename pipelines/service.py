@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import kfp_server_api as api
+from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from pipelines.cluster.footprint import STAGES
+from pipelines.cluster.names import S3_KEYS, S3_PLACE, S3_SECRET
 from segline.common.errors import SeglineError
 
 SCHEDULED = "segline-"
@@ -153,6 +156,42 @@ class Service:
     def link(self, run_id: str) -> str:
         """Where a person looks at a run."""
         return f"{self.host.rstrip('/')}/#/runs/details/{run_id}"
+
+    def read_object(self, uri: str, place: Mapping[str, str], namespace: str) -> bytes:
+        """An object of a bucket, which the service's pages read with the keys of a secret of ``namespace``.
+
+        Args:
+            uri: ``s3://bucket/key``.
+            place: the settings of the object store, by their names in the cluster.
+            namespace: of the secret.
+        """
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        access, secret = S3_KEYS
+        endpoint, region, _ = (place[name] for name in S3_PLACE)
+        given = {
+            "endpoint": endpoint,
+            "region": region,
+            "disableSSL": str(endpoint.startswith("http://")).lower(),
+            "forcePathStyle": "true",
+            "fromEnv": "false",
+            "secretName": S3_SECRET,
+            "accessKeyKey": access,
+            "secretKeyKey": secret,
+        }
+        asked = {"source": "s3", "namespace": namespace, "bucket": bucket, "key": key}
+        asked["providerInfo"] = json.dumps({"Provider": "s3", "Params": given})
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        with self._told():
+            answer = self._client.rest_client.pool_manager.request(
+                "GET",
+                f"{self.host.rstrip('/')}/artifacts/get?{urlencode(asked)}",
+                headers=headers,
+                timeout=Timeout(connect=_CONNECT_S, read=self.answer_s),
+                retries=False,
+            )
+        if answer.status != 200:
+            raise SeglineError(f"{uri}: the service cannot read it ({answer.status})")
+        return bytes(answer.data)
 
     def schedules(self) -> list[RecurringRun]:
         """Every recurring run that segline made, newest first."""

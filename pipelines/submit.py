@@ -7,16 +7,18 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import ValidationError
+
 from pipelines.cluster.api import Kubernetes, RunPod
 from pipelines.cluster.footprint import Demand
-from pipelines.cluster.names import NAMESPACE
+from pipelines.cluster.names import NAMESPACE, SETTINGS
 from pipelines.cluster.readiness import Finding, examine
 from pipelines.compile import add_demand, compile_package
 from pipelines.cross_validation import ensemble_pipeline, folds_pipeline
@@ -25,6 +27,8 @@ from pipelines.resources import Variant
 from pipelines.run import fold_overrides
 from pipelines.service import RunState, Service, UnansweredError, UploadedVersion
 from segline.common.errors import SeglineError, plain_error
+from segline.runs.names import SUMMARY
+from segline.runs.summary import Summary
 from segline.tasks import names, read_task
 
 
@@ -150,10 +154,12 @@ def follow(follower: Follower, out: TextIO | None = None) -> int:
     """Print each stage's changes of state until the run ends; 0 if it succeeded, else 1."""
     out = out or sys.stdout
     shown: dict[str, str] = {}
+    pods: list[RunPod] = []
     try:
         while not (run := _state(follower)).ended:
-            _show(run, shown, out)
-            _show_waiting(_pods(follower), shown, out)
+            pods = _pods(follower)
+            _show(_states(run, pods), shown, out)
+            _require_started(pods)
             time.sleep(follower.interval_s)
     except SeglineError as error:
         sys.stderr.write(f"segline: {error}\n")
@@ -161,9 +167,12 @@ def follow(follower: Follower, out: TextIO | None = None) -> int:
     except KeyboardInterrupt:
         out.write(f"the run goes on: {follower.service.link(follower.run_id)}\n")
         return 1
-    _show(run, shown, out)
-    out.write(f"{run.state.lower()}: {follower.service.link(follower.run_id)}\n")
-    for reason in (*run.reasons, *_outgrown(_pods(follower))):
+    pods = _pods(follower) or pods
+    _show(_states(run, pods), shown, out)
+    summary = _summary(follower, pods)
+    told = summary.status if summary and summary.status in ("blocked", "unchanged") else run.state.lower()
+    out.write(f"{told}: {follower.service.link(follower.run_id)}\n")
+    for reason in (*(summary.reasons if summary else run.reasons), *_outgrown(pods)):
         sys.stderr.write(f"segline: {reason}\n")
     return 0 if run.state == "SUCCEEDED" else 1
 
@@ -181,12 +190,20 @@ def _state(follower: Follower) -> RunState:
             time.sleep(follower.interval_s)
 
 
-def _show(run: RunState, shown: dict[str, str], out: TextIO) -> None:
-    for task in run.stages:
-        if shown.get(task.id) == task.state:
-            continue
-        shown[task.id] = task.state
-        out.write(f"{datetime.now():%H:%M:%S}  {task.name:24} {task.state.lower()}\n")
+def _states(run: RunState, pods: Sequence[RunPod]) -> Iterator[tuple[str, str, str]]:
+    """Key, name and state of each stage: of its pod, else as the service tells: few of a large run."""
+    if any(pod.stage for pod in pods):
+        yield from ((pod.pod.metadata.name, pod.stage, pod.state) for pod in pods if pod.stage)
+    else:
+        yield from ((task.id, task.name, task.state.lower()) for task in run.stages)
+    yield from ((pod.name, pod.name, pod.state) for pod in pods if not pod.stage and pod.waits_for)
+
+
+def _show(states: Iterable[tuple[str, str, str]], shown: dict[str, str], out: TextIO) -> None:
+    for key, name, state in states:
+        if shown.get(key) != state:
+            shown[key] = state
+            out.write(f"{datetime.now():%H:%M:%S}  {name:24} {state}\n")
     out.flush()
 
 
@@ -197,26 +214,29 @@ def _pods(follower: Follower) -> list[RunPod]:
     return []
 
 
-def _show_waiting(pods: Sequence[RunPod], shown: dict[str, str], out: TextIO) -> None:
-    """Say what a stage waits for, once.
-
-    Raises:
-        SeglineError: it is something that will not come by itself.
-    """
-    for pod in pods:
-        if pod.waits_for and shown.get(pod.stage) != pod.waits_for:
-            shown[pod.stage] = pod.waits_for
-            out.write(f"{datetime.now():%H:%M:%S}  {pod.stage:24} waits: {pod.waits_for}\n")
-    out.flush()
-    stuck = [f"{pod.stage}: {pod.stuck_for}" for pod in pods if pod.stuck_for]
+def _require_started(pods: Sequence[RunPod]) -> None:
+    stuck = [f"{pod.name}: {pod.stuck_for}" for pod in pods if pod.stuck_for]
     if stuck:
         raise SeglineError(f"{'; '.join(stuck)}; the run waits for it")
+
+
+def _summary(follower: Follower, pods: Sequence[RunPod]) -> Summary | None:
+    """What the run itself has left in the bucket, read through the service's pages."""
+    name = next((pod.workflow for pod in pods if pod.workflow), "")
+    if not follower.kubernetes or not name:
+        return None
+    with suppress(SeglineError, ValidationError):
+        place = follower.kubernetes.read("config_map", SETTINGS).data
+        uri = f"{place['SEGLINE_BUCKET']}/runs/{name}/{SUMMARY}"
+        namespace = follower.kubernetes.namespace
+        return Summary.model_validate_json(follower.service.read_object(uri, place, namespace))
+    return None
 
 
 def _outgrown(pods: Sequence[RunPod]) -> list[str]:
     more = "give it more in pipelines/cluster/footprint.py"
     return [
-        f"{pod.stage}: killed, it needs more memory than {pod.outgrown}; {more}"
+        f"{pod.name}: killed, it needs more memory than {pod.outgrown}; {more}"
         for pod in pods
         if pod.outgrown
     ]

@@ -123,8 +123,23 @@ class RunPod:
 
     @property
     def stage(self) -> str:
-        """The stage that it runs; a pod of Kubeflow's own goes by its name."""
-        return str((self.pod.metadata.labels or {}).get(STAGE_LABEL, self.pod.metadata.name))
+        """The stage that it runs; empty for a pod of Kubeflow's own."""
+        return str(self._labels.get(STAGE_LABEL, ""))
+
+    @property
+    def name(self) -> str:
+        """Of the stage, or of the pod."""
+        return self.stage or str(self.pod.metadata.name)
+
+    @property
+    def state(self) -> str:
+        """How far it is, and what it waits for."""
+        return f"waits: {self.waits_for}" if self.waits_for else str(self.pod.status.phase).lower()
+
+    @property
+    def workflow(self) -> str:
+        """The run's name in the cluster, and in the bucket; empty where Argo has not made the pod."""
+        return str(self._labels.get("workflows.argoproj.io/workflow", ""))
 
     @property
     def waits_for(self) -> str:
@@ -157,6 +172,10 @@ class RunPod:
                 box = next(one for one in self.pod.spec.containers if one.name == status.name)
                 return str((box.resources.limits or {}).get("memory", "the node's"))
         return ""
+
+    @property
+    def _labels(self) -> Mapping[str, str]:
+        return self.pod.metadata.labels or {}
 
     @property
     def _containers(self) -> list[Any]:

@@ -245,7 +245,13 @@ def _mlflow(kubernetes: Kubernetes) -> Finding:
     if not service or (inner[1:] and inner[1] != "svc"):
         return Finding("mlflow", None, f"{address or 'no address'}: outside the cluster, not looked at")
     namespace = inner[0] if inner else kubernetes.namespace
-    answer = kubernetes.served(f"{service}:{parts.port or 80}", namespace, "health")
+    try:
+        answer = kubernetes.served(f"{service}:{parts.port or 80}", namespace, "health")
+    except ForbiddenError:
+        raise
+    except SeglineError as error:
+        why = f"kubectl -n {namespace} get pods says why"
+        return Finding("mlflow", False, f"{address}: does not answer ({error}); {why}")
     if answer is None:
         told = f"{address}: no service {service} in {namespace}: kubectl apply -k manifests/overlays/…"
         return Finding("mlflow", False, told)

@@ -81,7 +81,9 @@ def _cgroup_available(folder: Path = _CGROUP) -> list[int]:
     Files that the kernel keeps in memory count as used there, but make room when it is needed.
     """
     limit = limit_bytes(folder)
-    for files in _CGROUP_FILES if limit is not None else ():
+    if limit is None:
+        return []
+    for files in _CGROUP_FILES:
         with suppress(OSError, ValueError):
             used = int((folder / files.used).read_text())
             lines = (line.split() for line in (folder / files.statistics).read_text().splitlines())

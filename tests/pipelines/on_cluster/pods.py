@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
-from kfp import local
+from kfp import dsl, local
 from kfp.local import docker_task_handler
 from kfp.local.status import Status
 from kubernetes import client
@@ -49,16 +50,17 @@ class Executor:
     platform: Object
     retries: int
 
-    def pod(self, name: str, command: list[str], artifacts: Path) -> Object:
-        """The pod that Kubeflow's driver makes of it."""
+    def pod(self, name: str, command: list[str], claim: str = "", artifacts: Path = Path("/tmp")) -> Object:
+        """The pod that Kubeflow's driver makes of it; a claim is seen at ``artifacts``."""
         assert self.platform.keys() <= _KNOWN, f"unknown: {self.platform.keys() - _KNOWN}"
         volumes, mounts = [], []
         for each in self.platform.get("emptyDirMounts", []):
             given = {key: each[key] for key in ("medium", "sizeLimit") if key in each}
             volumes.append({"name": each["volumeName"], "emptyDir": given})
             mounts.append({"name": each["volumeName"], "mountPath": each["mountPath"]})
-        volumes.append({"name": "artifacts", "hostPath": {"path": str(artifacts), "type": "Directory"}})
-        mounts.append({"name": "artifacts", "mountPath": str(artifacts)})
+        if claim:
+            volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": claim}})
+            mounts.append({"name": "artifacts", "mountPath": str(artifacts)})
         context = self.platform["securityContext"]
         labels = {RUN_LABEL: "true", **self.platform["podMetadata"]["labels"]}
         return {
@@ -152,6 +154,13 @@ def _retries(specification: Object) -> Iterator[tuple[str, int]]:
                 yield label, int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
 
 
+def _try_once(specification: Any) -> None:
+    """What fails is not tried again, as on a cluster; the local runner would."""
+    for one in (specification.root, *specification.components.values()):
+        for task in one.dag.tasks.values():
+            task.ClearField("retry_policy")
+
+
 @dataclass
 class Pods:
     """Runs a pipeline, each stage in a pod of its own."""
@@ -164,15 +173,38 @@ class Pods:
     """Called, in a thread, with each pod that runs."""
     made: list[str] = field(default_factory=list)
     """The stages, a name for each pod."""
+    claim: str = ""
 
     def run(self, pipeline: str, target: Variant, **arguments: str) -> Status:
         """Run a pipeline with what a person fills in."""
         self.folder.mkdir(parents=True)
-        dag = for_cluster(pipeline, target)
-        with self._replaced():
+        name = f"{pipeline}-{uuid4().hex[:5]}"
+        with patch.object(dsl, "PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER", name):  # the local runner has none
+            dag = for_cluster(pipeline, target)
+        _try_once(dag.pipeline_spec)
+        with self._replaced(), self._claimed(name):
             local.init(local.DockerRunner(), pipeline_root=str(self.folder), raise_on_error=False)
             dag(**arguments)
         return Status.SUCCESS
+
+    @contextmanager
+    def _claimed(self, name: str) -> Iterator[None]:
+        """The folder as a claim: the namespace lets no pod mount a path of the node."""
+        self.claim = f"artifacts-{name}"
+        size = {"storage": "1Gi"}
+        once: Object = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+        volume = {**once, "capacity": size, "hostPath": {"path": str(self.folder)}}
+        volume["claimRef"] = {"namespace": NAMESPACE, "name": self.claim}
+        claim = {**once, "volumeName": self.claim, "resources": {"requests": size}}
+        self.core.create_persistent_volume({"metadata": {"name": self.claim}, "spec": volume})
+        self.core.create_namespaced_persistent_volume_claim(
+            NAMESPACE, {"metadata": {"name": self.claim}, "spec": claim}
+        )
+        try:
+            yield
+        finally:
+            self.core.delete_namespaced_persistent_volume_claim(self.claim, NAMESPACE)
+            self.core.delete_persistent_volume(self.claim)
 
     @contextmanager
     def _replaced(self) -> Iterator[None]:
@@ -209,7 +241,7 @@ class Pods:
         self.made.append(stage.record)
         for path in (self.folder, *self.folder.rglob("*")):
             path.chmod(0o777 if path.is_dir() else 0o666)
-        self.core.create_namespaced_pod(NAMESPACE, executor.pod(name, command, self.folder))
+        self.core.create_namespaced_pod(NAMESPACE, executor.pod(name, command, self.claim, self.folder))
         disturbed = False
         while True:
             time.sleep(_POLL_S)

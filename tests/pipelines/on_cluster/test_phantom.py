@@ -38,7 +38,7 @@ from .pods import Pods, executors
 pytestmark = pytest.mark.cluster
 
 TARGET = Variant.of(Demand("none", "small"))
-OVERRIDES = "training.epochs=20 training.max_minutes=null export.int8_patches=8 gate.floor=0.0"
+OVERRIDES = "training.epochs=20 training.max_minutes=null export.int8_patches=0 gate.floor=0.0"
 OUTAGE_S = 30
 SERVICES = ("statefulset/minio", "deployment/mlflow")
 

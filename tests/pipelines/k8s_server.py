@@ -128,6 +128,34 @@ def waiting_pod(run_id: str, reason: str, message: str) -> dict[str, Any]:
     }
 
 
+def stage_pod(run_id: str, stage: str, phase: str, **status: Any) -> dict[str, Any]:
+    """A pod of a run that runs a stage, as Argo makes it."""
+    labels = {
+        "pipeline/runid": run_id,
+        "app.kubernetes.io/component": stage,
+        "workflows.argoproj.io/workflow": "segline-x",
+    }
+    box = {"name": "main", "resources": {"limits": {"memory": "8Gi"}}}
+    return {
+        "metadata": {"name": f"segline-x-{stage}", "labels": labels},
+        "spec": {"containers": [box]},
+        "status": {"phase": phase, **status},
+    }
+
+
+def ended_container(reason: str) -> dict[str, Any]:
+    """The status of a container that was ended."""
+    ended = {"terminated": {"exitCode": 137, "reason": reason}}
+    return {
+        "name": "main",
+        "image": "segline-base:0.1.0",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": ended,
+    }
+
+
 def many(kind: str, *items: dict[str, Any]) -> dict[str, Any]:
     """A list of objects."""
     return {"kind": f"{kind}List", "apiVersion": "v1", "metadata": {}, "items": list(items)}

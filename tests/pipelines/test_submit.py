@@ -11,7 +11,7 @@ from pipelines.cluster.api import Kubernetes
 from segline.tasks import read_task, split_overrides
 
 from ..s3_server import free_port
-from .k8s_server import SPACE, KubernetesServer, many, node, waiting_pod
+from .k8s_server import SPACE, KubernetesServer, ended_container, many, node, stage_pod, waiting_pod
 from .kfp_server import Fault, KfpServer, Step
 
 Output = pytest.CaptureFixture[str]
@@ -326,3 +326,75 @@ def test_an_image_that_cannot_be_pulled_ends_the_following(
     )
     assert submit.follow(follower) == 1
     assert "image registry.test/segline-gpu:0.1.0 cannot be pulled" in capsys.readouterr().err
+
+
+class TestWhatPodsTell:
+    """Of a run that has become too large for the service to list its tasks."""
+
+    @pytest.fixture
+    def follower(
+        self, kfp_server: KfpServer, cluster: KubernetesServer, kubeconfig: Path, capsys: Output
+    ) -> submit.Follower:
+        assert cluster.objects
+        kfp_server.steps = [Step("RUNNING"), Step("FAILED")]
+        submit.main(command(kfp_server.host, kubeconfig, "--detach"))
+        (run_id,) = kfp_server.objects["runs"]
+        capsys.readouterr()
+        return submit.Follower(
+            submit.Service(kfp_server.host), Kubernetes.connect(kubeconfig), run_id, 0.02, 1
+        )
+
+    def test_the_states_of_its_stages(
+        self, follower: submit.Follower, cluster: KubernetesServer, capsys: Output
+    ) -> None:
+        of = [("download", "Succeeded"), ("train", "Running")]
+        pods = [stage_pod(follower.run_id, *each) for each in of]
+        cluster.objects[f"{SPACE}/pods"] = many("Pod", *pods)
+        assert submit.follow(follower) == 1
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[1:] for line in lines[:2]] == [["download", "succeeded"], ["train", "running"]]
+        assert len(lines) == 3
+
+    def test_what_one_waits_for(
+        self, follower: submit.Follower, cluster: KubernetesServer, capsys: Output
+    ) -> None:
+        lacks = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No."
+        waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": lacks}
+        pod = stage_pod(follower.run_id, "train", "Pending", conditions=[waits])
+        cluster.objects[f"{SPACE}/pods"] = many("Pod", pod)
+        submit.follow(follower)
+        told = capsys.readouterr().out.splitlines()[0]
+        assert told[10:] == "train                    waits: 0/1 nodes are available: 1 Insufficient cpu"
+
+    def test_which_one_needed_more_memory(
+        self, follower: submit.Follower, cluster: KubernetesServer, capsys: Output
+    ) -> None:
+        killed = ended_container("OOMKilled")
+        pod = stage_pod(follower.run_id, "train", "Failed", containerStatuses=[killed])
+        cluster.objects[f"{SPACE}/pods"] = many("Pod", pod)
+        submit.follow(follower)
+        more = "give it more in pipelines/cluster/footprint.py"
+        assert capsys.readouterr().err == f"segline: train: killed, it needs more memory than 8Gi; {more}\n"
+
+    def test_why_the_gate_blocked_it(
+        self, follower: submit.Follower, cluster: KubernetesServer, kfp_server: KfpServer, capsys: Output
+    ) -> None:
+        pod = stage_pod(follower.run_id, "register", "Failed")
+        cluster.objects[f"{SPACE}/pods"] = many("Pod", pod)
+        reason = "pytorch: mean test Dice 0.8280 is below the floor 0.85"
+        empty = dict.fromkeys(("dataset", "split", "gate", "benchmark"))
+        kfp_server.bucket["segline/runs/segline-x/summary.json"] = {
+            "id": "segline-x",
+            "task": "phantom",
+            "status": "blocked",
+            "reasons": [reason],
+            "seconds": 1.0,
+            "stages": [],
+            "metrics": {},
+            "model": {},
+            **empty,
+        }
+        assert submit.follow(follower) == 1
+        told = capsys.readouterr()
+        assert told.out.splitlines()[-1].startswith("blocked: http")
+        assert told.err == f"segline: {reason}\n"

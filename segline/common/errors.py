@@ -21,6 +21,10 @@ class UnavailableError(SeglineError):
     """
 
 
+class LostDeviceError(SeglineError):
+    """A GPU failed under its process, which cannot use it any more; another process may."""
+
+
 def plain_error(error: BaseException) -> BaseException:
     """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
     if _disk_is_full(error):
@@ -32,6 +36,8 @@ def plain_error(error: BaseException) -> BaseException:
         return SeglineError(f"{error.filename}: permission denied")
     if isinstance(error, FileNotFoundError):
         return SeglineError(f"{error.filename}: no such file or folder; run the stage that makes it first")
+    if type(error).__name__ == "AcceleratorError":  # torch's, which nobody here imports
+        return LostDeviceError(f"the GPU failed under the process ({str(error).partition(chr(10))[0]})")
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
         return SeglineError("out of memory; lower training.patch_size, batch_size or the number of workers")
     return error

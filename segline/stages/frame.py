@@ -2,12 +2,13 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from segline.common.errors import SeglineError
+from segline.common.errors import LostDeviceError, SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.case import Case
 from segline.data.cases.index import CaseIndex
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from segline.tracking import Tracker
     from segline.tracking.mlflow_connection import Registry
 
+
+_TRIES, _MOST_TRIES, _PAUSE_S = "SEGLINE_TRIES", 3, 10.0
 
 Location = str | Path
 """A file or folder, as a container is told of it."""
@@ -77,11 +80,31 @@ def tracker_at(store: Location, tracking: str) -> "Tracker":
 
 @contextmanager
 def ended_in_one_line(name: str) -> Iterator[None]:
-    """End the process with the stage's name and the line of an error that a user can act on."""
+    """End the process with the stage's name and the line of an error that a user can act on.
+
+    Where a GPU failed under it, the process begins anew first, twice at most.
+    """
     try:
         yield
+    except LostDeviceError as error:
+        _begin_anew(name, error)
     except SeglineError as error:
         raise SystemExit(f"segline {name}: {error}") from None
+
+
+def _begin_anew(name: str, error: LostDeviceError) -> NoReturn:
+    """The same program in place of this one; a training goes on from its checkpoint."""
+    tries = int(os.environ.get(_TRIES, "1"))
+    if tries >= _MOST_TRIES:
+        raise SystemExit(
+            f"segline {name}: {error}, {tries} times; look at the node's dmesg for Xid"
+        ) from None
+    sys.stderr.write(f"segline {name}: {error}; trying again\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(_PAUSE_S * tries)
+    os.environ[_TRIES] = str(tries + 1)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @contextmanager

@@ -17,7 +17,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
+from pipelines.cluster.footprint import Demand
+from pipelines.compile import for_cluster
+from pipelines.resources import Variant
 from segline.data.manifest import CaseEntry, FileEntry
 
 SCALING = Path(__file__).parents[1] / "manifests" / "SCALING.md"
@@ -54,6 +60,10 @@ MOST_SHARDS, MOST_PODS = 200, 50
 
 WORKFLOW_LIMIT_BYTES = 1 << 20
 """Argo refuses a workflow whose compressed node status is larger; the request limit of etcd is 1.5 MiB."""
+TASK_KB, COMPRESSED_TASK_KB = 55.0, 5.5
+"""Measured on Kubeflow Pipelines 2.17.0 with Argo 4.0.8: node status of a phantom run over its tasks."""
+FOLDS = 10
+GPU_TYPES = ("NVIDIA-L4", "NVIDIA-A10G", "NVIDIA-A100-SXM4-80GB", "NVIDIA-H100-80GB-HBM3")
 NODES_A_SHARD = 5
 """Iteration, driver, executor, and the two of the task inside."""
 
@@ -247,6 +257,39 @@ def store_table() -> list[str]:
     return rows
 
 
+def workflow_table() -> list[str]:
+    """How large the Workflow object of each pipeline becomes."""
+    rows = [
+        "| pipeline | folds | GPU types | tasks | node status KB | compressed KB |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    cases = [("segline", 1, ()), ("segline", 1, GPU_TYPES)]
+    cases += [("segline-folds", FOLDS, ()), ("segline-ensemble", FOLDS, GPU_TYPES)]
+    for pipeline, folds, types in cases:
+        count = tasks(pipeline, Demand("nvidia", "full", types), folds)
+        rows.append(
+            f"| {pipeline} | {folds} | {len(types) or 'any'} | {count} "
+            f"| {count * TASK_KB:,.0f} | {count * COMPRESSED_TASK_KB:,.0f} |"
+        )
+    return rows
+
+
+def tasks(pipeline: str, demand: Demand, folds: int) -> int:
+    """Pods of stages in one run."""
+    made = MessageToDict(for_cluster(pipeline, Variant(demand, {})).pipeline_spec)
+
+    def within(dag: dict[str, Any]) -> int:
+        count = 0
+        for task in dag["tasks"].values():
+            component = made["components"][task["componentRef"]["name"]]
+            items = task.get("parameterIterator", {}).get("items", {})
+            times = len(json.loads(items["raw"])) if "raw" in items else folds if items else 1
+            count += times * (within(component["dag"]) if "dag" in component else 1)
+        return count
+
+    return within(made["root"]["dag"])
+
+
 def limits_table() -> list[str]:
     """At how many volumes something breaks, first things first."""
     found = {
@@ -277,6 +320,7 @@ def tables() -> dict[str, str]:
     made = {
         "Bytes and objects": size_table(),
         "Preprocessing": fanout_table(),
+        "The workflow of a run": workflow_table(),
         "One training": training_table(),
         "The object store": store_table(),
         "What breaks first": limits_table(),

@@ -11,6 +11,7 @@ from segline.data.cases import upkeep
 from segline.data.manifest import Manifest
 from segline.registry.versions import versions
 from segline.storage.access import Access, is_uri
+from segline.storage.depot import Depot
 from segline.storage.objects import StoredObject
 from segline.storage.store import Store
 from segline.tracking.mlflow_connection import Registry
@@ -69,7 +70,7 @@ def leftovers(bucket: str, registry: Registry, access: Access, age: timedelta) -
     return Leftovers(
         runs=tuple(name for name in _old_runs(place / RUNS, before) if name not in runs),
         cases=cases,
-        files=tuple(_unreferenced(place / STORE, old_manifests, before)),
+        files=tuple(_unreferenced(depot, old_manifests, before)),
         notes=(*old_manifests, *_old(place / STORE, ("checkpoints", "tunings"), before)),
         artifacts=tuple(item.key for item in (place / PIPELINES).listed() if item.modified < before),
     )
@@ -119,13 +120,13 @@ def _old_runs(runs: Store, before: datetime) -> Iterator[str]:
     return (name for name, last in written.items() if last < before)
 
 
-def _unreferenced(store: Store, old_manifests: Sequence[str], before: datetime) -> Iterator[str]:
+def _unreferenced(depot: Depot, old_manifests: Sequence[str], before: datetime) -> Iterator[str]:
     """Old files of data sets that no manifest which stays names."""
     needed: set[str] = set()
-    for item in _below(store, "manifests"):
+    for item in _below(depot.store, "manifests"):
         if item.key not in old_manifests:
-            manifest = Manifest.model_validate_json(store.read(item.key))
+            manifest = Manifest.read(depot.bring_file(item.key))
             needed |= {file.sha256 for case in manifest.cases for file in case.files}
-    for item in _below(store, "files"):
+    for item in _below(depot.store, "files"):
         if item.modified < before and PurePosixPath(item.key).name not in needed:
             yield item.key

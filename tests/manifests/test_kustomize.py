@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from pipelines.cluster import names
+from segline import __version__
 
 from .conftest import MANIFESTS, OVERLAYS, Document
 from .network import Address, Pod, allowed
+from .policy import containers
 from .test_schema import VERSIONS
 
 ROOT = MANIFESTS.parent
@@ -106,6 +108,15 @@ def test_stages_find_all_they_ask_for_by_name(rendered: dict[str, list[Document]
 def test_runs_share_no_volume(rendered: dict[str, list[Document]], overlay: str) -> None:
     kinds = {one["kind"] for one in rendered[overlay] if one["metadata"].get("namespace") == names.NAMESPACE}
     assert kinds & {"PersistentVolumeClaim", "PersistentVolume", "Job"} == set()
+
+
+def test_the_cluster_on_a_laptop_is_given_the_images_that_it_runs(
+    rendered: dict[str, list[Document]],
+) -> None:
+    own = {box["image"] for _, box in containers(rendered["kind"]) if box["image"].startswith("segline-")}
+    assert f"segline-base:{__version__}" in own
+    script = (MANIFESTS / "kind/up").read_text()
+    assert [image for image in sorted(own) if image not in script] == []
 
 
 def test_only_gpu_nodes_give_gpus(rendered: dict[str, list[Document]]) -> None:

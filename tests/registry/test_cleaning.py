@@ -60,6 +60,15 @@ def own(tmp_path: Path) -> Registry:
     return Registry(local_uri(tmp_path / "registry"))
 
 
+def written(manifest: Manifest, folder: Path) -> str:
+    """A manifest as stages write it."""
+    path = folder / "manifest.json"
+    manifest.write(path)
+    text = path.read_text()
+    path.unlink()
+    return text
+
+
 def filled(bucket: Bucket, phantoms: Manifest) -> None:
     """Two runs that are old, one of them registered; one that is young; and what they use and have left."""
     for run in ("run-kept", "run-old"):
@@ -67,12 +76,12 @@ def filled(bucket: Bucket, phantoms: Manifest) -> None:
         bucket.put(f"runs/{run}/stages/train.json")
     bucket.put("runs/run-young/run.json")
     bucket.put("runs/run-young/stages/train.json", days_ago=2)
-    bucket.put(f"store/manifests/{phantoms.digest}.json", phantoms.model_dump_json())
+    bucket.put(f"store/manifests/{phantoms.digest}.json", written(phantoms, bucket.disk.parent))
     for case in phantoms.cases[:2]:
         for file in case.files:
             bucket.put(f"store/files/{file.sha256}")
     few = phantoms.model_copy(update={"cases": phantoms.cases[:1]})
-    bucket.put(f"store/manifests/{few.digest}.json", few.model_dump_json())
+    bucket.put(f"store/manifests/{few.digest}.json", written(few, bucket.disk.parent))
     bucket.put("store/files/nobodys")
     bucket.put("store/files/new", days_ago=1)
     bucket.put("store/checkpoints/given-up.pt")

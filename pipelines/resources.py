@@ -84,7 +84,7 @@ def apply(task: dsl.PipelineTask, target: Variant) -> None:
     if gpu:
         own = _constant(task, "gpu")
         _take_gpu(task, (own,) if own else target.demand.gpu_types)
-    else:
+    elif target.demand.accelerator != "none":
         _avoid_gpus(task)
     _mount(task, given)
     _connect(task)

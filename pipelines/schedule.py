@@ -3,12 +3,14 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pipelines import submit
 from pipelines.cluster.footprint import Demand
 from pipelines.dag import retraining_pipeline
 from pipelines.service import SCHEDULED, RecurringRun, Service
 from segline.common.errors import SeglineError, plain_error
+from segline.tasks import read_task
 
 _FIELDS = 6
 
@@ -22,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.action == "create":
             _create(options)
         else:
-            _change(submit.connect(options), options.action, options.task)
+            # by the file that it was made from, too
+            task = read_task(options.task).name if Path(options.task).is_file() else options.task
+            _change(submit.connect(options), options.action, task)
     except (SeglineError, OSError) as error:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2

@@ -89,6 +89,12 @@ def test_schedules_of_other_tasks_are_left_alone(run: Command, kfp_server: KfpSe
     assert states == {"segline-phantom": "ENABLED", "segline-hippocampus": "DISABLED"}
 
 
+def test_a_schedule_is_known_by_the_file_that_it_was_made_from(run: Command, tiny_task: Path) -> None:
+    assert run("create", "--task", str(tiny_task)) == 0
+    assert run("pause", "--task", str(tiny_task)) == 0
+    assert run("delete", "--task", "tiny") == 0
+
+
 def test_a_schedule_that_is_not_there_is_told_with_those_that_are(run: Command, capsys: Output) -> None:
     run("create", "--task", "hippocampus")
     assert run("pause", "--task", "phantom") == 2

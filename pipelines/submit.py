@@ -172,7 +172,8 @@ def follow(follower: Follower, out: TextIO | None = None) -> int:
     summary = _summary(follower, pods)
     told = summary.status if summary and summary.status in ("blocked", "unchanged") else run.state.lower()
     out.write(f"{told}: {follower.service.link(follower.run_id)}\n")
-    for reason in (*(summary.reasons if summary else run.reasons), *_outgrown(pods)):
+    reasons = summary.reasons if summary else _last_words(follower, pods) or run.reasons
+    for reason in (*reasons, *_outgrown(pods)):
         sys.stderr.write(f"segline: {reason}\n")
     return 0 if run.state == "SUCCEEDED" else 1
 
@@ -231,6 +232,16 @@ def _summary(follower: Follower, pods: Sequence[RunPod]) -> Summary | None:
         namespace = follower.kubernetes.namespace
         return Summary.model_validate_json(follower.service.read_object(uri, place, namespace))
     return None
+
+
+def _last_words(follower: Follower, pods: Sequence[RunPod]) -> list[str]:
+    """Of the stages that failed, where nothing else tells them: a run without a report."""
+    said: list[str] = []
+    for pod in pods:
+        if follower.kubernetes and pod.stage and pod.state == "failed":
+            with suppress(SeglineError):
+                said.append(follower.kubernetes.last_words(pod))
+    return [line for line in said if line]
 
 
 def _outgrown(pods: Sequence[RunPod]) -> list[str]:

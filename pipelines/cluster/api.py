@@ -12,6 +12,7 @@ from segline.common.errors import SeglineError
 _TIMEOUT_S = (5, 20)
 
 
+_LAST_LINES = 60
 _STUCK = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 
 
@@ -93,6 +94,14 @@ class Kubernetes:
         """The pods of a pipeline's run."""
         pods = self.listed("pod", label_selector=f"pipeline/runid={run_id}")
         return [RunPod(pod) for pod in pods]
+
+    def last_words(self, pod: "RunPod") -> str:
+        """The line with which a stage ended, from its log; empty where it has none."""
+        ask = self._core.read_namespaced_pod_log
+        name = pod.pod.metadata.name
+        log = self._asked(lambda: ask(name, self.namespace, container="main", tail_lines=_LAST_LINES, **_T))
+        said = [line for line in str(log or "").splitlines() if line.startswith(f"segline {pod.stage}")]
+        return said[-1].removeprefix("segline ") if said else ""
 
     @property
     def _core(self) -> Any:

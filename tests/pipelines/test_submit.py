@@ -376,6 +376,15 @@ class TestWhatPodsTell:
         more = "give it more in pipelines/cluster/footprint.py"
         assert capsys.readouterr().err == f"segline: train: killed, it needs more memory than 8Gi; {more}\n"
 
+    def test_the_line_of_one_that_left_no_report(
+        self, follower: submit.Follower, cluster: KubernetesServer, capsys: Output
+    ) -> None:
+        cluster.objects[f"{SPACE}/pods"] = many("Pod", stage_pod(follower.run_id, "start", "Failed"))
+        log = "I1128 launcher\nsegline start: task 'splen': no such task\nE1128 exit status 1\n"
+        cluster.objects[f"{SPACE}/pods/segline-x-start/log"] = log
+        submit.follow(follower)
+        assert capsys.readouterr().err == "segline: start: task 'splen': no such task\n"
+
     def test_why_the_gate_blocked_it(
         self, follower: submit.Follower, cluster: KubernetesServer, kfp_server: KfpServer, capsys: Output
     ) -> None:

@@ -22,7 +22,7 @@ from segline.runs.run import Run
 from segline.runs.summary import Summary
 from segline.storage.access import is_uri
 from segline.tasks import read_task
-from segline.tracking.mlflow_connection import registry_at
+from segline.tracking.mlflow_connection import keys_apart, registry_at
 
 OpenRunner = Callable[[Path], contextlib.AbstractContextManager[local.SubprocessRunner | local.DockerRunner]]
 """Gives Kubeflow's runner for a run in this folder."""
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         inputs = {
             "store": options.store if is_uri(options.store) else str(Path(options.store).resolve()),
             "device": options.device,
-            "tracking": options.tracking,
+            "tracking": keys_apart(options.tracking, os.environ),
         }
         require_registry(pipeline, inputs)
         open_runner = RUNNERS[options.runner](inputs, task.source)

@@ -7,6 +7,7 @@ from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.machine.devices import as_device
 from segline.machine.nvidia import nvidia_driver_missing
+from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
 
 INPUT, OUTPUT = "windows", "scores"
@@ -20,7 +21,7 @@ class OnnxRuntimeBackend:
 
     def __init__(self, model: Model, device: str) -> None:
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError as error:
             raise SeglineError(
                 f"onnxruntime: cannot be imported ({error}); pip install 'segline[onnx]'"
@@ -67,9 +68,7 @@ class OnnxRuntimeBackend:
 
 
 def _best_device() -> str:
-    import onnxruntime
-
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    has_cuda = "CUDAExecutionProvider" in import_onnxruntime().get_available_providers()
     return "cuda" if has_cuda and nvidia_driver_missing() is None else "cpu"
 
 

@@ -1,11 +1,17 @@
 """``segline predict``: one volume by a package, the model of a run, or a registered one."""
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segline.cli.registry import chosen_model
+from segline.common.errors import SeglineError
+
+if TYPE_CHECKING:
+    from segline.inference.answers import Answers
 
 BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
 
@@ -27,6 +33,27 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
     return predict
 
 
+def require_output(path: Path, images: Sequence[Path], answers: "Answers") -> None:
+    """Find out before anything is computed whether an answer can be written.
+
+    Raises:
+        SeglineError: ``path`` is an image itself, has another ending than answers have, is a folder, lies
+            below a file, or nothing may be written there.
+    """
+    if any(path.exists() and path.samefile(image) for image in images if image.exists()):
+        raise SeglineError(f"{path}: is the image itself; write the {answers.noun} to another file")
+    if not path.name.endswith(answers.suffixes):
+        known = " or ".join(answers.suffixes)
+        raise SeglineError(f"{path}: a {answers.noun} is written to {known}; name it so")
+    if path.is_dir():
+        raise SeglineError(f"{path}: is a folder; name a file in it")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir():
+        raise SeglineError(f"{place}: is a file, and no folder to write {path.name} into")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise SeglineError(f"{place}: permission denied; write the {answers.noun} elsewhere")
+
+
 def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
     from segline.imaging.files import read_channels
@@ -37,6 +64,7 @@ def _predict(options: argparse.Namespace) -> None:
     answers = kind_of(model.plan.kind).answers
     if options.plan:
         model.require_plan(Plan.read(options.plan), options.plan)
+    require_output(options.output, options.image, answers)
     volume = read_channels(options.image)
     answer = answers.predictor(model.plan, open_backend(options.backend, model, options.device))(volume)
     answers.write(options.output, answer)

@@ -1,7 +1,8 @@
 """What a Decathlon folder declares in its dataset.json."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from segline.common.documents import read_json_object
 from segline.common.errors import SeglineError
 from segline.data.manifest import CaseEntry, Manifest
+from segline.plan.names import fault_of_name
 from segline.storage.archives import inner_path
 
 INDEX = "dataset.json"
@@ -46,11 +48,15 @@ def read_declaration(root: Path) -> Declaration:
     if not (root / INDEX).is_file():
         raise SeglineError(f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr")
     content = read_json_object(root / INDEX, INDEX)
+    modalities = _modalities(content.get("modality") or content.get("channel_names"))
+    labels = _labels(content.get("labels"))
+    _named(modalities, "modality")
+    _named(labels.values(), "labels")
     return Declaration(
         name=str(content.get("name") or root.name),
         licence=str(content.get("licence") or content.get("license") or "not stated"),
-        modalities=_modalities(content.get("modality") or content.get("channel_names")),
-        labels=_labels(content.get("labels")),
+        modalities=modalities,
+        labels=labels,
         pairs=_pairs(content.get("training")),
     )
 
@@ -77,7 +83,17 @@ def _labels(declared: Any) -> dict[int, str]:
         raise SeglineError(
             f'{INDEX}: "labels" must be different whole numbers from 0 to {_MAX_LABEL}, one or more above 0'
         )
+    twice = [name for name, count in Counter(labels.values()).items() if count > 1]
+    if twice:
+        raise SeglineError(f'{INDEX}: two "labels" are called {twice[0]!r}; give each a name of its own')
     return labels
+
+
+def _named(names: Iterable[str], key: str) -> None:
+    """Raise SeglineError where a name cannot be used."""
+    for name in names:
+        if fault := fault_of_name(name):
+            raise SeglineError(f'{INDEX}: "{key}": {name!r} {fault}')
 
 
 def _pairs(declared: Any) -> tuple[Pair, ...]:

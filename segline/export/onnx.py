@@ -20,6 +20,7 @@ from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
 from segline.export.agreement import compare_on_patches
+from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
 from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
 from segline.networks.folding import fold_batch_norm
@@ -123,15 +124,13 @@ def _keep(graph: bytes, path: Path) -> None:
 
 
 def _unchecked_sidecar(model: Model) -> OnnxSidecar:
-    import onnxruntime
-
     return OnnxSidecar(
         plan_digest=model.plan.digest,
         weights_sha256=sha256_of_file(model.weights),
         onnx_sha256=sha256_of_file(model.onnx),
         opset=OPSET,
         torch_version=torch.__version__,
-        onnxruntime_version=onnxruntime.__version__,
+        onnxruntime_version=import_onnxruntime().__version__,
         checked_patches=0,
         max_abs_difference=0.0,
         label_agreement=0.0,

@@ -11,6 +11,7 @@ import torch
 from segline.machine.devices import why_no_cuda
 from segline.machine.memory import available_bytes
 from segline.machine.nvidia import nvidia_driver_missing
+from segline.machine.onnx_runtime import import_onnxruntime
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _onnx_providers() -> list[Ability]:
     if importlib.util.find_spec("onnxruntime") is None:
         return [Ability("onnxruntime", False, "not installed: pip install onnxruntime or onnxruntime-gpu")]
     try:
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
     except Exception as error:  # a broken installation may raise anything
         return [Ability("onnxruntime", False, f"installed, but cannot be loaded: {error}")]
     compiled_in = onnxruntime.get_available_providers()

@@ -17,6 +17,7 @@ from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Gate
 from segline.plan.inference import Inference
 from segline.plan.layouts import as_first_written, of_today
+from segline.plan.names import fault_of_name
 from segline.plan.networks import Network
 from segline.plan.part import SEGMENTATION, Part
 from segline.plan.preprocessing import Preprocessing
@@ -63,6 +64,9 @@ class Plan(Part):
     def _parts_fit(self) -> "Plan":
         if len(self.preprocessing.intensity) != len(self.channels):
             raise ValueError(f"{len(self.channels)} channels need as many intensity rules")
+        for name in (*self.channels, *self.labels.values()):
+            if fault := fault_of_name(name):
+                raise ValueError(f"name {name!r} {fault}")
         for part, size in (
             ("training.patch_size", self.training.patch_size),
             ("inference.smallest_window", self.inference.smallest_window),

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from segline.common.errors import SeglineError, UnavailableError
@@ -173,6 +173,16 @@ class Registry:
         return SeglineError(f"{self.shown_uri}: {told}")
 
 
+def keys_apart(uri: str, environment: MutableMapping[str, str]) -> str:
+    """A URI without its user and password, which go into MLflow's own variables: logs show URIs."""
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return uri
+    environment["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    environment["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def registry_at(store: str | Path, tracking: str, environment: MutableMapping[str, str]) -> Registry:
     """The registry of ``tracking``, a URI, else the store's own; for entry points, MLflow quiet.
 
@@ -184,6 +194,7 @@ def registry_at(store: str | Path, tracking: str, environment: MutableMapping[st
     """
     quiet_mlflow(environment)
     named = tracking or (environment.get("MLFLOW_TRACKING_URI", "") if is_uri(store) else "")
+    named = keys_apart(named, environment)
     return Registry(tracking_uri(store, named), seconds_of(environment, "MLFLOW_PATIENCE_S", 0.0))
 
 

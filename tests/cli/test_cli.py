@@ -181,3 +181,43 @@ def test_a_stage_whose_input_is_missing_says_which_comes_first(tmp_path: Path) -
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+class TestWhereAMaskMayGo:
+    """Found out before anything is computed; the image stays as it was."""
+
+    @pytest.fixture
+    def image(self, tmp_path: Path) -> Path:
+        path = tmp_path / "ct.nii.gz"
+        write_volume(path, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+        return path
+
+    def told(self, package: Path, image: Path, output: Path) -> str:
+        before, there = image.read_bytes(), sorted(image.parent.rglob("*"))
+        line = refused("predict", package, image, "-o", output)
+        assert image.read_bytes() == before
+        assert sorted(image.parent.rglob("*")) == there
+        return line
+
+    def test_not_over_the_image(self, package: Path, image: Path) -> None:
+        assert "is the image itself; write the mask to another file" in self.told(package, image, image)
+
+    def test_not_over_the_image_by_another_name(self, package: Path, image: Path) -> None:
+        link = image.parent / "link.nii.gz"
+        link.symlink_to(image)
+        assert "is the image itself" in self.told(package, image, link)
+
+    @pytest.mark.parametrize("name", ["mask", "mask.nrrd", "mask.nii.GZ"])
+    def test_not_as_another_format(self, package: Path, image: Path, name: str) -> None:
+        line = self.told(package, image, image.parent / name)
+        assert "a mask is written to .nii.gz or .nii; name it so" in line
+
+    def test_not_in_place_of_a_folder(self, package: Path, image: Path) -> None:
+        (image.parent / "masks.nii").mkdir()
+        line = self.told(package, image, image.parent / "masks.nii")
+        assert "is a folder; name a file in it" in line
+
+    def test_not_below_a_file(self, package: Path, image: Path) -> None:
+        (image.parent / "notes").write_text("no folder")
+        line = self.told(package, image, image.parent / "notes/mask.nii.gz")
+        assert "notes: is a file, and no folder to write mask.nii.gz into" in line

@@ -405,3 +405,19 @@ def test_real_spleen_cases_verify_in_mixed_orientations(shared_data: Path) -> No
     manifest = verify(shared_data / "Task09_SpleenMini")
     assert len({case.orientation for case in manifest.cases}) > 1
     assert all(case.label_voxels[1] for case in manifest.cases)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"labels": {"0": "background", "1": "tumour", "2": "tumour"}}, "two \"labels\" are called 'tumour'"),
+        ({"labels": {"0": "background", "1": "$__import__('os').getcwd()"}}, "begins with '$'"),
+        ({"labels": {"0": "background", "1": "@network"}}, "begins with '@'"),
+        ({"labels": {"0": "background", "1": " "}}, "must be 1 to 100 printable characters"),
+        ({"labels": {"0": "background", "1": "a\nb"}}, "must be 1 to 100 printable characters"),
+        ({"modality": {"0": "%inference.json"}}, "\"modality\": '%inference.json' begins with '%'"),
+    ],
+)
+def test_a_name_that_others_would_misread_is_refused(root: Path, changes: dict[str, Any], line: str) -> None:
+    declare(root, **changes)
+    assert line in refusal(root)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from segline.backends import open_backend
+from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.evaluation.masks.pairs import voxel_agreement
 from segline.export.monai_bundle import export_bundle
@@ -185,3 +186,12 @@ def test_its_script_cuts_volumes_as_segline_does_and_needs_nothing_of_it(tmp_pat
         assert told == length
         if len(starts) > 1:
             assert [min(k * int(step), size - length) for k in range(len(starts))][-1] == starts[-1]
+
+
+def test_what_lies_in_a_folder_stays(tiny_model: Model, tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").write_text("two years")
+    with pytest.raises(SeglineError, match="there is something already; give a new folder for the bundle"):
+        export_bundle(tiny_model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+    (tmp_path / "empty").mkdir()
+    assert export_bundle(tiny_model, tmp_path / "empty").is_dir()

@@ -309,3 +309,8 @@ class TestNetworks:
         assert all(stride >= 1 for stride in settings.total_stride)
         assert settings.first_convolutions >= 1
         assert settings.words.startswith(name)
+
+
+def test_a_plan_that_comes_with_a_package_has_no_name_that_is_code() -> None:
+    with pytest.raises(SeglineError, match=r"name '\$exit\(\)' begins with '\$'"):
+        plan(labels={"0": "background", "1": "$exit()"})

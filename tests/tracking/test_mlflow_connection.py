@@ -1,12 +1,14 @@
 """MLflow that cannot be reached is told in one line."""
 
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.tracking.mlflow_connection import Registry, local_uri, registry_at
+from segline.tracking.mlflow_connection import Registry, keys_apart, local_uri, registry_at
 
 from ..mlflow_runs import refusal
 from ..s3_server import free_port
@@ -50,3 +52,34 @@ def test_files_come_from_the_server_itself_unless_somebody_says_otherwise(tmp_pa
         environment: dict[str, str] = dict(given)
         registry_at(tmp_path, "", environment)
         assert environment[variable] == wanted
+
+
+def test_a_server_that_starts_again_is_waited_for() -> None:
+    port, answered = free_port(), []
+
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name that http.server calls
+            answered.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    def start_late() -> None:
+        time.sleep(1)
+        with HTTPServer(("127.0.0.1", port), Health) as server:
+            server.handle_request()
+
+    threading.Thread(target=start_late, daemon=True).start()
+    assert Registry(f"http://127.0.0.1:{port}", patience_s=30).client
+    assert answered == ["/health"]
+
+
+def test_user_and_password_leave_the_uri_for_mlflows_own_variables() -> None:
+    environment: dict[str, str] = {}
+    uri = "https://ada:p%40ss@mlflow.example.org:8443/hospital"
+    assert keys_apart(uri, environment) == "https://mlflow.example.org:8443/hospital"
+    assert environment == {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "p@ss"}
+    assert registry_at("store", uri, environment).uri == "https://mlflow.example.org:8443/hospital"
+    assert keys_apart("sqlite:////tmp/mlflow.db", {}) == "sqlite:////tmp/mlflow.db"

@@ -2,12 +2,12 @@
 
 import io
 import json
-import shutil
 from pathlib import Path
 
 import torch
 
 from segline.common import atomic
+from segline.common.errors import SeglineError
 from segline.evaluation.records import Evaluation
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS, inference
 from segline.export.monai_bundle.metadata import METADATA, Config, metadata
@@ -20,11 +20,11 @@ from segline.networks.weights import load_network
 def export_bundle(
     model: Model, folder: Path, evaluation: Evaluation | None = None, version: str = "0.1.0"
 ) -> Path:
-    """Write the bundle of a model package, in place of what lies at ``folder``.
+    """Write the bundle of a model package into a new folder.
 
     Args:
         model: its weights and plan.
-        folder: of the bundle.
+        folder: of the bundle, which does not exist or is empty.
         evaluation: of the model; its mean test Dice and NSD become part of the metadata.
         version: of the bundle.
 
@@ -32,12 +32,13 @@ def export_bundle(
         ``folder``.
 
     Raises:
-        SeglineError: the weights are damaged or of another plan.
+        SeglineError: something lies at ``folder``, or the weights are damaged or of another plan.
     """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise SeglineError(f"{folder}: there is something already; give a new folder for the bundle")
     network = load_network(model.weights, model.plan)
     weights = io.BytesIO()  # given a path, torch would write its name into the file
     torch.save((network.members if isinstance(network, Ensemble) else network).state_dict(), weights)
-    shutil.rmtree(folder, ignore_errors=True)
     with atomic.new_folder(folder) as scratch:
         for part in (METADATA, INFERENCE, WEIGHTS, SCRIPT):
             (scratch / part).parent.mkdir(exist_ok=True)

@@ -67,7 +67,7 @@ def bring_dataset(
 
 
 def _files(manifest: Manifest, names: Sequence[str] | None = None) -> list[FileEntry]:
-    cases = manifest.cases if names is None else [manifest.case(name) for name in names]
+    cases = manifest.cases if names is None else manifest.named(names)
     return [file for case in cases for file in case.files]
 
 

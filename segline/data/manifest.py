@@ -1,6 +1,7 @@
 """A Decathlon folder: what its dataset.json declares, and the proof that its files agree with it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,23 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         for case in self.cases:
             if case.name == name:
                 return case
-        raise SeglineError(f"{name}: no such case in data set {self.name}, which has {len(self.cases)}")
+        raise self._unknown(name)
+
+    def named(self, names: Sequence[str]) -> list[CaseEntry]:
+        """The cases called so, in that order.
+
+        Raises:
+            SeglineError: one of them is not there.
+        """
+        there = {case.name: case for case in self.cases}
+        for name in names:
+            if name not in there:
+                raise self._unknown(name)
+        return [there[name] for name in names]
+
+    def _unknown(self, name: str) -> SeglineError:
+        told = f"{name}: no such case in data set {self.name}, which has {len(self.cases)}"
+        return SeglineError(told)
 
     def image(self, case: CaseEntry) -> Volume:
         """The channels of ``case``, stacked: ``(C, X, Y, Z)``."""

@@ -1,5 +1,6 @@
 """Which cases serve for what."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from pydantic import Field, model_validator
@@ -16,8 +17,8 @@ class Split(Part):
 
     @model_validator(mode="after")
     def _no_case_twice(self) -> "Split":
-        names = [*self.train, *self.val, *self.test]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter([*self.train, *self.val, *self.test])
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise ValueError(f"case {twice[0]} is in the split more than once")
         return self

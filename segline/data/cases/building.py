@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,10 @@ def preprocess(
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker) as pool:
-        futures = {
-            pool.submit(_provide, manifest, case, plan, depot, access, targets): case for case in missing
-        }
+    shared = _Shared(manifest, plan, depot, access, targets)
+    # each process is told once what concerns all cases: of thousands, the manifest is megabytes
+    with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, (shared,)) as pool:
+        futures = {pool.submit(_provide_here, case): case for case in missing}
         try:
             for future in as_completed(futures):
                 yield futures[future].name, future.result()
@@ -76,9 +77,43 @@ def preprocess(
             raise
 
 
-def _start_worker() -> None:
+@dataclass(frozen=True)
+class _Shared:
+    """What concerns all cases."""
+
+    manifest: Manifest
+    plan: Plan
+    depot: Depot
+    access: Access | None
+    targets: Targets
+
+    def provide(self, case: CaseEntry) -> bool:
+        """Whether the case had to be computed: another process may have been faster."""
+        depot, key = self.depot, case_key(case, self.plan)
+        with exclusive_for_once(depot.path(f"locks/{key}.lock")):
+            if depot.has_folder(case_folder(key)):
+                return False
+            folder = depot.path(case_folder(key))
+            if not folder.is_dir():
+                here = bring_dataset(self.manifest, self.access, [case.name])
+                _require_unchanged(here, case)
+                _compute(here, case, self.plan, folder, self.targets)
+            depot.keep_folder(case_folder(key))
+            return True
+
+
+_HERE: list[_Shared] = []
+"""Of this process, if it is a worker."""
+
+
+def _start_worker(shared: _Shared) -> None:
     torch.set_num_threads(1)
     end_with_parent()
+    _HERE.append(shared)
+
+
+def _provide_here(case: CaseEntry) -> bool:
+    return _HERE[0].provide(case)
 
 
 def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
@@ -87,23 +122,6 @@ def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
         path = Path(manifest.root, file.path)
         if path.is_file() and sha256_of_file(path) != file.sha256:
             raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
-
-
-def _provide(
-    manifest: Manifest, case: CaseEntry, plan: Plan, depot: Depot, access: Access | None, targets: Targets
-) -> bool:
-    """Whether the case had to be computed: another process may have been faster."""
-    key = case_key(case, plan)
-    with exclusive_for_once(depot.path(f"locks/{key}.lock")):
-        if depot.has_folder(case_folder(key)):
-            return False
-        folder = depot.path(case_folder(key))
-        if not folder.is_dir():
-            here = bring_dataset(manifest, access, [case.name])
-            _require_unchanged(here, case)
-            _compute(here, case, plan, folder, targets)
-        depot.keep_folder(case_folder(key))
-        return True
 
 
 def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path, targets: Targets) -> None:

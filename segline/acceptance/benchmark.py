@@ -88,7 +88,7 @@ def benchmark(
         try:
             times.append(in_own_process(f"benchmark of {name}", _time_backend, job))
         except UnavailableError as error:
-            unavailable.append(Unavailable(backend=name, reason=str(error)))
+            unavailable.append(Unavailable(backend=name, reason=str(error).removeprefix(f"{name}: ")))
     progress(1.0, f"{len(times)} backends timed")
     return Benchmark(
         machine=Machine.here(_meter_of(device)),

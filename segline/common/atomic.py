@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SCRATCH = ".writing-"
@@ -23,7 +23,7 @@ def new_file(path: Path) -> Iterator[Path]:
     scratch = Path(name)
     try:
         yield scratch
-        scratch.chmod(0o644)
+        scratch.chmod(0o666 & ~_umask())
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=SCRATCH))
     try:
         yield scratch
-        scratch.chmod(0o755)
+        scratch.chmod(0o777 & ~_umask())
         try:
             scratch.rename(path)
         except OSError:
@@ -53,3 +53,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
     with new_file(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    """What this process lets nobody do; read where it can be, since to ask the kernel is to change it."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

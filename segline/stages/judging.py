@@ -90,7 +90,7 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except UnavailableError as error:
-        Absence(backend=backend, reason=str(error)).write(folder / ABSENT)
+        Absence(backend=backend, reason=str(error).removeprefix(f"{backend}: ")).write(folder / ABSENT)
         raise
 
 

@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
 from segline.common.locks import exclusive
 from segline.storage.access import is_uri
@@ -151,6 +152,8 @@ class Registry:
         path = Path(self.uri.removeprefix(_SQLITE))
         with exclusive(path.with_name(f"{path.name}.lock")):  # two that make the tables at once break them
             try:
+                if not path.exists():
+                    _make_tables(client_of, path)
                 client = client_of(self.uri, self.uri)
                 client.search_registered_models(max_results=1)
             except Exception as error:  # SQLAlchemy's own, which MLflow lets through
@@ -196,6 +199,13 @@ def registry_at(store: str | Path, tracking: str, environment: MutableMapping[st
     named = tracking or (environment.get("MLFLOW_TRACKING_URI", "") if is_uri(store) else "")
     named = keys_apart(named, environment)
     return Registry(tracking_uri(store, named), seconds_of(environment, "MLFLOW_PATIENCE_S", 0.0))
+
+
+def _make_tables(client_of: "type[MlflowClient]", path: Path) -> None:
+    """Aside, and renamed once all are there: tables that were half made could never be opened again."""
+    with atomic.new_file(path) as scratch:
+        uri = f"{_SQLITE}{scratch}"
+        client_of(uri, uri).search_registered_models(max_results=1)
 
 
 def _require_mlflow() -> "type[MlflowClient]":

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -111,3 +112,16 @@ with atomic.{kind}(pathlib.Path({str(tmp_path)!r}) / "result") as scratch:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
     assert not (tmp_path / "result").exists()
     assert all(name.startswith(".writing-") for name in names_in(tmp_path))
+
+
+@pytest.mark.parametrize(("mask", "of_file", "of_folder"), [(0o077, 0o600, 0o700), (0o002, 0o664, 0o775)])
+def test_what_the_user_lets_nobody_see_nobody_sees(tmp_path, mask, of_file, of_folder):
+    before = os.umask(mask)
+    try:
+        atomic.write_text(tmp_path / "plan.json", "mine")
+        with atomic.new_folder(tmp_path / "case") as scratch:
+            (scratch / "image").write_text("mine")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "plan.json").stat().st_mode & 0o777 == of_file
+    assert (tmp_path / "case").stat().st_mode & 0o777 == of_folder

@@ -1,5 +1,8 @@
 """MLflow that cannot be reached is told in one line."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -83,3 +86,20 @@ def test_user_and_password_leave_the_uri_for_mlflows_own_variables() -> None:
     assert environment == {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "p@ss"}
     assert registry_at("store", uri, environment).uri == "https://mlflow.example.org:8443/hospital"
     assert keys_apart("sqlite:////tmp/mlflow.db", {}) == "sqlite:////tmp/mlflow.db"
+
+
+def test_tables_that_were_half_made_are_made_again(tmp_path: Path) -> None:
+    """A process that is killed while it makes them would leave a file that can never be opened."""
+    program = (
+        "import os, signal, sys; from segline.tracking.mlflow_connection import Registry; import sqlalchemy\n"
+        "made = []\n"
+        "def kill(*_):\n"
+        "    made.append(1)\n"
+        "    if len(made) == 30: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sqlalchemy.event.listen(sqlalchemy.engine.Engine, 'before_cursor_execute', kill)\n"
+        "Registry(sys.argv[1]).client"
+    )
+    uri = local_uri(tmp_path)
+    ended = subprocess.run([sys.executable, "-c", program, uri], capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert Registry(uri).client.search_registered_models() == []

@@ -72,13 +72,17 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     Raises:
         SeglineError: it is neither, or damaged.
     """
+    from segline.common.digests import sha256_of_file
     from segline.model.package import Model
+    from segline.registry.packing import PACKING_LIST, require_whole
     from segline.registry.pulling import pull
     from segline.registry.versions import resolve
     from segline.runs.names import MODEL
 
     folder = Path(options.model)
     if folder.is_dir():
+        if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
+            require_whole(folder, sha256_of_file(listed), str(folder))
         return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
     reference = _reference(options.model)
     registry = _registry_that_exists(options, reference)

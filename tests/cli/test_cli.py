@@ -109,6 +109,20 @@ def test_predict_takes_what_the_registry_calls_a_model(finished: Path, tmp_path:
         assert mask.is_file()
 
 
+def test_predict_refuses_a_pulled_package_of_which_a_bit_is_another(finished: Path, tmp_path: Path) -> None:
+    folder, image = tmp_path / "pulled", tmp_path / "ct.nii.gz"
+    assert segline("pull", "tiny", "-o", folder, "--store", finished / "store").returncode == 0
+    write_volume(image, Volume(np.full((1, 20, 20, 10), -1000, np.int16), np.diag([8.0, 8, 8, 1])))
+    assert segline("predict", folder, image, "-o", tmp_path / "mask.nii.gz").returncode == 0
+    weights = folder / "weights.pt"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    line = refused("predict", folder, image, "-o", tmp_path / "again.nii.gz")
+    assert "weights.pt is not the file that was registered; pull it again" in line
+    assert not (tmp_path / "again.nii.gz").exists()
+
+
 def test_a_folder_comes_before_a_registered_model_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -599,6 +599,11 @@ def test_voxels_are_shown_by_true_and_predicted_label(html: str) -> None:
     assert "posterior–0–0–0" in text
 
 
+def test_no_picture_shows_a_formula_as_text(html: str) -> None:
+    assert "mathdefault" not in html
+    assert "10⁻" in html
+
+
 def test_the_roc_stands_with_its_area_and_what_flatters_it(html: str) -> None:
     roc = SCORES.roc()
     assert roc is not None

@@ -1,6 +1,7 @@
 """The charts, as SVG whose colours follow the page's scheme."""
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ _STYLE: Any = {
     "figure.facecolor": "none",
 }
 _WIDTH_INCHES = 10.0
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ALWAYS_SHOWN = "\u200b"
 """Without it Matplotlib leaves labels that begin with an underscore out of the legend."""
 
@@ -76,7 +78,7 @@ def range_test(test: RangeTest, chosen: float) -> Html:
         axes.plot(test.rates, test.losses, color=_LINE, linewidth=1)
         axes.plot(test.rates, test.smoothed, color=_SERIES[0])
         axes.axvline(chosen, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.set_xscale("log")
+        _count_in_powers_of_ten(axes)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
@@ -92,11 +94,28 @@ def roc(curve: Roc) -> Html:
         half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
         if seen[half]:
             axes.plot([alarms[half]], [hits[half]], "o", color=_INK, markersize=5)
-        axes.set_xscale("log")
+        _count_in_powers_of_ten(axes)
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("share of the background taken for foreground")
         axes.set_ylabel("share of the foreground found")
         return _svg(figure, "ROC of foreground against background")
+
+
+def _count_in_powers_of_ten(axes: Any) -> None:
+    """Along x; Matplotlib writes such numbers as formulas, which nobody reads in a picture of plain text."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: power_of_ten(value))
+    axes.xaxis.set_minor_formatter(lambda *_: "")
+
+
+def power_of_ten(value: float) -> str:
+    """The power of ten next to a number.
+
+    >>> power_of_ten(1e-6), power_of_ten(1.0), power_of_ten(1000)
+    ('10⁻⁶', '1', '10³')
+    """
+    exponent = round(math.log10(value))
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else "1"
 
 
 def score_by_case(evaluation: Evaluation) -> Html:

@@ -160,13 +160,6 @@ def test_a_bundle_is_the_same_bytes_every_time(tiny_model: Model, tmp_path: Path
         assert (first / part).read_bytes() == (second / part).read_bytes()
 
 
-def test_an_older_bundle_is_replaced(tiny_model: Model, tmp_path: Path) -> None:
-    folder = tmp_path / "bundle"
-    (folder / "docs").mkdir(parents=True)
-    export_bundle(tiny_model, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["configs", "models", "scripts"]
-
-
 @pytest.mark.parametrize("part", [METADATA, INFERENCE])
 def test_a_bundle_names_no_place_of_this_machine(tiny_model: Model, tmp_path: Path, part: str) -> None:
     assert str(tmp_path) not in (export_bundle(tiny_model, tmp_path / "b") / part).read_text()

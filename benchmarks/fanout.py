@@ -16,6 +16,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,7 @@ def workflow_table() -> list[str]:
     return rows
 
 
+@cache
 def tasks(pipeline: str, demand: Demand, folds: int) -> int:
     """Pods of stages in one run."""
     made = MessageToDict(for_cluster(pipeline, Variant(demand, {})).pipeline_spec)

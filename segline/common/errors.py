@@ -1,6 +1,7 @@
 """The one kind of exception a user is meant to read."""
 
 import errno
+import re
 
 
 class SeglineError(Exception):
@@ -45,7 +46,9 @@ def plain_error(error: BaseException) -> BaseException:
 
 def _disk_is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # NumPy gives no errno either, and counts items
+        short = error.errno is None and re.search(r"\d+ requested and \d+ written", str(error))
+        return error.errno in (errno.ENOSPC, errno.EDQUOT) or bool(short)
     # torch.save gives no errno: its zip writer finds that fewer bytes arrived than it wrote
     return isinstance(error, RuntimeError) and any(
         sign in str(error) for sign in ("unexpected pos", "PytorchStreamWriter failed writing")

@@ -1,0 +1,44 @@
+"""Causes outside segline, in the one line that a user needs."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segline.common.errors import LostDeviceError, plain_error
+
+FULL = "no space left on the device"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/store/case.npy"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("4096 requested and 1000 written"),
+        RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 192 vs 86"),
+    ],
+)
+def test_a_full_disk_is_told_whoever_met_it(error: Exception) -> None:
+    assert FULL in str(plain_error(error))
+
+
+def test_numpy_on_a_disk_that_is_full() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as met:
+        np.arange(100_000).tofile(full)
+    assert FULL in str(plain_error(met.value))
+
+
+def test_another_fault_of_the_system_keeps_its_name() -> None:
+    error = OSError(errno.EIO, "Input/output error")
+    assert plain_error(error) is error
+
+
+def test_a_gpu_that_failed_is_no_defect_of_segline() -> None:
+    told = plain_error(torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with"))
+    assert isinstance(told, LostDeviceError)
+    assert str(told) == "the GPU failed under the process (CUDA error: unspecified launch failure)"

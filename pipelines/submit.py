@@ -226,8 +226,9 @@ def _summary(follower: Follower, pods: Sequence[RunPod]) -> Summary | None:
     name = next((pod.workflow for pod in pods if pod.workflow), "")
     if not follower.kubernetes or not name:
         return None
-    with suppress(SeglineError, ValidationError):
-        place = follower.kubernetes.read("config_map", SETTINGS).data
+    # without it the service's own words are told
+    with suppress(SeglineError, ValidationError, KeyError):
+        place = follower.kubernetes.config(SETTINGS)
         uri = f"{place['SEGLINE_BUCKET']}/runs/{name}/{SUMMARY}"
         namespace = follower.kubernetes.namespace
         return Summary.model_validate_json(follower.service.read_object(uri, place, namespace))
@@ -239,7 +240,7 @@ def _last_words(follower: Follower, pods: Sequence[RunPod]) -> list[str]:
     said: list[str] = []
     for pod in pods:
         if follower.kubernetes and pod.stage and pod.state == "failed":
-            with suppress(SeglineError):
+            with suppress(SeglineError):  # the pod may be gone, and its log with it
                 said.append(follower.kubernetes.last_words(pod))
     return [line for line in said if line]
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -69,6 +70,13 @@ class S3Server:
         if self._process:
             self._process.kill()
             self._process.wait()
+
+    @contextmanager
+    def lent(self, name: str) -> Iterator[Path]:
+        """The folder of a bucket that lasts as long as the block."""
+        folder = self.bucket(name)
+        yield folder
+        shutil.rmtree(folder)
 
     def bucket(self, name: str) -> Path:
         """The folder of a new bucket."""

@@ -52,6 +52,11 @@ class Kubernetes:
         """An object of the namespace, such as a ``config_map``; None where there is none."""
         return self._asked(lambda: getattr(self._core, f"read_namespaced_{kind}")(name, self.namespace, **_T))
 
+    def config(self, name: str) -> Mapping[str, str]:
+        """What a ConfigMap of the namespace says; nothing where there is none."""
+        found = self.read("config_map", name)
+        return (found.data if found else None) or {}
+
     def listed(self, kind: str, **selection: Any) -> list[Any]:
         """Objects of the namespace, such as ``pod``."""
         ask = getattr(self._core, f"list_namespaced_{kind}")

@@ -194,7 +194,7 @@ def _secret(kubernetes: Kubernetes) -> Finding:
 
 
 def _settings(kubernetes: Kubernetes) -> Finding:
-    values = _config(kubernetes, SETTINGS)
+    values = kubernetes.config(SETTINGS)
     missing = [key for key in (*S3_PLACE, TRACKING) if not values.get(key)]
     if not missing:
         return Finding("settings", True, f"{SETTINGS}: {values[S3_PLACE[0]]}, {values[TRACKING]}")
@@ -208,7 +208,7 @@ def _settings(kubernetes: Kubernetes) -> Finding:
 
 
 def _launcher(kubernetes: Kubernetes) -> Finding:
-    root = _config(kubernetes, LAUNCHER).get("defaultPipelineRoot", "")
+    root = kubernetes.config(LAUNCHER).get("defaultPipelineRoot", "")
     if root:
         return Finding("launcher", True, f"{LAUNCHER}: artifacts go to {root}")
     return Finding(
@@ -220,8 +220,8 @@ def _launcher(kubernetes: Kubernetes) -> Finding:
 
 
 def _bucket(kubernetes: Kubernetes, s3_endpoint: str) -> Finding:
-    bucket = urlsplit(_config(kubernetes, SETTINGS).get("SEGLINE_BUCKET", "")).netloc
-    place, secret = _config(kubernetes, SETTINGS), kubernetes.read("secret", S3_SECRET)
+    bucket = urlsplit(kubernetes.config(SETTINGS).get("SEGLINE_BUCKET", "")).netloc
+    place, secret = kubernetes.config(SETTINGS), kubernetes.read("secret", S3_SECRET)
     keys = {key: base64.b64decode(value).decode() for key, value in ((secret and secret.data) or {}).items()}
     known = {**place, **keys, **({"S3_ENDPOINT": s3_endpoint} if s3_endpoint else {}), "S3_PATIENCE_S": "3"}
     settings = S3Settings.from_environment(known)
@@ -239,7 +239,7 @@ def _bucket(kubernetes: Kubernetes, s3_endpoint: str) -> Finding:
 
 
 def _mlflow(kubernetes: Kubernetes) -> Finding:
-    address = _config(kubernetes, SETTINGS).get(TRACKING, "")
+    address = kubernetes.config(SETTINGS).get(TRACKING, "")
     parts = urlsplit(address)
     service, *inner = (parts.hostname or "").split(".")
     if not service or (inner[1:] and inner[1] != "svc"):
@@ -256,11 +256,6 @@ def _mlflow(kubernetes: Kubernetes) -> Finding:
         told = f"{address}: no service {service} in {namespace}: kubectl apply -k manifests/overlays/…"
         return Finding("mlflow", False, told)
     return Finding("mlflow", True, address)
-
-
-def _config(kubernetes: Kubernetes, name: str) -> Mapping[str, str]:
-    found = kubernetes.read("config_map", name)
-    return (found.data if found else None) or {}
 
 
 def _is_ready(node: Any) -> bool:

@@ -28,7 +28,7 @@ def _cleanup(options: argparse.Namespace) -> None:
 
     access, age = Access.from_environment(os.environ), timedelta(days=options.unused_days)
     bucket = options.bucket.rstrip("/") or access.bucket
-    found = leftovers(bucket, registry_at(bucket or "s3://", options.tracking, os.environ), access, age)
+    found = leftovers(bucket, registry_at(bucket, options.tracking, os.environ), access, age)
     if options.dry_run:
         sys.stdout.write(f"{bucket}: would be removed: {found}\n")
         return

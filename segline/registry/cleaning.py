@@ -56,7 +56,7 @@ def leftovers(bucket: str, registry: Registry, access: Access, age: timedelta) -
     Raises:
         SeglineError: less than a day, ``bucket`` is a folder, or it or the registry cannot be reached.
     """
-    place, before = _part(bucket, access), datetime.now(UTC) - age
+    place, before = _opened(bucket, access), datetime.now(UTC) - age
     depot = access.depot(f"{bucket}/{STORE}")
     cases = tuple(entry.key for entry in upkeep.unused(depot, age))
     registered = versions(registry)
@@ -85,7 +85,7 @@ def clean(bucket: str, found: Leftovers, access: Access, age: timedelta) -> None
     Raises:
         SeglineError: as :func:`leftovers`.
     """
-    place = _part(bucket, access)
+    place = _opened(bucket, access)
     for name in found.runs:
         (place / RUNS).delete_folder(name)
     upkeep.collect_garbage(access.depot(f"{bucket}/{STORE}"), age)
@@ -94,7 +94,7 @@ def clean(bucket: str, found: Leftovers, access: Access, age: timedelta) -> None
         do_all((place / part).delete, list(keys), place.threads)
 
 
-def _part(bucket: str, access: Access) -> Store:
+def _opened(bucket: str, access: Access) -> Store:
     if not is_uri(bucket):
         raise SeglineError(f"{bucket!r}: not a bucket; give s3://bucket, or set SEGLINE_BUCKET")
     return access.store(bucket)

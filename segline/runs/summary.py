@@ -20,7 +20,7 @@ from segline.runs.run import Run
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""
-KILLED = "killed before it could end"
+_KILLED = "killed before it could end"
 """How the reason begins of a stage that left no other."""
 
 
@@ -129,12 +129,17 @@ def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:
     return intake is not None and intake.reason.startswith(NOTHING_NEW)
 
 
+def was_killed(record: StageRecord) -> bool:
+    """Whether a stage of a summary left no reason of its own."""
+    return record.reason.startswith(_KILLED)
+
+
 def _settled(record: StageRecord) -> StageRecord:
     if record.status != "running":
         return record
     limit = record.memory_limit_bytes
     needs = f": its pod was lost, or needs more than its {limit / 2**30:.3g} GiB of memory" if limit else ""
-    return record.model_copy(update={"status": "failed", "reason": KILLED + needs})
+    return record.model_copy(update={"status": "failed", "reason": _KILLED + needs})
 
 
 def _dataset(manifest: Manifest) -> DatasetSummary:

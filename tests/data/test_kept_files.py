@@ -26,9 +26,8 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Iterator[Path]:
-    folder = s3_server.bucket("raw")
-    yield folder
-    shutil.rmtree(folder)
+    with s3_server.lent("raw") as folder:
+        yield folder
 
 
 @pytest.fixture

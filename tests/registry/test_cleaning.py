@@ -1,7 +1,6 @@
 """Cleaning a bucket: age alone never takes what a registered model needs."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,9 +48,8 @@ class Bucket:
 
 @pytest.fixture
 def bucket(s3_server: S3Server, tmp_path: Path) -> Iterator[Bucket]:
-    disk = s3_server.bucket("cleaned")
-    yield Bucket(disk, s3_server.settings, Access(s3_server.settings, tmp_path / "scratch", BUCKET))
-    shutil.rmtree(disk)
+    with s3_server.lent("cleaned") as disk:
+        yield Bucket(disk, s3_server.settings, Access(s3_server.settings, tmp_path / "scratch", BUCKET))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Runs in a bucket: what a stage leaves is there for the next one, wherever that works."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from ..s3_server import S3Server, see_the_disk
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Iterator[Path]:
-    folder = s3_server.bucket("runs")
-    yield folder
-    shutil.rmtree(folder)
+    with s3_server.lent("runs") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Objects on a real S3 server (rclone), with the server killed and the way to it bad."""
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -22,9 +21,8 @@ CONTENT = os.urandom(3_000_000)
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Iterator[Path]:
-    folder = s3_server.bucket("faults")
-    yield folder
-    shutil.rmtree(folder)
+    with s3_server.lent("faults") as folder:
+        yield folder
 
 
 @pytest.fixture

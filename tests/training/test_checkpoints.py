@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,9 +20,8 @@ Machine = Callable[[str], Depot]
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Iterator[Path]:
-    folder = s3_server.bucket("training")
-    yield folder
-    shutil.rmtree(folder)
+    with s3_server.lent("training") as folder:
+        yield folder
 
 
 @pytest.fixture

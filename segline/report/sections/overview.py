@@ -8,7 +8,7 @@ from segline.report.findings import Findings
 from segline.report.html.markup import Html, cell, details, element, heading, join, number, table
 from segline.report.html.wording import counted, dash, duration, interval, moment, show
 from segline.runs.records import StageRecord
-from segline.runs.summary import KILLED
+from segline.runs.summary import was_killed
 
 _FEW_CASES = 10
 _REASONS_SHOWN = 6
@@ -90,11 +90,7 @@ def stages(findings: Findings) -> Html:
         (
             element("code", record.name),
             element("span", record.status, class_=f"pill {record.status}"),
-            number(
-                dash("not known: it was killed")
-                if record.reason.startswith(KILLED)
-                else duration(record.seconds)
-            ),
+            number(dash("not known: it was killed") if was_killed(record) else duration(record.seconds)),
             cell(_time_bar(record, longest), class_="bar-cell"),
             cell(_reason(record.reason), class_="words"),
         )
@@ -132,7 +128,7 @@ def _advice(findings: Findings) -> str:
             "or add labelled cases. Where backends disagree: look at the cases above, and export again. "
             "The model must not be registered as it is."
         )
-    if any(record.reason.startswith(KILLED) for record in summary.stages):
+    if any(was_killed(record) for record in summary.stages):
         return (
             "A process that vanishes was mostly ended for using too much memory or time: look at the log of "
             f"the machine or pod, then lower training.patch_size or batch_size if it was memory. {_AGAIN}"
@@ -213,7 +209,7 @@ def _few_cases(findings: Findings) -> Html | None:
 
 
 def _time_bar(record: StageRecord, longest: float) -> Html | None:
-    if record.reason.startswith(KILLED):
+    if was_killed(record):
         return None
     share = 100 * record.seconds / longest if longest else 0
     return element("span", class_="bar", style=f"width:{max(share, 0.4):.1f}%")

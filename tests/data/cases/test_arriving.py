@@ -27,9 +27,8 @@ LOCATION = "s3://arriving/store"
 
 @pytest.fixture
 def bucket(s3_server: S3Server) -> Iterator[Path]:
-    folder = s3_server.bucket("arriving")
-    yield folder
-    shutil.rmtree(folder)
+    with s3_server.lent("arriving") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -68,9 +67,8 @@ def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cache]:
         yield Cache(Depot.here(tmp_path / "store"), tmp_path / "store")
         return
     server: S3Server = request.getfixturevalue("s3_server")
-    bucket = server.bucket("housekeeping")
-    yield Cache(Access(server.settings, tmp_path / "here").depot("s3://housekeeping/s"), bucket / "s")
-    shutil.rmtree(bucket)
+    with server.lent("housekeeping") as bucket:
+        yield Cache(Access(server.settings, tmp_path / "here").depot("s3://housekeeping/s"), bucket / "s")
 
 
 class TestEntries:

@@ -5,13 +5,14 @@ Its node is this machine. Run by hand: ``pytest -m cluster tests/pipelines/on_cl
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 from kubernetes import client
 
 from pipelines.cluster.api import Kubernetes
+from pipelines.cluster.names import NAMESPACE
 
 from ...s3_server import free_port
 from ...waiting import wait_until
@@ -50,6 +51,17 @@ def forwarded(service: str, port: int, namespace: str = "segline") -> Iterator[s
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def patched(core: client.CoreV1Api, name: str, data: Mapping[str, str]) -> Iterator[None]:
+    """A ConfigMap with other values for a while."""
+    kept = core.read_namespaced_config_map(name, NAMESPACE).data
+    core.patch_namespaced_config_map(name, NAMESPACE, {"data": dict(data)})
+    try:
+        yield
+    finally:
+        core.patch_namespaced_config_map(name, NAMESPACE, {"data": kept})
 
 
 def kubectl(*arguments: str) -> str:

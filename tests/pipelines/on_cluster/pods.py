@@ -61,7 +61,6 @@ class Executor:
         if claim:
             volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": claim}})
             mounts.append({"name": "artifacts", "mountPath": str(artifacts)})
-        context = self.platform["securityContext"]
         labels = {RUN_LABEL: "true", **self.platform["podMetadata"]["labels"]}
         return {
             "apiVersion": "v1",
@@ -74,24 +73,25 @@ class Executor:
                 "affinity": {"nodeAffinity": self._affinity()},
                 "tolerations": self.platform.get("tolerations", []),
                 "volumes": volumes,
-                "containers": [
-                    {
-                        "name": "main",
-                        "image": self.container["image"],
-                        "imagePullPolicy": "IfNotPresent",
-                        "command": command,
-                        "env": self._environment(),
-                        "resources": self._resources(),
-                        "volumeMounts": mounts,
-                        "securityContext": {
-                            "runAsUser": int(context["runAsUser"]),
-                            "runAsGroup": int(context["runAsGroup"]),
-                            "runAsNonRoot": context["runAsNonRoot"],
-                            "allowPrivilegeEscalation": False,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
-                    }
-                ],
+                "containers": [self._main(command) | {"volumeMounts": mounts}],
+            },
+        }
+
+    def _main(self, command: list[str]) -> Object:
+        context = self.platform["securityContext"]
+        return {
+            "name": "main",
+            "image": self.container["image"],
+            "imagePullPolicy": "IfNotPresent",
+            "command": command,
+            "env": self._environment(),
+            "resources": self._resources(),
+            "securityContext": {
+                "runAsUser": int(context["runAsUser"]),
+                "runAsGroup": int(context["runAsGroup"]),
+                "runAsNonRoot": context["runAsNonRoot"],
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
             },
         }
 
@@ -134,9 +134,6 @@ def executors(pipeline: str, target: Variant, folder: Path) -> Mapping[str, Exec
     """Those of a compiled pipeline, by name."""
     specification, platforms = read_documents(compile_package(pipeline, target, folder).path)
     of_cluster = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    label = "executorLabel"
-    components = {part[label]: part for part in specification["components"].values() if label in part}
-    assert components
     tries = dict(_retries(specification))
     return {
         name: Executor(one["container"], of_cluster[name], tries[name])
@@ -175,7 +172,7 @@ class Pods:
     """The stages, a name for each pod."""
     claim: str = ""
 
-    def run(self, pipeline: str, target: Variant, **arguments: str) -> Status:
+    def run(self, pipeline: str, target: Variant, **arguments: str) -> None:
         """Run a pipeline with what a person fills in."""
         self.folder.mkdir(parents=True)
         name = f"{pipeline}-{uuid4().hex[:5]}"
@@ -185,7 +182,6 @@ class Pods:
         with self._replaced(), self._claimed(name):
             local.init(local.DockerRunner(), pipeline_root=str(self.folder), raise_on_error=False)
             dag(**arguments)
-        return Status.SUCCESS
 
     @contextmanager
     def _claimed(self, name: str) -> Iterator[None]:

@@ -2,8 +2,6 @@
 
 import base64
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from kubernetes import client
@@ -14,7 +12,7 @@ from pipelines.cluster.names import NAMESPACE, S3_SECRET, SETTINGS
 from pipelines.cluster.readiness import Finding, examine
 
 from ...waiting import wait_until
-from .conftest import forwarded, kubectl
+from .conftest import forwarded, kubectl, patched
 
 pytestmark = pytest.mark.cluster
 
@@ -35,17 +33,6 @@ def found(kubernetes: Kubernetes, s3_endpoint: str, demand: Demand = SMALL) -> M
 def the_one_missing(findings: Mapping[str, Finding]) -> str:
     (missing,) = [name for name, finding in findings.items() if finding.ok is False]
     return f"{missing}: {findings[missing].detail}"
-
-
-@contextmanager
-def patched(core: client.CoreV1Api, name: str, data: Mapping[str, Any]) -> Iterator[None]:
-    """A ConfigMap with other values for a while."""
-    kept = core.read_namespaced_config_map(name, NAMESPACE).data
-    core.patch_namespaced_config_map(name, NAMESPACE, {"data": dict(data)})
-    try:
-        yield
-    finally:
-        core.patch_namespaced_config_map(name, NAMESPACE, {"data": kept})
 
 
 def test_a_cluster_that_has_everything_is_ready(kubernetes: Kubernetes, s3_endpoint: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from segline.runs.records import StageRecord
 from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
-from .conftest import forwarded, kubectl
+from .conftest import forwarded, kubectl, patched
 from .pods import Pods, executors
 
 pytestmark = pytest.mark.cluster
@@ -55,16 +55,18 @@ def bucket(core: client.CoreV1Api) -> Store:
     return open_store("s3://segline", settings)
 
 
-@pytest.fixture
-def in_place(core: client.CoreV1Api, request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def undisturbed(
+    core: client.CoreV1Api, bucket: Store, tmp_path_factory: pytest.TempPathFactory
+) -> "Finished":
+    """A run under which nothing dies."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run(core, bucket, new_place("undisturbed"), folder, lambda *_: None)
+
+
+def new_place(name: str) -> str:
     """Where in the bucket the runs of one test lie, store included: nothing is there yet."""
-    kept = core.read_namespaced_config_map(SETTINGS, NAMESPACE).data
-    place = f"checks/{datetime.now(UTC):%Y%m%d-%H%M%S}-{request.node.name}"
-    core.patch_namespaced_config_map(
-        SETTINGS, NAMESPACE, {"data": {"SEGLINE_BUCKET": f"s3://segline/{place}"}}
-    )
-    yield place
-    core.patch_namespaced_config_map(SETTINGS, NAMESPACE, {"data": kept})
+    return f"checks/{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}"
 
 
 @dataclass
@@ -148,7 +150,9 @@ def run(
 ) -> Finished:
     """Run the phantom task as the pods of its compiled pipeline."""
     pods = Pods(core, executors("segline", TARGET, folder / "compiled"), folder / "artifacts", disturb)
-    pods.run("segline", TARGET, task="phantom", overrides=OVERRIDES, device="cpu")
+    folder.chmod(0o755)  # pods go through it to the artifacts, as another user
+    with patched(core, SETTINGS, {"SEGLINE_BUCKET": f"s3://segline/{place}"}):
+        pods.run("segline", TARGET, task="phantom", overrides=OVERRIDES, device="cpu")
     runs = store / place / "runs"
     (name,) = {item.key.partition("/")[0] for item in runs.listed()}
     files = {item.key.partition("/")[2]: item.key for item in runs.listed()}
@@ -163,17 +167,10 @@ def stages_of(finished: Finished) -> dict[str, str]:
     return {stage["name"]: stage["status"] for stage in finished.summary["stages"]}  # type: ignore[attr-defined]
 
 
-FOUND: dict[str, Finished] = {}
-
-
-def test_a_model_comes_to_the_registry_and_out_of_it_again(
-    core: client.CoreV1Api, bucket: Store, in_place: str, tmp_path: Path
-) -> None:
-    tmp_path.chmod(0o755)
-    finished = FOUND["undisturbed"] = run(core, bucket, in_place, tmp_path, lambda *_: None)
-    assert finished.summary["status"] == "succeeded", finished.summary["reasons"]
-    assert stages_of(finished)["register"] == "succeeded"
-    assert set(finished.pods.values()) == {1}
+def test_a_model_comes_to_the_registry_and_out_of_it_again(undisturbed: Finished, tmp_path: Path) -> None:
+    assert undisturbed.summary["status"] == "succeeded", undisturbed.summary["reasons"]
+    assert stages_of(undisturbed)["register"] == "succeeded"
+    assert set(undisturbed.pods.values()) == {1}
 
     write_phantom(tmp_path / "outside", cases=1)
     ct = next((tmp_path / "outside/imagesTr").glob("*.nii.gz"))
@@ -190,11 +187,11 @@ def test_a_model_comes_to_the_registry_and_out_of_it_again(
 
 
 def test_whatever_dies_meanwhile_the_same_model_comes_of_it(
-    core: client.CoreV1Api, bucket: Store, in_place: str, tmp_path: Path
+    core: client.CoreV1Api, bucket: Store, undisturbed: Finished, tmp_path: Path
 ) -> None:
-    tmp_path.chmod(0o755)
-    disturbance = Disturbance(bucket, in_place)
-    finished = run(core, bucket, in_place, tmp_path, disturbance)
+    place = new_place("disturbed")
+    disturbance = Disturbance(bucket, place)
+    finished = run(core, bucket, place, tmp_path, disturbance)
     print("\n".join(disturbance.done))
     assert finished.summary["status"] == "succeeded", finished.summary["reasons"]
     assert stages_of(finished)["register"] == "succeeded"
@@ -205,5 +202,4 @@ def test_whatever_dies_meanwhile_the_same_model_comes_of_it(
         "deployment/mlflow away in register",
         "statefulset/minio away in register",
     ]
-    if "undisturbed" in FOUND:
-        assert finished.digests == FOUND["undisturbed"].digests
+    assert finished.digests == undisturbed.digests

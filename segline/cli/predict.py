@@ -1,6 +1,7 @@
 """``segline predict``: one volume by a package, the model of a run, or a registered one."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,12 +23,15 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
         "predict", help="segment one volume, or what else the model is for"
     )
     predict.add_argument("model", help="model package, folder of a run, or reference as for pull")
-    predict.add_argument("image", type=Path, nargs="+", help="NIfTI or DICOM folder; one a channel, or all")
+    predict.add_argument(
+        "image", type=Path, nargs="+", help="a file, or a DICOM folder; one a channel, or all"
+    )
     predict.add_argument(
         "-o", "--output", type=Path, required=True, help="what to write; a mask is .nii or .nii.gz"
     )
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+    predict.add_argument("--json", action="store_true", help="tell what was done as one line of JSON")
     predict.add_argument("--plan", type=Path, help="insist on this plan.json")
     predict.set_defaults(run_command=_predict)
     return predict
@@ -57,6 +61,7 @@ def require_output(path: Path, images: Sequence[Path], answers: "Answers") -> No
 def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
     from segline.imaging.files import read_channels
+    from segline.inference.doubts import doubts
     from segline.kinds import kind_of
     from segline.plan import Plan
 
@@ -68,4 +73,10 @@ def _predict(options: argparse.Namespace) -> None:
     volume = read_channels(options.image)
     answer = answers.predictor(model.plan, open_backend(options.backend, model, options.device))(volume)
     answers.write(options.output, answer)
+    remarks = doubts(model.plan, volume)
+    if options.json:
+        told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
+        sys.stdout.write(json.dumps({**told, "remarks": remarks}) + "\n")
+        return
     sys.stdout.write(f"{options.output}: {answers.told(answer)}\n")
+    sys.stderr.writelines(f"segline predict: {options.image[0]}: {remark}\n" for remark in remarks)

@@ -10,13 +10,15 @@ from segline.common.errors import SeglineError
 from segline.data.decathlon import INDEX, Declaration, Pair
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.targets import Prepared
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_to_learn
 from segline.imaging.geometry import Grid
 from segline.imaging.placement import Placement
 from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan
 
 LOCATIONS_A_LABEL = 4096
+_ROUNDING = 1e-3
+"""Of a label value in a file of real numbers: 1.0000001 is 1."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class LabelMaps:
             raise SeglineError(
                 f"{INDEX}: the label of {pair.name} is {pair.label:g}; name the file of its label map"
             )
-        label = read_volume(root / pair.label, pair.label)
+        label = read_to_learn(root / pair.label, pair.label)
         if len(label.array) != 1:
             raise SeglineError(f"{pair.label}: a label must be 3-D, this one has {len(label.array)} channels")
         label.grid.require_same(grid, f"{pair.images[0]}: label")
@@ -54,6 +56,9 @@ LABEL_MAPS = LabelMaps()
 
 
 def _label_voxels(array: np.ndarray, labels: dict[int, str], name: str) -> dict[int, int]:
+    if array.dtype.kind == "f":
+        whole = np.rint(array)
+        array = np.where(np.abs(array - whole) <= _ROUNDING, whole, array)
     counts = {value: int(np.count_nonzero(array == value)) for value in labels}
     if sum(counts.values()) < array.size:
         _refuse_stray_values(array[~np.isin(array, list(labels))], labels, name)

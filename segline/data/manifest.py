@@ -39,6 +39,8 @@ class CaseEntry(BaseModel, frozen=True):
     orientation: str
     label_voxels: dict[int, int]
     """Voxels of every declared label value, the background 0 among them; none without a label map."""
+    remarks: tuple[str, ...] = Field(default=(), exclude_if=lambda remarks: not remarks)
+    """What is odd about the image files, and how it was decided."""
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -136,7 +138,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         """
         name = case.label_map.path
         volume = read_volume(Path(self.root, name), name)
-        return Volume(volume.array.astype(np.uint8), volume.affine)
+        return volume.with_array(np.rint(volume.array).astype(np.uint8))
 
     def write(self, path: Path) -> None:
         """Write as JSON, with the digest, atomically."""

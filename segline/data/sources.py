@@ -1,5 +1,6 @@
 """Where data sets come from: every source ends as a Decathlon folder on this machine."""
 
+import errno
 import hashlib
 import re
 from http.client import HTTPException, HTTPResponse
@@ -11,7 +12,7 @@ from segline.common.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive
 from segline.common.progress import Progress, silent
-from segline.storage.archives import archive_stem, unpack
+from segline.storage.archives import SUFFIXES, archive_stem, unpack
 from segline.storage.mirrors import mirror
 from segline.storage.objects import MissingObjectError
 from segline.storage.s3_settings import S3Settings
@@ -21,11 +22,13 @@ _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
 _UNDERSTOOD = (
     "phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; a folder with "
-    "dataset.json; a .tar, .tar.gz or .tgz file; s3://bucket/prefix"
+    f"dataset.json; a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
 )
 _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20
 _NAME_DIGITS = 12
+_LONGEST_STEM = 50
+"""Letters, of up to four bytes: with digits and suffix a file name takes 255 bytes."""
 
 
 def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Progress = silent) -> Path:
@@ -34,7 +37,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     Args:
         source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, downloaded; a folder, used in place (``./Task09_Spleen`` where its name is
-            a task's); a ``.tar``, ``.tar.gz`` or ``.tgz`` file; ``s3://bucket/prefix``, a folder or archive.
+            a task's); an archive (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2);
+            ``s3://bucket/prefix``, a folder or archive.
         store: folder for what is fetched; ``datasets``, ``downloads`` and ``locks`` appear in it.
         s3: how to reach the object store of ``s3://`` sources.
         progress: called while something is downloaded.
@@ -53,10 +57,11 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     if source.startswith("s3://"):
         return _from_s3(source, store, s3, progress)
     path = Path(source.removeprefix("file://"))
-    if source and path.is_dir():
-        return path.absolute()
-    if source and path.is_file() and archive_stem(path.name):
-        return _from_archive(path, store)
+    if source and _is_here(path):
+        if path.is_dir():
+            return path.absolute()
+        if path.is_file() and archive_stem(path.name):
+            return _from_archive(path, store)
     raise SeglineError(f"{source!r}: no such data source; understood are {_UNDERSTOOD}")
 
 
@@ -132,6 +137,15 @@ def _receive(response: HTTPResponse, part: Path, progress: Progress) -> None:
             raise ConnectionError(f"cut after {target.tell()} of {total} bytes")
 
 
+def _is_here(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def _md5(path: Path) -> str:
     return md5_of_chunks(file_chunks(path))
 
@@ -161,7 +175,8 @@ def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
 
 
 def _from_archive(archive: Path, store: Path) -> Path:
-    name = f"{archive_stem(archive.name)}-{sha256_of_file(archive)[:_NAME_DIGITS]}"
+    stem = (archive_stem(archive.name) or "")[:_LONGEST_STEM]
+    name = f"{stem}-{sha256_of_file(archive)[:_NAME_DIGITS]}"
     folder = store / "datasets" / name
     with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
@@ -188,7 +203,7 @@ def _archive_from_s3(objects: Store, key: str, store: Path) -> Path:
     folder = store / "datasets" / name
     with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
-            archive = store / "downloads" / f"{name}.tar"
+            archive = store / "downloads" / f"{name}.archive"
             objects.get_file(key, archive)
             try:
                 unpack(archive, folder)

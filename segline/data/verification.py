@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel
 
 from segline.common import atomic
@@ -16,10 +15,10 @@ from segline.data.decathlon import INDEX, Declaration, Pair, read_declaration
 from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
 from segline.data.targets import Targets
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_to_learn
 from segline.imaging.geometry import Grid, Shape
 
-_RECORD_VERSION = 2
+_RECORD_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,7 @@ class _Findings(BaseModel, frozen=True):
     spacing_mm: tuple[float, float, float]
     orientation: str
     label_voxels: dict[int, int]
+    remarks: tuple[str, ...] = ()
 
 
 def _examined(
@@ -149,23 +149,25 @@ def _recorded(record: Path | None, examine: Callable[[], _Findings]) -> _Finding
 
 
 def _findings(root: Path, pair: Pair, declaration: Declaration, targets: Targets) -> _Findings:
-    grid = _checked_images(root, pair, declaration.modalities)
+    grid, remarks = _checked_images(root, pair, declaration.modalities)
     return _Findings(
         shape=grid.shape,
         spacing_mm=grid.spacing_mm,
         orientation=grid.orientation,
         label_voxels=targets.examine(root, pair, declaration, grid),
+        remarks=tuple(remarks),
     )
 
 
-def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> Grid:
-    grids, channels = [], 0
+def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> tuple[Grid, list[str]]:
+    """Their grid, and what is odd about them."""
+    grids, channels, remarks = [], 0, []
     for name in pair.images:
-        volume = read_volume(root / name, name)
-        _check_finite(volume.array, name)
+        volume = read_to_learn(root / name, name)
         if len(pair.images) > 1 and len(volume.array) > 1:
             raise SeglineError(f"{name}: one of {len(pair.images)} image files must be 3-D, this one is 4-D")
         grids.append(volume.grid)
+        remarks += [f"{name}: {remark}" for remark in volume.remarks]
         channels += len(volume.array)
         volume.grid.require_same(grids[0], f"{name}: channel")
     if channels != len(modalities):
@@ -173,12 +175,4 @@ def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> Grid
             f"{pair.images[0]}: {channels} image channels, {INDEX} declares {len(modalities)} "
             f"({', '.join(modalities)}); correct one of them"
         )
-    return grids[0]
-
-
-def _check_finite(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind != "f":
-        return
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if bad:
-        raise SeglineError(f"{name}: {bad} voxels are NaN or infinite; replace them, for instance by 0")
+    return grids[0], remarks

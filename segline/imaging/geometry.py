@@ -13,6 +13,11 @@ from segline.common.wording import by
 Shape = tuple[int, int, int]
 """Voxels along x, y, z."""
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the world of DICOM and ITK to NIfTI's."""
+
+_TOLERANCE_MM = 0.1
+
 Affine = np.ndarray
 """``(4, 4)`` float64, voxel index to millimetres in RAS+ world space, as in NIfTI."""
 
@@ -53,26 +58,37 @@ class Grid:
         """Axis codes, such as ``RAS``."""
         return orientation(self.affine)
 
-    def matches(self, other: "Grid", tolerance_mm: float = 1e-2) -> bool:
-        """Whether shapes are equal and every corner lies at the same place within ``tolerance_mm``."""
-        if self.shape != other.shape:
-            return False
-        return bool(np.allclose(_corners_mm(self), _corners_mm(other), atol=tolerance_mm, rtol=0))
+    def distance_mm(self, other: "Grid") -> float:
+        """Between the places that two grids of one shape give a corner voxel's centre, the largest."""
+        return float(np.linalg.norm(_corners_mm(self) - _corners_mm(other), axis=1).max())
 
-    def require_same(self, image: "Grid", subject: str) -> None:
-        """Refuse a grid that does not match that of its image; ``subject`` says whose this one is.
+    def matches(self, other: "Grid") -> bool:
+        """Whether shapes are equal and every corner lies at the same place.
+
+        0.1 mm are allowed, or a quarter of a voxel where that is less: spacing told to four digits, such as
+        0.7031 mm for 0.703125 mm, puts the far corner of 512 voxels 0.013 mm off.
+        """
+        return self.shape == other.shape and self.distance_mm(other) <= self._tolerance_mm
+
+    @property
+    def _tolerance_mm(self) -> float:
+        return min(_TOLERANCE_MM, min(self.spacing_mm) / 4)
+
+    def require_same(self, other: "Grid", subject: str, others: str = "image grid") -> None:
+        """Refuse a grid that does not match another; ``subject`` and ``others`` say whose each is.
 
         Raises:
             SeglineError: they do not match.
         """
-        if self.matches(image):
+        if self.matches(other):
             return
-        differ = self.shape != image.shape
-        given, expected = (by(g.shape) for g in (self, image)) if differ else (self.place, image.place)
-        raise SeglineError(
-            f"{subject} grid {given} differs from image grid {expected}; "
-            "resample it onto the image or take the case out"
-        )
+        differ = f"differs from {others} {by(other.shape)}"
+        if self.shape == other.shape:
+            distance, allowed = self.distance_mm(other), self._tolerance_mm
+            differ = f"lies up to {distance:.4g} mm off {others}, {allowed:.2g} mm are allowed: {self.place}"
+            differ += f" and {other.place}" if self.place != other.place else ""
+        shape = f" {by(self.shape)}" if self.shape != other.shape else ""
+        raise SeglineError(f"{subject} grid{shape} {differ}; resample it, or take the case out")
 
     @property
     def place(self) -> str:

@@ -1,5 +1,6 @@
 """From a file's grid to the plan's grid, and exactly back."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from segline.common.errors import SeglineError
+from segline.common.limits import require_fits
+from segline.common.wording import by
 from segline.imaging.geometry import Reorientation, Shape, as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear, resample_nearest, resampled_shape
@@ -28,13 +31,22 @@ class Preprocessor:
     """Where images are resampled and given."""
 
     def place(self, volume: Volume) -> Placement:
-        """Choose the box of a volume that is kept, and its shape on the plan's grid."""
+        """Choose the box of a volume that is kept, and its shape on the plan's grid.
+
+        Raises:
+            SeglineError: it would be larger there than ``SEGLINE_LARGEST_GB``.
+        """
         grid = volume.grid
         reorientation = Reorientation.between(grid.orientation, self.settings.orientation)
         turned = reorientation.apply_to_grid(grid)
         start, stop = self._foreground_box(reorientation.apply(volume.array), turned.spacing_mm)
         size = as_shape(b - a for a, b in zip(start, stop, strict=True))
         target = self.settings.spacing_mm
+        shape = resampled_shape(size, turned.spacing_mm, target)
+        require_fits(
+            4.0 * len(volume.array) * math.prod(shape),
+            f"{by(size)} voxels of {by(turned.spacing_mm)} mm at the plan's {by(target)} mm",
+        )
         steps = [want / have for want, have in zip(target, turned.spacing_mm, strict=True)]
         rows = [(float(a), float(b), float(c), float(d)) for a, b, c, d in grid.affine]
         return Placement(
@@ -44,7 +56,7 @@ class Preprocessor:
             flips=reorientation.flips,
             crop_start=start,
             crop_stop=stop,
-            shape=resampled_shape(size, turned.spacing_mm, target),
+            shape=shape,
             steps=(steps[0], steps[1], steps[2]),
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segline.common.wording import by
-from segline.imaging.files import write_volume
+from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 from segline.inference.predictor import Predictor
 from segline.inference.stitching import WindowScorer

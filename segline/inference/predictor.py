@@ -30,7 +30,8 @@ class Predictor:
         """Predict one label map: uint8 label values on exactly the grid, affine and axes of ``volume``.
 
         Raises:
-            SeglineError: the volume does not have the plan's channels, or the scores are not finite.
+            SeglineError: the volume does not have the plan's channels, would become too large on the plan's
+                grid, or the scores are not finite.
         """
         return self.mask(self.leads(volume))
 
@@ -44,7 +45,7 @@ class Predictor:
         with self.watch.lap("preprocess"):
             placement = preprocessor.place(volume)
             image = preprocessor.image(volume, placement)
-        return Leads(predict_leads(self.network, image, self.plan, self.watch), placement)
+        return Leads(predict_leads(self.network, image, self.plan, self.watch), placement, volume)
 
     def mask(self, leads: "Leads") -> Volume:
         """The second half: the post-processed label map on the file's own grid; overwrites ``leads``."""
@@ -52,7 +53,7 @@ class Predictor:
             mask = restore(leads.values, leads.placement, self.plan.label_values)
             if kept := self.plan.inference.keep_largest:
                 keep_largest_components(mask.array[0], kept, self.plan.label_values[0])
-        return mask
+        return leads.volume.with_array(mask.array)
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,5 @@ class Leads:
     values: Tensor
     """``(K - 1, X, Y, Z)`` float32, before softmax."""
     placement: Placement
+    volume: Volume
+    """Of which they are."""

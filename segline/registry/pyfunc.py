@@ -22,6 +22,8 @@ _NEEDED = (
     "onnxruntime",
     "pandas",
     "pydantic",
+    "pydicom",
+    "python-gdcm",
     "scipy",
     "simpleitk",
     "torch",
@@ -78,7 +80,8 @@ def _signature(answers: Answers) -> "ModelSignature":
     path = ColSpec(DataType.string, answers.noun)
     columns: list[ColSpec | TensorSpec] = [ColSpec(AnyType(), "image"), path]
     number = DataType.long if answers.counts else DataType.double
-    written: list[ColSpec | TensorSpec] = [path, ColSpec(number, answers.measure)]
+    remarks = ColSpec(DataType.string, "remarks")
+    written: list[ColSpec | TensorSpec] = [path, ColSpec(number, answers.measure), remarks]
     params = [ParamSpec(name, DataType.string, default) for name, default in DEFAULTS.items()]
     return ModelSignature(Schema(columns), Schema(written), ParamSchema(params))
 

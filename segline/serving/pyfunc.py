@@ -13,6 +13,7 @@ from segline.backends import Backend, open_backend
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
 from segline.imaging.volume import Volume
+from segline.inference.doubts import doubts
 from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.registry.pyfunc import DEFAULTS
@@ -35,13 +36,14 @@ class AnswerWriter:
         """Write one answer a row.
 
         Args:
-            model_input: ``image``, a NIfTI file with all channels, a folder with a DICOM series, or a list
+            model_input: ``image``, a file with all channels, a folder with a DICOM series, or a list
                 of them, one a channel in the order of the plan; and, called as an answer is, ``mask``, the
                 file to write, ``.nii`` or ``.nii.gz``.
             params: ``backend`` and ``device``, as in :data:`~segline.registry.pyfunc.DEFAULTS`.
 
         Returns:
-            ``mask`` as given, and a number of each, ``labelled_voxels``: those that are not background.
+            ``mask`` as given; a number of each, ``labelled_voxels``: those that are not background; and
+            ``remarks``, what looks wrong about the volume, if anything.
 
         Raises:
             SeglineError: a file cannot be read or written, or the backend cannot run here.
@@ -54,10 +56,13 @@ class AnswerWriter:
         paths = [self._path(name) for name in model_input[answers.noun]]
         written = []
         for image, path in zip(model_input["image"], paths, strict=True):
-            answer = predictor(_volume(image))
+            volume = _volume(image)
+            answer = predictor(volume)
             answers.write(path, answer)
-            written.append((str(path), answers.measured(answer)))
-        return pandas.DataFrame(written, columns=[answers.noun, answers.measure], index=model_input.index)
+            remarks = "; ".join(doubts(self._model.plan, volume))
+            written.append((str(path), answers.measured(answer), remarks))
+        columns = [answers.noun, answers.measure, "remarks"]
+        return pandas.DataFrame(written, columns=columns, index=model_input.index)
 
     def _backend(self, name: str, device: str) -> Backend:
         if (name, device) not in self._opened:

@@ -15,7 +15,8 @@ from segline.data.manifest import Manifest
 from segline.data.phantom.scanner import phantom_case
 from segline.data.portraits import SAME_LIKENESS, Portrait
 from segline.data.verification import survey, verify
-from segline.imaging.files import read_volume, write_volume
+from segline.imaging.files import read_volume
+from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
@@ -114,7 +115,7 @@ class TestFiles:
         moved[0, 3] += 20
         source.add(image, Volume(label.array, moved))
         check, reason = source.refusal()
-        assert check == "files" and "differs from image grid" in reason
+        assert check == "files" and "off image grid" in reason
 
     def test_an_undeclared_label_value(self, source: Source):
         image, label = fresh()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 
+from segline.common.errors import SeglineError
 from segline.imaging import geometry
 from segline.imaging.geometry import Grid, Reorientation
 
@@ -124,16 +125,35 @@ class TestGrid:
 
     def test_another_origin_does_not_match(self):
         moved = np.eye(4)
-        moved[2, 3] = 0.02
+        moved[2, 3] = 0.12
         assert not Grid((3, 4, 5), np.eye(4)).matches(Grid((3, 4, 5), moved))
-        assert Grid((3, 4, 5), np.eye(4)).matches(Grid((3, 4, 5), moved), tolerance_mm=0.05)
+        moved[2, 3] = 0.08
+        assert Grid((3, 4, 5), np.eye(4)).matches(Grid((3, 4, 5), moved))
+
+    def test_a_grid_of_tiny_voxels_may_be_off_by_a_quarter_of_one(self):
+        tiny = np.diag([0.05, 0.05, 0.05, 1.0])
+        for off, matches in ((0.012, True), (0.02, False)):
+            moved = tiny.copy()
+            moved[0, 3] = off
+            assert Grid((3, 4, 5), tiny).matches(Grid((3, 4, 5), moved)) is matches
+
+    def test_spacing_of_four_digits_matches_and_a_difference_is_told_in_mm(self):
+        exact, rounded = (Grid((512, 512, 31), np.diag([mm, mm, 5, 1])) for mm in (0.703125, 0.7031))
+        rounded.require_same(exact, "a.nii.gz: label")
+        other = Grid((512, 512, 31), np.diag([0.7, 0.703125, 5, 1]))
+        with pytest.raises(SeglineError) as refused:
+            other.require_same(exact, "a.nii.gz: label")
+        assert str(refused.value).startswith(
+            "a.nii.gz: label grid lies up to 1.597 mm off image grid, 0.1 mm are allowed: "
+            "RAS 0.7x0.703125x5 mm at (0, 0, 0) mm and RAS 0.703125x0.703125x5 mm at (0, 0, 0) mm"
+        )
 
     def test_a_flipped_grid_of_the_same_box_does_not_match(self):
         grid = Grid((3, 4, 5), affine_of("RAS"))
         assert not grid.matches(Reorientation.between("RAS", "LAS").apply_to_grid(grid))
 
     def test_a_small_error_of_spacing_matters_on_a_large_grid_only(self):
-        stretched = np.diag([1.0, 1.0, 1.0001, 1.0])
+        stretched = np.diag([1.0, 1.0, 1.0002, 1.0])
         assert Grid((9, 9, 9), np.eye(4)).matches(Grid((9, 9, 9), stretched))
         assert not Grid((9, 9, 900), np.eye(4)).matches(Grid((9, 9, 900), stretched))
 

@@ -39,8 +39,8 @@ from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise
-from segline.imaging.files import write_volume
 from segline.imaging.geometry import Reorientation
+from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 from segline.model.history import History, TrainingPoint
 from segline.model.package import Model

@@ -1,6 +1,7 @@
 """What a Decathlon folder declares in its dataset.json."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ from typing import Any
 from segline.common.documents import read_json_object
 from segline.common.errors import SeglineError
 from segline.data.manifest import CaseEntry, Manifest
+from segline.data.nnunet import listed, value_names
 from segline.plan.names import fault_of_name
 from segline.storage.archives import inner_path
 
 INDEX = "dataset.json"
+_IGNORE = "ignore"
+"""What nnU-Net calls voxels of which nothing is known."""
 _MAX_LABEL = 255
+_SUFFIXES = (".nii", ".mgz", ".mgh", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Declaration:
     licence: str
     modalities: tuple[str, ...]
     labels: dict[int, str]
+    ignore: int | None
+    """Value of voxels of which nothing is known; none of ``labels``."""
     pairs: tuple[Pair, ...]
 
     def manifest(self, root: Path, cases: Sequence[CaseEntry]) -> Manifest:
@@ -39,6 +46,7 @@ class Declaration:
             licence=self.licence,
             modalities=self.modalities,
             labels=self.labels,
+            ignore=self.ignore,
             root=str(root),
             cases=tuple(sorted(cases, key=lambda case: case.name)),
         )
@@ -49,7 +57,9 @@ def read_declaration(root: Path) -> Declaration:
         raise SeglineError(f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr")
     content = read_json_object(root / INDEX, INDEX)
     modalities = _modalities(content.get("modality") or content.get("channel_names"))
-    labels = _labels(content.get("labels"))
+    values = _label_values(content.get("labels"))
+    ignore = next((value for value, name in values.items() if name.lower() == _IGNORE), None)
+    labels = _labels({value: name for value, name in values.items() if value != ignore})
     _named(modalities, "modality")
     _named(labels.values(), "labels")
     return Declaration(
@@ -57,7 +67,8 @@ def read_declaration(root: Path) -> Declaration:
         licence=str(content.get("licence") or content.get("license") or "not stated"),
         modalities=modalities,
         labels=labels,
-        pairs=_pairs(content.get("training")),
+        ignore=ignore,
+        pairs=_pairs(content.get("training") or listed(root, content, len(modalities))),
     )
 
 
@@ -69,17 +80,30 @@ def _modalities(declared: Any) -> tuple[str, ...]:
     return tuple(str(declared[str(channel)]) for channel in range(len(declared)))
 
 
-def _labels(declared: Any) -> dict[int, str]:
+def _label_values(declared: Any) -> dict[int, str]:
+    """Value to name, in the wording of the Decathlon (by value) or of nnU-Net (by name, or by regions)."""
     if not isinstance(declared, dict) or not declared:
         raise SeglineError(f'{INDEX}: "labels" must name the label values, such as {{"0": "background"}}')
-    if all(str(key).isdecimal() for key in declared):
+    if all(_is_value(key) for key in declared):
         pairs = [(int(key), str(name)) for key, name in declared.items()]
-    elif all(type(value) is int for value in declared.values()):
-        pairs = [(value, str(name)) for name, value in declared.items()]
+    elif all(_is_value(value) for value in declared.values()):
+        pairs = [(int(value), str(name)) for name, value in declared.items()]
+    elif all(isinstance(value, list) or _is_value(value) for value in declared.values()):
+        return value_names(declared)
     else:
-        raise SeglineError(f'{INDEX}: "labels" must map one whole number to one name each; no regions')
-    labels = {0: "background", **dict(sorted(pairs))}
-    if len(dict(pairs)) < len(pairs) or min(labels) < 0 or max(labels) > _MAX_LABEL or len(labels) < 2:
+        raise SeglineError(f'{INDEX}: "labels" must map whole numbers to names, or names to whole numbers')
+    if len(dict(pairs)) < len(pairs):
+        raise SeglineError(f'{INDEX}: "labels" must be different values, and one is named twice')
+    return dict(pairs)
+
+
+def _is_value(given: Any) -> bool:
+    return type(given) is int or (isinstance(given, str) and re.fullmatch(r"-?[0-9]{1,9}", given) is not None)
+
+
+def _labels(named: dict[int, str]) -> dict[int, str]:
+    labels = {0: "background", **dict(sorted(named.items()))}
+    if min(labels) < 0 or max(labels) > _MAX_LABEL or len(labels) < 2:
         raise SeglineError(
             f'{INDEX}: "labels" must be different whole numbers from 0 to {_MAX_LABEL}, one or more above 0'
         )
@@ -127,5 +151,7 @@ def _pair(entry: Any, where: str) -> Pair:
 
 
 def _case_name(image: str) -> str:
-    name = PurePosixPath(image).name
-    return name.removesuffix(".gz").removesuffix(".nii").removesuffix("_0000")
+    name = PurePosixPath(image).name.removesuffix(".gz")
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.removesuffix("_0000")

@@ -1,6 +1,7 @@
 """The fingerprint of a data set: what a plan is proposed from."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -8,9 +9,14 @@ from pydantic import BaseModel, ConfigDict
 from segline.common.errors import SeglineError
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation, Shape, as_shape
+from segline.imaging.preprocessing import foreground_box
+from segline.plan.preprocessing import CROP_MARGIN_MM
 
 _VOXELS_A_CASE = 10_000
 PERCENTILES = (0.5, 50.0, 99.5)
+CT_BODY_ABOVE_HU = -500.0
+BACKGROUND = 0.0
+"""Of images without a unit, such as MR, that have no value below it."""
 
 
 class Fingerprint(BaseModel):
@@ -28,6 +34,8 @@ class Fingerprint(BaseModel):
 
     Of all voxels where cases have no label map.
     """
+    foreground_above: float | None
+    """Value above which the box of every case holds all its labelled voxels; None where none is known."""
 
 
 def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
@@ -38,9 +46,11 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
     Raises:
         SeglineError: no case has a labelled voxel, or a file cannot be read.
     """
+    is_ct = all(modality.upper() == "CT" for modality in manifest.modalities)
+    above = CT_BODY_ABOVE_HU if is_ct else BACKGROUND
     with ThreadPoolExecutor(workers) as pool:
-        samples = list(pool.map(lambda case: _foreground_sample(manifest, case), manifest.cases))
-    voxels = np.concatenate(samples, axis=1)
+        samples = list(pool.map(lambda case: _sample(manifest, case, above), manifest.cases))
+    voxels = np.concatenate([sample.foreground for sample in samples], axis=1)
     if not voxels.size:
         raise SeglineError(
             f"data set {manifest.name}: no case has a labelled voxel; there is nothing to learn"
@@ -52,15 +62,29 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
         spacings_mm=tuple(spacing for spacing, _ in geometry),
         shapes=tuple(shape for _, shape in geometry),
         foreground_percentiles=tuple((float(a), float(b), float(c)) for a, b, c in percentiles.T),
+        foreground_above=above if all(sample.may_be_cropped for sample in samples) else None,
     )
 
 
-def _foreground_sample(manifest: Manifest, case: CaseEntry) -> np.ndarray:
+class _Sample(NamedTuple):
+    foreground: np.ndarray
     """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
-    image = manifest.image(case).array
-    labelled = np.flatnonzero(manifest.label(case).array[0]) if case.label else range(image[0].size)
+    may_be_cropped: bool
+    """Whether the box above a value holds all that is labelled; below 0 there is only what CT knows."""
+
+
+def _sample(manifest: Manifest, case: CaseEntry, above: float) -> _Sample:
+    volume = manifest.image(case)
+    image = volume.array
+    label = manifest.labelled(case) if case.label else None
+    labelled = range(image[0].size) if label is None else np.flatnonzero(label)
     chosen = np.asarray(labelled[:: max(1, -(-len(labelled) // _VOXELS_A_CASE))])
-    return np.stack([channel.reshape(-1)[chosen] for channel in image]).astype(np.float32)
+    foreground = np.stack([channel.reshape(-1)[chosen] for channel in image]).astype(np.float32)
+    if above == BACKGROUND and image.min() < BACKGROUND:
+        return _Sample(foreground, may_be_cropped=False)
+    box = foreground_box(image, above, CROP_MARGIN_MM, volume.grid.spacing_mm)
+    outside = 0 if label is None else np.count_nonzero(label) - np.count_nonzero(label[box])
+    return _Sample(foreground, may_be_cropped=not outside)
 
 
 def ras_geometry(case: CaseEntry) -> tuple[tuple[float, float, float], Shape]:

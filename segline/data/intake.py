@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.documents import Document
 from segline.data.fingerprint import PERCENTILES, ras_geometry
+from segline.data.label_maps import lost_voxels
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.portraits import SAME_LIKENESS, Percentiles, Portrait
 from segline.data.verification import Survey
+from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan
 
 QUARANTINE = "quarantine.json"
@@ -97,14 +99,15 @@ def take_in(
             drawn = pool.map(lambda case: Portrait.recorded(manifest, case, records), cases)
             return list(zip(cases, drawn, strict=True))
 
-    judge = _Judge(known, plan, portraits(known, known.cases), limits or Limits())
+    judge = _Judge(known, survey.manifest, plan, portraits(known, known.cases), limits or Limits())
     looked_at = [judge.look_at(case, portrait) for case, portrait in portraits(survey.manifest, new)]
     aside = [Quarantined(case=fault.case, check="files", reason=str(fault.error)) for fault in survey.faults]
     aside += [case for case in looked_at if case]
     refused = {case.case for case in aside}
     accepted = tuple(case for case in survey.manifest.cases if case.name not in refused)
+    twins = tuple(group for group in survey.manifest.twins if not refused & {*group})
     return Intake(
-        accepted=survey.manifest.model_copy(update={"cases": accepted}),
+        accepted=survey.manifest.model_copy(update={"cases": accepted, "twins": twins}),
         quarantine=Quarantine(
             new=len(new) + len(survey.faults), cases=tuple(sorted(aside, key=lambda case: case.case))
         ),
@@ -115,9 +118,15 @@ class _Judge:
     """Looks at new cases one after another; those it accepts count for the next ones' duplicates."""
 
     def __init__(
-        self, known: Manifest, plan: Plan, portraits: Sequence[tuple[CaseEntry, Portrait]], limits: Limits
+        self,
+        known: Manifest,
+        incoming: Manifest,
+        plan: Plan,
+        portraits: Sequence[tuple[CaseEntry, Portrait]],
+        limits: Limits,
     ) -> None:
         self.known = known
+        self.incoming = incoming
         self.plan = plan
         self.known_portraits = tuple(portrait for _, portrait in portraits)
         self.seen = {case.name: portrait for case, portrait in portraits}
@@ -168,8 +177,21 @@ class _Judge:
                 )
 
     def _label(self, case: CaseEntry, _: Portrait) -> Iterator[Fault]:
+        if case.label and (missed := self._lost(case)):
+            yield (
+                "labels",
+                f"{missed} labelled voxels lie outside the champion's crop, above "
+                f"{self.plan.preprocessing.foreground_above:g}",
+            )
         if not _is_labelled(case) and all(_is_labelled(other) for other in self.known.cases):
             yield "labels", "no voxel is labelled; every known case has some"
+
+    def _lost(self, case: CaseEntry) -> int:
+        """Labelled voxels that the champion's crop leaves out."""
+        if self.plan.preprocessing.foreground_above is None:
+            return 0
+        placement = Preprocessor(self.plan.preprocessing).place(self.incoming.image(case))
+        return lost_voxels(self.incoming, case, placement)
 
     def _intensity(self, _: CaseEntry, portrait: Portrait) -> Iterator[Fault]:
         """A z-score takes a channel's unit away; there only an image of one value is odd."""

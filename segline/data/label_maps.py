@@ -40,28 +40,46 @@ class LabelMaps:
         if len(label.array) != 1:
             raise SeglineError(f"{pair.label}: a label must be 3-D, this one has {len(label.array)} channels")
         label.grid.require_same(grid, f"{pair.images[0]}: label")
-        return _label_voxels(label.array, declaration.labels, pair.label)
+        return _label_voxels(label.array, declaration, pair.label)
 
     def prepare(self, manifest: Manifest, case: CaseEntry, placement: Placement, plan: Plan) -> Prepared:
         """The class of each voxel ``(X, Y, Z)`` uint8, and up to 4096 voxels of each label.
 
         Raises:
-            SeglineError: the file cannot be read, or a voxel has a value that the plan does not know.
+            SeglineError: the file cannot be read, a voxel has a value that the plan does not know, or the
+                plan's crop leaves labelled voxels out.
         """
-        label = Preprocessor(plan.preprocessing).label(manifest.label(case), placement, plan.label_values)
+        if missed := lost_voxels(manifest, case, placement):
+            raise SeglineError(
+                f"{case.label_map.path}: the crop above {plan.preprocessing.foreground_above:g} leaves out "
+                f"{missed} labelled voxels; set preprocessing.foreground_above to null"
+            )
+        label = Preprocessor(plan.preprocessing).label(
+            manifest.label(case), placement, plan.label_values, plan.ignore
+        )
         return Prepared(label.numpy(), _locations(label, len(plan.labels)))
 
 
 LABEL_MAPS = LabelMaps()
 
 
-def _label_voxels(array: np.ndarray, labels: dict[int, str], name: str) -> dict[int, int]:
+def lost_voxels(manifest: Manifest, case: CaseEntry, placement: Placement) -> int:
+    """Labelled voxels of a case that lie outside the box of its placement."""
+    labelled = manifest.labelled(case)
+    kept = placement.reorientation.apply(labelled)[placement.crop]
+    return int(np.count_nonzero(labelled)) - int(np.count_nonzero(kept))
+
+
+def _label_voxels(array: np.ndarray, declaration: Declaration, name: str) -> dict[int, int]:
+    labels = declaration.labels
     if array.dtype.kind == "f":
         whole = np.rint(array)
         array = np.where(np.abs(array - whole) <= _ROUNDING, whole, array)
     counts = {value: int(np.count_nonzero(array == value)) for value in labels}
-    if sum(counts.values()) < array.size:
-        _refuse_stray_values(array[~np.isin(array, list(labels))], labels, name)
+    ignored = 0 if declaration.ignore is None else int(np.count_nonzero(array == declaration.ignore))
+    if sum(counts.values()) + ignored < array.size:
+        known = [*labels, *([] if declaration.ignore is None else [declaration.ignore])]
+        _refuse_stray_values(array[~np.isin(array, known)], labels, name)
     return counts
 
 

@@ -78,6 +78,10 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     """One name a channel."""
     labels: dict[int, str]
     """Label value to name, the background 0 among them."""
+    ignore: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Label value of voxels of which nothing is known; none of ``labels``."""
+    twins: tuple[tuple[str, ...], ...] = Field(default=(), exclude_if=lambda twins: not twins)
+    """Groups of cases whose images are the same, voxel by voxel."""
     root: str
     """Absolute path of the Decathlon folder; or the URI of the depot that has its files by content."""
     cases: tuple[CaseEntry, ...]
@@ -139,6 +143,16 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         name = case.label_map.path
         volume = read_volume(Path(self.root, name), name)
         return volume.with_array(np.rint(volume.array).astype(np.uint8))
+
+    def labelled(self, case: CaseEntry) -> np.ndarray:
+        """Where ``case`` has a label: ``(X, Y, Z)`` bool, without the background and what is ignored.
+
+        Raises:
+            SeglineError: as :meth:`label`.
+        """
+        values = self.label(case).array[0]
+        labelled = values > 0
+        return labelled if self.ignore is None else labelled & (values != self.ignore)
 
     def write(self, path: Path) -> None:
         """Write as JSON, with the digest, atomically."""

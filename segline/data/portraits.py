@@ -50,7 +50,7 @@ class Portrait(BaseModel):
         array = np.ascontiguousarray(turn.apply(image.array), dtype=np.float32)
         labelled = np.zeros(array.shape[1:], bool)
         if case.label:
-            labelled = turn.apply(manifest.label(case).array)[0] > 0
+            labelled = turn.apply(manifest.labelled(case)[None])[0]
         digest = hashlib.sha256(str(array.shape).encode())
         digest.update(array.data)
         return cls(

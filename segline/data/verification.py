@@ -1,10 +1,12 @@
 """The proof that the files of a data set agree with what it declares."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel
 
 from segline.common import atomic
@@ -70,7 +72,7 @@ def survey(
 
     Args:
         root: the folder that holds ``dataset.json``; Decathlon (``modality``, value to name) and nnU-Net v2
-            (``channel_names``, name to value) wording are understood.
+            (``channel_names``, name to value, files by name) are understood.
         records: folder where findings are kept by content, so that the next call only hashes the files.
         workers: threads; each holds one image and its label in memory.
         progress: called after each case.
@@ -82,21 +84,29 @@ def survey(
     root = root.resolve()
     declaration = read_declaration(root)
 
-    def examine(pair: Pair) -> CaseEntry | Fault:
+    def examine(pair: Pair) -> _Sound | Fault:
         try:
             return _examined(root, pair, declaration, records, targets)
         except SeglineError as error:
             return Fault(pair.name, error)
 
-    outcomes: list[CaseEntry | Fault] = []
+    outcomes: list[_Sound | Fault] = []
     with ThreadPoolExecutor(workers) as pool:
         for outcome in pool.map(examine, declaration.pairs):
             outcomes.append(outcome)
             total = len(declaration.pairs)
             progress(len(outcomes) / total, f"{len(outcomes)} of {total} cases verified")
-    cases = [outcome for outcome in outcomes if isinstance(outcome, CaseEntry)]
+    sound = [outcome for outcome in outcomes if isinstance(outcome, _Sound)]
     faults = tuple(outcome for outcome in outcomes if isinstance(outcome, Fault))
-    return Survey(declaration.manifest(root, cases), faults)
+    manifest = declaration.manifest(root, [one.case for one in sound])
+    return Survey(manifest.model_copy(update={"twins": _twins(sound)}), faults)
+
+
+def _twins(sound: "Sequence[_Sound]") -> tuple[tuple[str, ...], ...]:
+    names: dict[str, list[str]] = {}
+    for one in sound:
+        names.setdefault(one.voxels_sha256, []).append(one.case.name)
+    return tuple(sorted(tuple(sorted(group)) for group in names.values() if len(group) > 1))
 
 
 class _Findings(BaseModel, frozen=True):
@@ -104,23 +114,34 @@ class _Findings(BaseModel, frozen=True):
     spacing_mm: tuple[float, float, float]
     orientation: str
     label_voxels: dict[int, int]
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
+    voxels_sha256: str
+    """Of the images' shapes and values: two cases with the same are one."""
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A case in which nothing is wrong."""
+
+    case: CaseEntry
+    voxels_sha256: str
 
 
 def _examined(
     root: Path, pair: Pair, declaration: Declaration, records: Path | None, targets: Targets
-) -> CaseEntry:
+) -> _Sound:
     images = tuple(_file_entry(root, path) for path in pair.images)
     label = _file_entry(root, pair.label) if isinstance(pair.label, str) else None
     value = None if isinstance(pair.label, str) else pair.label
     content = content_digest(images, label, value)
     looked_for = f"{type(targets).__module__}.{type(targets).__qualname__}"
-    key = sha256_of_json(
-        [_RECORD_VERSION, content, looked_for, sorted(declaration.labels), declaration.modalities]
-    )
+    labels = [*sorted(declaration.labels), declaration.ignore]
+    key = sha256_of_json([_RECORD_VERSION, content, looked_for, labels, declaration.modalities])
     record = records / f"{key}.json" if records else None
     findings = _recorded(record, lambda: _findings(root, pair, declaration, targets))
-    return CaseEntry(name=pair.name, images=images, label=label, value=value, **findings.model_dump())
+    told = findings.model_dump(exclude={"voxels_sha256"})
+    case = CaseEntry(name=pair.name, images=images, label=label, value=value, **told)
+    return _Sound(case, findings.voxels_sha256)
 
 
 def _file_entry(root: Path, name: str) -> FileEntry:
@@ -149,24 +170,29 @@ def _recorded(record: Path | None, examine: Callable[[], _Findings]) -> _Finding
 
 
 def _findings(root: Path, pair: Pair, declaration: Declaration, targets: Targets) -> _Findings:
-    grid, remarks = _checked_images(root, pair, declaration.modalities)
+    grid, remarks, digest = _checked_images(root, pair, declaration.modalities)
     return _Findings(
         shape=grid.shape,
         spacing_mm=grid.spacing_mm,
         orientation=grid.orientation,
         label_voxels=targets.examine(root, pair, declaration, grid),
         remarks=tuple(remarks),
+        voxels_sha256=digest,
     )
 
 
-def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> tuple[Grid, list[str]]:
-    """Their grid, and what is odd about them."""
-    grids, channels, remarks = [], 0, []
+def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> tuple[Grid, list[str], str]:
+    """Their grid, what is odd about them, and the digest of their voxels."""
+    grids, channels, remarks, digest = [], 0, [], hashlib.sha256()
     for name in pair.images:
         volume = read_to_learn(root / name, name)
         if len(pair.images) > 1 and len(volume.array) > 1:
             raise SeglineError(f"{name}: one of {len(pair.images)} image files must be 3-D, this one is 4-D")
         grids.append(volume.grid)
+        digest.update(str(volume.array.shape).encode())
+        digest.update(
+            np.ascontiguousarray(volume.array.T).data
+        )  # as most files lie, so that nothing is copied
         remarks += [f"{name}: {remark}" for remark in volume.remarks]
         channels += len(volume.array)
         volume.grid.require_same(grids[0], f"{name}: channel")
@@ -175,4 +201,4 @@ def _checked_images(root: Path, pair: Pair, modalities: tuple[str, ...]) -> tupl
             f"{pair.images[0]}: {channels} image channels, {INDEX} declares {len(modalities)} "
             f"({', '.join(modalities)}); correct one of them"
         )
-    return grids[0], remarks
+    return grids[0], remarks, digest.hexdigest()

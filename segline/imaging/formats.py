@@ -32,7 +32,7 @@ _KNOWN = (
     (b"<", "HTML or XML"),
 )
 _DETACHED = re.compile(
-    rb"^\s*(data ?file\s*:|ElementDataFile\s*=\s*(?!LOCAL\b))", re.IGNORECASE | re.MULTILINE
+    rb"^\s*(data ?file\s*:|ElementDataFile\s*=\s*(?!LOCAL\b)\S)", re.IGNORECASE | re.MULTILINE
 )
 _TEXT_BYTES = 1 << 16
 

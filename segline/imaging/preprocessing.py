@@ -10,13 +10,16 @@ from torch import Tensor
 from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
-from segline.imaging.geometry import Reorientation, Shape, as_shape
+from segline.imaging.geometry import Reorientation, as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear, resample_nearest, resampled_shape
 from segline.imaging.volume import Volume
 from segline.plan import Preprocessing
 
 CPU = torch.device("cpu")
+
+IGNORED = 255
+"""Class index of voxels of which nothing is known."""
 
 PREPROCESSING_VERSION = 2
 """Part of every cached case's key: raise it when this code changes what it makes."""
@@ -39,7 +42,9 @@ class Preprocessor:
         grid = volume.grid
         reorientation = Reorientation.between(grid.orientation, self.settings.orientation)
         turned = reorientation.apply_to_grid(grid)
-        start, stop = self._foreground_box(reorientation.apply(volume.array), turned.spacing_mm)
+        above, margin = self.settings.foreground_above, self.settings.margin_mm
+        box = foreground_box(reorientation.apply(volume.array), above, margin, turned.spacing_mm)
+        start, stop = as_shape(side.start for side in box), as_shape(side.stop for side in box)
         size = as_shape(b - a for a, b in zip(start, stop, strict=True))
         target = self.settings.spacing_mm
         shape = resampled_shape(size, turned.spacing_mm, target)
@@ -78,8 +83,14 @@ class Preprocessor:
         channels = [self._resampled(channel, placement) for channel in box]
         return torch.stack([rule.apply(c, above) for c, rule in zip(channels, rules, strict=True)])
 
-    def label(self, volume: Volume, placement: Placement, label_values: tuple[int, ...]) -> Tensor:
-        """``placement.shape`` uint8 class indices, nearest neighbour.
+    def label(
+        self,
+        volume: Volume,
+        placement: Placement,
+        label_values: tuple[int, ...],
+        ignore: int | None = None,
+    ) -> Tensor:
+        """``placement.shape`` uint8 class indices, nearest neighbour, ``IGNORED`` where it is ``ignore``.
 
         Raises:
             SeglineError: a voxel has a value that is not among ``label_values``.
@@ -87,22 +98,7 @@ class Preprocessor:
         box = placement.reorientation.apply(volume.array)[0][placement.crop]
         native = torch.from_numpy(box.copy(order="K"))
         values = resample_nearest(native, placement.shape, placement.steps).numpy()
-        return torch.from_numpy(_class_indices(values, label_values))
-
-    def _foreground_box(self, array: np.ndarray, spacing_mm: tuple[float, ...]) -> tuple[Shape, Shape]:
-        above = self.settings.foreground_above
-        whole = as_shape(array.shape[1:])
-        if above is None:
-            return (0, 0, 0), whole
-        reached = [np.flatnonzero(along > above) for along in _largest_along(array)]
-        if not all(map(len, reached)):
-            return (0, 0, 0), whole
-        start, stop = [], []
-        for size, along, mm in zip(whole, reached, spacing_mm, strict=True):
-            margin = int(np.ceil(self.settings.margin_mm / mm))
-            start.append(max(0, along[0] - margin))
-            stop.append(min(size, along[-1] + 1 + margin))
-        return as_shape(start), as_shape(stop)
+        return torch.from_numpy(_class_indices(values, label_values, ignore))
 
     def _resampled(self, channel: np.ndarray, placement: Placement) -> Tensor:
         """``channel``, a view whose axes may run backwards, as float32 on the plan's grid."""
@@ -117,14 +113,36 @@ class Preprocessor:
         return sampled.contiguous()
 
 
-def _class_indices(values: np.ndarray, label_values: tuple[int, ...]) -> np.ndarray:
-    unknown = 255
-    lookup = np.full(unknown + 1, unknown, dtype=np.uint8)
+def foreground_box(
+    array: np.ndarray, above: float | None, margin_mm: float, spacing_mm: tuple[float, ...]
+) -> tuple[slice, slice, slice]:
+    """The box of the voxels of ``(C, X, Y, Z)`` above a value in any channel, and a margin around it.
+
+    The whole where ``above`` is None or nothing is above it.
+    """
+    whole = tuple(slice(0, size) for size in array.shape[1:])
+    if above is None:
+        return whole[0], whole[1], whole[2]
+    reached = [np.flatnonzero(along > above) for along in _largest_along(array)]
+    if not all(map(len, reached)):
+        return whole[0], whole[1], whole[2]
+    box = []
+    for size, along, mm in zip(array.shape[1:], reached, spacing_mm, strict=True):
+        margin = int(np.ceil(margin_mm / mm))
+        box.append(slice(max(0, int(along[0]) - margin), min(size, int(along[-1]) + 1 + margin)))
+    return box[0], box[1], box[2]
+
+
+def _class_indices(values: np.ndarray, label_values: tuple[int, ...], ignore: int | None) -> np.ndarray:
+    """As uint8, of values that are label values."""
+    lookup = np.full(256, -1, dtype=np.int16)
     lookup[list(label_values)] = np.arange(len(label_values))
-    if values.min() >= 0 and values.max() <= unknown:
+    if ignore is not None:
+        lookup[ignore] = IGNORED
+    if values.min() >= 0 and values.max() <= 255:
         classes = lookup[values]
-        if classes.max() < len(label_values):
-            return classes
+        if classes.min() >= 0:
+            return classes.astype(np.uint8)
     strays = np.setdiff1d(values, label_values)
     raise SeglineError(
         f"the label has value {strays[0]}, the plan knows {', '.join(map(str, label_values))}; "

@@ -14,6 +14,8 @@ class Split(Part):
     train: tuple[str, ...] = Field(min_length=1)
     val: tuple[str, ...] = Field(min_length=1)
     test: tuple[str, ...] = Field(min_length=1)
+    twins: tuple[tuple[str, ...], ...] = Field(default=(), exclude_if=lambda twins: not twins)
+    """Groups of names that one image has; each group is on one side."""
 
     @model_validator(mode="after")
     def _no_case_twice(self) -> "Split":
@@ -23,7 +25,22 @@ class Split(Part):
             raise ValueError(f"case {twice[0]} is in the split more than once")
         return self
 
+    @model_validator(mode="after")
+    def _twins_on_one_side(self) -> "Split":
+        sides = {name: part for part in ("train", "val", "test") for name in getattr(self, part)}
+        for first, *others in self.twins:
+            for name in others:
+                if sides.get(first) != sides.get(name):
+                    raise ValueError(
+                        f"cases {first} and {name} are one image, one in {sides.get(first)} and one in "
+                        f"{sides.get(name)}; put both on one side, or take one out of the data set"
+                    )
+        return self
+
     def renamed(self, names: Mapping[str, str]) -> "Split":
         """With the case names that ``names`` gives; the others stay."""
-        parts = {part: [names.get(case, case) for case in cases] for part, cases in self}
-        return Split.model_validate(parts)
+        parts = {
+            part: [names.get(case, case) for case in getattr(self, part)] for part in ("train", "val", "test")
+        }
+        twins = [[names.get(case, case) for case in group] for group in self.twins]
+        return Split.model_validate({**parts, "twins": twins})

@@ -47,13 +47,14 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Ga
         "dataset_digest": manifest.digest,
         "channels": manifest.modalities,
         "labels": manifest.labels,
+        "ignore": manifest.ignore,
         "preprocessing": preprocessing.model_dump(),
         "training": training.model_dump(),
         "network": network.model_dump(),
         "ensemble": ensemble.model_dump(),
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, (gate or Gate()).model_dump()).model_dump(),
-        "split": over.ensemble_split(names) if ensemble.members > 1 else over.split(names),
+        "split": (over.ensemble_split if ensemble.members > 1 else over.split)(names, manifest.twins),
         "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)
@@ -80,7 +81,12 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     if over.part("training").get("tune"):
         parts |= _to_be_tuned(over, previous, manifest)
     split = continued_split(previous.split, [case.name for case in manifest.cases])
-    of_data = {"dataset_digest": manifest.digest, "split": split, "pseudonyms": manifest.pseudonyms}
+    of_data = {
+        "dataset_digest": manifest.digest,
+        "split": split,
+        "pseudonyms": manifest.pseudonyms,
+        "ignore": manifest.ignore,
+    }
     return Plan.parse({**values, **parts, **of_data}, over.name)
 
 

@@ -28,7 +28,6 @@ FULL_RESOLUTION_VOXELS = 48**3
 """Of the largest patch whose network begins at the plan's spacing; a larger one's begins at twice that."""
 THICK_SLICES = 3.0
 """Largest to smallest spacing from which a grid counts as anisotropic."""
-CT_BODY_ABOVE_HU = -500.0
 
 
 def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def propose_preprocessing(fingerprint: Fingerprint) -> dict[str, Any]:
         "intensity": [
             window if ct else {"rule": "zscore"} for ct, window in zip(is_ct, windows, strict=True)
         ],
-        "foreground_above": CT_BODY_ABOVE_HU if all(is_ct) else 0.0,
+        "foreground_above": fingerprint.foreground_above,
     }
 
 

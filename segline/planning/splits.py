@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,16 +34,26 @@ class SplitRule(BaseModel):
         return self.model_copy(update={"fold": (self.fold + 1) % self.folds}) if self.folds else self
 
 
-def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
+Twins = Sequence[Sequence[str]]
+"""Groups of names that one image has."""
+
+
+def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dict[str, Any]:
     """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
 
     A fold validates on cases that the next one tests, so that no case validates in two, unless there are too
-    few: what is peculiar to a few cases is not in the choices of all folds.
+    few: what is peculiar to a few cases is not in the choices of all folds. Of ``twins``, one is drawn for
+    all, unless the cases of the folds are listed.
 
     Raises:
         SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
             the listed folds fit neither the cases nor their number.
     """
+    groups = among(names, twins)
+    if groups and not rule.fold_cases:
+        followers = {name for group in groups for name in group[1:]}
+        drawn = split_cases([name for name in names if name not in followers], rule)
+        return {**_with_twins(drawn, groups), "twins": groups}
     if len(names) < 3:
         raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
     if rule.folds and not (2 <= rule.folds <= len(names) and rule.fold < rule.folds):
@@ -59,10 +70,11 @@ def split_cases(names: Sequence[str], rule: SplitRule) -> dict[str, list[str]]:
         )
     rest.sort(key=lambda name: name not in tested_next)
     val_count = min(max(1, round(rule.val_share * len(names))), len(rest) - 1)
-    return {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+    parts = {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
+    return {**parts, "twins": groups} if groups else parts
 
 
-def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
+def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, Any]:
     """Every case where it was; of new cases, test and validation get the usual share, training the rest.
 
     Raises:
@@ -78,7 +90,24 @@ def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dic
     usual = SplitRule()
     test, val = round(usual.test_share * len(new)), round(usual.val_share * len(new))
     added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
-    return {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
+    whole = {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
+    return {**whole, "twins": among(names, previous.twins)}
+
+
+def among(names: Collection[str], twins: Twins) -> list[list[str]]:
+    """The groups of which two or more are named."""
+    there = set(names)
+    groups = [[name for name in group if name in there] for group in twins]
+    return [group for group in groups if len(group) > 1]
+
+
+def _with_twins(parts: Mapping[str, Sequence[str]], twins: Twins) -> dict[str, list[str]]:
+    """Each of a group where its first is."""
+    others = {first: rest for first, *rest in twins}
+    return {
+        part: sorted([*cases, *(name for case in cases for name in others.get(case, ()))])
+        for part, cases in parts.items()
+    }
 
 
 def _test_cases(rule: SplitRule, shuffled: Sequence[str]) -> Sequence[str]:

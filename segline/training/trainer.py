@@ -149,7 +149,7 @@ class Trainer:
         state.network.train()
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = self.objective.loss(scores.float(), target, self.ranks.add_up)
+        loss = self.objective.loss(self.plan, scores.float(), target, self.ranks.add_up)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)

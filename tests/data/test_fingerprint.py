@@ -91,3 +91,38 @@ def test_a_phantom_s_spleen_lies_within_soft_tissue(tmp_path):
     write_phantom(tmp_path / "Phantom", 3)
     ((low, median, high),) = take_fingerprint(verify(tmp_path / "Phantom")).foreground_percentiles
     assert -100 < low < median < high < 300
+
+
+class TestCrop:
+    """The value above which a box is cropped is chosen so that no label is cropped away."""
+
+    def mr(self, tissue: float, outside: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        image = np.full((1, *SHAPE), outside, np.float32)
+        image[0, 8:12, 8:12, 4:8] = tissue
+        label = np.zeros(SHAPE, np.uint8)
+        label[9:11, 9:11, 5:7] = 1
+        return image, label
+
+    def above(
+        self, folder: Path, cases: list[tuple[np.ndarray, np.ndarray]], modality: str = "MR"
+    ) -> float | None:
+        return take_fingerprint(dataset(folder, cases, (modality,))).foreground_above
+
+    def test_an_image_on_a_background_of_0_is_cropped_above_it(self, tmp_path):
+        assert self.above(tmp_path, [self.mr(50), self.mr(60)]) == 0
+
+    def test_negative_tissue_is_not_cropped(self, tmp_path):
+        assert self.above(tmp_path, [self.mr(50), self.mr(-60)]) is None
+
+    def test_nor_is_a_label_that_lies_outside_the_box(self, tmp_path):
+        image, label = self.mr(50)
+        label[0, 0, 0] = 1
+        assert self.above(tmp_path, [self.mr(50), (image, label)]) is None
+
+    def test_ct_is_cropped_above_minus_500(self, tmp_path):
+        assert self.above(tmp_path, [self.mr(50, -1000)], "CT") == -500
+
+    def test_but_not_where_labels_are_in_air(self, tmp_path):
+        image, label = self.mr(50, -1000)
+        label[19, 23, 0] = 1
+        assert self.above(tmp_path, [(image, label)], "CT") is None

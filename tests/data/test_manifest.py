@@ -1,13 +1,15 @@
 """What verifying a Decathlon folder finds, and what a manifest keeps."""
 
+import gzip
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
@@ -238,7 +240,7 @@ def test_a_label_at_another_place_is_refused(root: Path) -> None:
     shifted[0, 3] = 12
     save(root / "labelsTr/case_b.nii.gz", label_array(), shifted)
     assert refusal(root).startswith(
-        "imagesTr/case_b.nii.gz: label grid lies up to 12 mm off image grid, 0.1 mm are allowed: LAS 1.5x1.5x2"
+        "imagesTr/case_b.nii.gz: label grid lies up to 12 mm off image grid, 0.1 mm are allowed: LAS 1.5"
     )
 
 
@@ -394,7 +396,11 @@ def test_a_missing_index_is_told(tmp_path: Path) -> None:
         ({"labels": {"0": "background"}}, 'dataset.json: "labels" must be different'),
         ({"labels": {"0": "background", "256": "x"}}, 'dataset.json: "labels" must be different'),
         ({"labels": {"a": 1, "b": 1}}, 'dataset.json: "labels" must be different'),
-        ({"labels": {"background": 0, "a": [1, 2]}}, 'dataset.json: "labels" must map one whole number'),
+        (
+            {"labels": {"background": 0, "a": [1, "x"]}},
+            """dataset.json: "labels": region 'a' must list whole""",
+        ),
+        ({"labels": {"background": 0, "a": {"b": 1}}}, 'dataset.json: "labels" must map whole numbers'),
     ],
 )
 def test_an_index_that_declares_no_task_is_refused(root: Path, changes: dict[str, Any], told: str) -> None:
@@ -439,3 +445,123 @@ def test_real_spleen_cases_verify_in_mixed_orientations(shared_data: Path) -> No
 def test_a_name_that_others_would_misread_is_refused(root: Path, changes: dict[str, Any], line: str) -> None:
     declare(root, **changes)
     assert line in refusal(root)
+
+
+class TestIgnoredVoxels:
+    """nnU-Net's label ``ignore``: voxels of which nothing is known."""
+
+    LABELS: ClassVar = {"background": 0, "spleen": 1, "ignore": 2}
+
+    def ignoring(self, root: Path) -> Manifest:
+        label = label_array()
+        label[5] = 2
+        save(root / "labelsTr/case_a.nii.gz", label)
+        declare(root, labels=self.LABELS)
+        return verify(root)
+
+    def test_they_are_no_class(self, root: Path) -> None:
+        manifest = self.ignoring(root)
+        assert manifest.labels == {0: "background", 1: "spleen"}
+        assert manifest.ignore == 2
+
+    def test_they_count_as_nothing(self, root: Path) -> None:
+        case = self.ignoring(root).case("case_a")
+        assert case.label_voxels == {0: 7 * 6 * 5 - 8 - 30, 1: 8}
+
+    def test_they_are_not_labelled(self, root: Path) -> None:
+        manifest = self.ignoring(root)
+        np.testing.assert_array_equal(manifest.labelled(manifest.case("case_a")), label_array() == 1)
+
+    def test_the_manifest_is_read_back(self, root: Path, tmp_path: Path) -> None:
+        manifest = self.ignoring(root)
+        manifest.write(tmp_path / "manifest.json")
+        assert Manifest.read(tmp_path / "manifest.json") == manifest
+
+
+class TestTwins:
+    def test_cases_with_one_image_are_told(self, root: Path) -> None:
+        save(root / "imagesTr/case_c.nii.gz", image_array(0))
+        assert verify(root).twins == (("case_a", "case_c"),)
+
+    def test_however_it_is_compressed(self, root: Path, tmp_path: Path) -> None:
+        raw = gzip.decompress((root / "imagesTr/case_a.nii.gz").read_bytes())
+        (root / "imagesTr/case_b.nii.gz").write_bytes(raw)
+        for _ in range(2):  # and from the records
+            assert verify(root, tmp_path / "records").twins == (("case_a", "case_b"),)
+
+    def test_a_sound_folder_has_none_and_its_digest_is_what_it_was(self, root: Path) -> None:
+        assert "twins" not in verify(root).model_dump()
+
+
+def test_what_is_odd_about_a_header_is_kept_with_the_case(root: Path) -> None:
+    image = nib.Nifti1Image(image_array(0), AFFINE)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(np.diag([-1, 1, 1, 1]), code=1)
+    image.set_qform(AFFINE, code=1)
+    image.header.set_zooms((1.5, 1.5, 2))
+    (root / "imagesTr/case_a.nii.gz").write_bytes(image.to_bytes())
+    case = verify(root).case("case_a")
+    assert case.spacing_mm == (1.5, 1.5, 2.0)
+    assert case.remarks[0].startswith("imagesTr/case_a.nii.gz: the sform has a spacing of 1x1x1 mm")
+
+
+class TestNnUNet:
+    """Data sets in nnU-Net v2's own layout, whose index lists no cases."""
+
+    def folder(self, root: Path, ending: str = ".nii.gz", labels: Any = None, **more: Any) -> Path:
+        folder = root / "Dataset001_Two"
+        for number, name in enumerate(["one", "two", "three"]):
+            for channel in range(2):
+                array = image_array(10 * number + channel)
+                image = SimpleITK.GetImageFromArray(array.T)
+                (folder / "imagesTr").mkdir(parents=True, exist_ok=True)
+                SimpleITK.WriteImage(image, str(folder / f"imagesTr/{name}_000{channel}{ending}"))
+            (folder / "labelsTr").mkdir(exist_ok=True)
+            label = label_array()
+            label[4, 2:4, 2:4] = 2
+            SimpleITK.WriteImage(
+                SimpleITK.GetImageFromArray(label.T), str(folder / f"labelsTr/{name}{ending}")
+            )
+        content = {
+            "channel_names": {"0": "T1", "1": "T2"},
+            "labels": labels or {"background": 0, "edema": 1, "core": 2},
+            "numTraining": 3,
+            "file_ending": ending,
+            **more,
+        }
+        (folder / "dataset.json").write_text(json.dumps(content))
+        return folder
+
+    @pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".mha"])
+    def test_cases_are_known_by_their_files(self, tmp_path: Path, ending: str) -> None:
+        manifest = verify(self.folder(tmp_path, ending))
+        assert [case.name for case in manifest.cases] == ["one", "three", "two"]
+        assert manifest.modalities == ("T1", "T2")
+        np.testing.assert_array_equal(manifest.image(manifest.case("two")).array[1], image_array(11))
+        assert manifest.case("one").label_voxels == {0: 7 * 6 * 5 - 12, 1: 8, 2: 4}
+
+    def test_or_named_one_by_one(self, tmp_path: Path) -> None:
+        names = {
+            "one": {
+                "images": ["imagesTr/one_0000.nii.gz", "imagesTr/one_0001.nii.gz"],
+                "label": "labelsTr/one.nii.gz",
+            }
+        }
+        assert [case.name for case in verify(self.folder(tmp_path, dataset=names)).cases] == ["one"]
+
+    def test_regions_are_learned_as_the_values_they_are_made_of(self, tmp_path: Path) -> None:
+        regions = {"background": 0, "whole": [1, 2], "core": [2]}
+        manifest = verify(self.folder(tmp_path, labels=regions, regions_class_order=[1, 2]))
+        assert manifest.labels == {0: "background", 1: "whole, value 1", 2: "core"}
+
+    def test_an_image_without_a_label_is_told(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path)
+        (folder / "labelsTr/two.nii.gz").unlink()
+        assert (
+            refusal(folder) == "imagesTr/two_0000.nii.gz: has no labelsTr/two.nii.gz; add it, or take it out"
+        )
+
+    def test_a_channel_that_is_missing_is_told(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path)
+        (folder / "imagesTr/two_0001.nii.gz").unlink()
+        assert refusal(folder).startswith("imagesTr/two_0001.nii.gz: no such file")

@@ -1,10 +1,13 @@
 """Where data sets come from, against a real HTTP server on the loopback interface."""
 
+import bz2
 import hashlib
+import lzma
 import os
 import socket
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -237,13 +240,38 @@ def test_a_local_archive_is_unpacked_once_under_its_content(archive: Path, tmp_p
     assert fetch(str(archive), tmp_path / "store") == folder
 
 
+@pytest.mark.parametrize("name", ["Task09_Spleen.zip", "Task09_Spleen.TAR.XZ", "Task09_Spleen.tbz2"])
+def test_an_archive_of_any_format_is_a_source(archive: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / name
+    if name.endswith("zip"):
+        with zipfile.ZipFile(other, "w") as opened:
+            opened.writestr("README.txt", "beside")
+            opened.writestr("Task09_Spleen/dataset.json", "{}")
+    else:
+        compress = lzma.compress if name.endswith("XZ") else bz2.compress
+        other.write_bytes(compress(archive.read_bytes()))
+    folder = fetch(str(other), tmp_path / "store")
+    assert folder.name.startswith("Task09_Spleen-") and files_below(folder) == ["dataset.json"]
+
+
+def test_an_archive_whose_name_fills_the_file_system_is_unpacked(archive: Path, tmp_path: Path) -> None:
+    for name in ("n" * 251, "ä" * 125):
+        folder = fetch(str(archive.rename(tmp_path / f"{name}.tar")), tmp_path / "store")
+        assert (folder / "dataset.json").is_file()
+        archive = tmp_path / f"{name}.tar"
+
+
+def test_a_name_longer_than_the_file_system_takes_is_no_source(tmp_path: Path) -> None:
+    assert "no such data source" in refusal("n" * 300 + ".tar", tmp_path)
+
+
 @pytest.mark.parametrize(
     "source", ["", "nowhere", "phantom:", "phantom:x", "msd:", "https://host/a.tar", "a.zip"]
 )
 def test_what_is_not_understood_lists_what_is(tmp_path: Path, source: str) -> None:
     told = refusal(source, tmp_path)
     assert told.startswith(f"'{source}': no such data source")
-    for word in ("phantom", "Task09_Spleen", "dataset.json", ".tar.gz", "s3://"):
+    for word in ("phantom", "Task09_Spleen", "dataset.json", ".zip", ".tar.gz", ".tar.xz", ".tbz2", "s3://"):
         assert word in told
 
 

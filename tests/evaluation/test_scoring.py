@@ -319,3 +319,18 @@ def test_scores_are_counted_over_the_plans_grid(evaluated: Callable[..., Evaluat
     roc = scores.roc()
     assert roc is not None
     assert roc.true_positive_rate[-2] == 0.75 and roc.false_positive_rate[-2] == 0
+
+
+def test_voxels_of_which_nothing_is_known_are_not_scored(tmp_path: Path) -> None:
+    manifest = write_dataset(tmp_path / "data", {"a": ({1: (4, 7), 2: (8, 11)}, {1: (4, 9)})}, (0, 1, 2))
+    plan = small_plan(
+        dataset_digest=manifest.digest,
+        preprocessing={"spacing_mm": SPACING_MM},
+        split={"train": ["t"], "val": ["v"], "test": ["a"]},
+    ).model_copy(update={"labels": {0: "background", 1: "label1"}, "ignore": 2})
+    evaluation = evaluate(Model(tmp_path, plan), ByIntensity(3), manifest, tmp_path / "masks")
+    assert evaluation.cases[0].figures["label1"]["dice"] == 1
+    assert evaluation.confusion is not None and evaluation.scores is not None
+    unknown, voxels = 4 * 4 * 4, int(np.prod(SHAPE))
+    assert sum(map(sum, evaluation.confusion.voxels)) == voxels - unknown
+    assert sum(evaluation.scores.foreground) + sum(evaluation.scores.background) == voxels - unknown

@@ -108,7 +108,13 @@ class Objective:
         size = batch_size or plan.training.batch_size
         return WholeVolumes(plan, cases, size, part[0] * size // part[1], size // part[1])
 
-    def loss(self, scores: Tensor, target: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged) -> Tensor:  # noqa: ARG002
+    def loss(
+        self,
+        plan: Plan,  # noqa: ARG002
+        scores: Tensor,
+        target: Tensor,
+        add_up: Callable[[Tensor], Tensor] = unchanged,  # noqa: ARG002
+    ) -> Tensor:
         boxes = target[:, 1:].int().tolist()
         inside = [one[:, a:d, b:e, c:f] for one, (a, b, c, d, e, f) in zip(scores, boxes, strict=True)]
         found = torch.cat([_voxels(one[None]) for one in inside])

@@ -36,12 +36,14 @@ def fingerprint(
     modalities: Sequence[str] = ("CT",),
     spacings_mm: Sequence[Spacing] = ((0.8, 0.8, 1.5),) * 10,
     shapes: Sequence[tuple[int, int, int]] = ((300, 280, 200),) * 10,
+    foreground_above: float | None = -500.0,
 ) -> Fingerprint:
     return Fingerprint(
         modalities=tuple(modalities),
         spacings_mm=tuple(spacings_mm),
         shapes=tuple(shapes),
         foreground_percentiles=((-40.5, 100.0, 190.25),) * len(modalities),
+        foreground_above=foreground_above,
     )
 
 
@@ -107,7 +109,7 @@ class TestIntensity:
     def test_mr_gets_a_z_score_over_what_is_above_zero(self):
         proposal = propose_preprocessing(fingerprint(["T1", "T2", "FLAIR"]))
         assert proposal["intensity"] == [{"rule": "zscore"}] * 3
-        assert proposal["foreground_above"] == 0
+        assert proposal["foreground_above"] == -500, "as the fingerprint says"
 
     def test_each_channel_has_the_rule_of_its_modality(self):
         task = Task(name="tumour", source="x")
@@ -261,6 +263,11 @@ class TestOverride:
             ({"training": None}, "plan.training: a mapping is needed, not None"),
             ({"training": {"augmentation": 3}}, "plan.training.augmentation"),
             ({"preprocessing": {"spacing_mm": 1.5}}, "plan.preprocessing.spacing_mm"),
+            ({"training": {"epochs": "1e400"}}, "plan.training.epochs"),
+            ({"training": {"epochs": {"x": 1}}}, "plan.training.epochs"),
+            ({"training": 3}, "plan.training: a mapping is needed"),
+            ({"ensemble": 3, "network": {"members": 2}}, "plan.ensemble: a mapping is needed"),
+            ({"gate": {"float32": {1: 2}}}, r"plan.gate.float32"),
             ({"preprocessing": {"spacing_mm": [1, 1, ".inf"]}}, "plan.preprocessing.spacing_mm"),
             ({"preprocessing": {"intensity": {"rule": "zscore"}}}, "plan.preprocessing.intensity"),
             ({"preprocessing": {"intensity": []}}, "1 channels need as many intensity rules"),

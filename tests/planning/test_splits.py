@@ -3,7 +3,8 @@
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.planning.splits import SplitRule, split_cases
+from segline.plan import Split
+from segline.planning.splits import SplitRule, continued_split, split_cases
 
 NAMES = [f"case_{number:02d}" for number in range(10)]
 
@@ -98,3 +99,32 @@ def test_listed_folds_that_do_not_fit_are_refused(listed, told):
 def test_two_folds_of_three_cases_leave_too_few():
     with pytest.raises(SeglineError, match="split: 2 of 3 cases for test leave none"):
         split_cases(NAMES[:3], SplitRule(folds=2))
+
+
+TWINS = [["case_00", "case_05"], ["case_02", "case_03", "case_09"]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("folds", [0, 3])
+def test_cases_that_are_one_image_stay_on_one_side(seed, folds):
+    for fold in range(max(folds, 1)):
+        split = split_cases(NAMES, SplitRule(seed=seed, folds=folds, fold=fold), TWINS)
+        assert sorted([*split["train"], *split["val"], *split["test"]]) == NAMES
+        assert split["twins"] == TWINS
+        Split.model_validate(split)
+
+
+def test_a_split_that_parts_twins_is_refused():
+    told = "cases case_00 and case_05 are one image, one in train and one in test; put both on one side"
+    with pytest.raises(ValueError, match=told):
+        Split(train=("case_00",), val=("case_01",), test=("case_05",), twins=(("case_00", "case_05"),))
+
+
+def test_twins_keep_together_under_other_names():
+    split = Split(train=("a", "b"), val=("c",), test=("d",), twins=(("a", "b"),))
+    assert split.renamed({"a": "x"}).twins == (("x", "b"),)
+
+
+def test_a_split_that_goes_on_knows_the_twins():
+    split = Split(train=("a", "b"), val=("c",), test=("d",), twins=(("a", "b"),))
+    assert continued_split(split, ["a", "b", "c", "d", "e"])["twins"] == [["a", "b"]]

@@ -102,7 +102,7 @@ def test_long_names_and_every_size_come_out_as_they_went_in(
     tmp_path: Path, form: int, compression: str
 ) -> None:
     long = "n" * 90 if form == tarfile.USTAR_FORMAT else "ä" * 100
-    sizes = (0, 1, 511, 512, 513, 3_000_000)
+    sizes = (0, 1, 511, 512, 513, 1_100_000)
     files = {f"Task/{long}/{size}": os.urandom(size) for size in sizes}
     with tarfile.open(tmp_path / "a.tar", f"w:{compression}", format=form) as tar:
         tar.addfile(special("Task", tarfile.DIRTYPE))
@@ -181,7 +181,7 @@ def test_folders_of_windows_are_folders(tmp_path: Path) -> None:
     "name", ["../evil", "a/../../evil", "/tmp/evil", "..\\evil", "a\\..\\..\\evil", "\\evil", "C:\\evil"]
 )
 def test_a_member_outside_the_folder_is_refused(tmp_path: Path, archive: str, name: str) -> None:
-    assert_refused(write(tmp_path / archive, {**FILES, name: b"evil"}), repr(name), "leads out of the folder")
+    assert_refused(write(tmp_path / archive, {**FILES, name: b"evil"}), "evil'", "leads out of the folder")
     assert not (tmp_path / "evil").exists()
 
 

@@ -94,7 +94,7 @@ def case_key(case: CaseEntry, plan: Plan) -> str:
             "case": case.digest,
             "preprocessing": plan.preprocessing.model_dump(mode="json"),
             "labels": list(plan.label_values),
-            **plan.model_dump(mode="json", include={"kind"}),
+            **plan.model_dump(mode="json", include={"kind", "ignore"}),
             "code": PREPROCESSING_VERSION,
         }
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from segline.evaluation.roc import ScoreCounts, score_levels
 from segline.evaluation.yardstick import Scored
 from segline.imaging.files import read_volume
 from segline.imaging.placement import Placement
-from segline.imaging.preprocessing import Preprocessor
+from segline.imaging.preprocessing import IGNORED, Preprocessor
 from segline.imaging.volume import Volume
 from segline.inference.masks import MASKS as ANSWERS
 from segline.inference.stitching import WindowScorer
@@ -67,19 +68,18 @@ class Masks:
         name = case + self.answers.suffixes[0]
         self.answers.write(folder / name, predicted.mask)
         truth = manifest.label(manifest.case(case))
-        mask, values = predicted.mask.array[0], plan.label_values
+        values = plan.label_values
+        wanted, mask, known = _known(truth.array[0], predicted.mask.array[0], plan)
         tolerance, spacing = plan.gate.nsd_tolerance_mm, truth.grid.spacing_mm
         figures = {
-            label: label_metrics(
-                truth.array[0] == values[k], mask == values[k], spacing, tolerance
-            ).model_dump()
+            label: label_metrics(wanted == values[k], mask == values[k], spacing, tolerance).model_dump()
             for k, label in plan.foreground.items()
         }
-        resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values)
-        counted = (
-            Confusion.of(truth.array[0], mask, plan.labels),
-            ScoreCounts.of(predicted.levels, resampled.numpy()),
-        )
+        resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values, plan.ignore)
+        classes, levels = resampled.numpy(), predicted.levels
+        if plan.ignore is not None:
+            levels, classes = levels[classes != IGNORED], classes[classes != IGNORED]
+        counted = (Confusion.of(wanted[known], mask[known], plan.labels), ScoreCounts.of(levels, classes))
         return Scored(CaseEvaluation(case=case, figures=figures, answer=name), counted)
 
     def total(self, counted: Sequence[tuple[Confusion, ScoreCounts]]) -> Mapping[str, Any]:
@@ -94,6 +94,16 @@ class Masks:
             SeglineError: a file cannot be read, or the two are not of one size.
         """
         return voxel_agreement(read_volume(a).array, read_volume(b).array)
+
+
+def _known(
+    truth: np.ndarray, mask: np.ndarray, plan: Plan
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | EllipsisType]:
+    """Both with background where nothing is known, and where something is."""
+    if plan.ignore is None:
+        return truth, mask, ...
+    known, background = truth != plan.ignore, plan.label_values[0]
+    return np.where(known, truth, background), np.where(known, mask, background), known
 
 
 MASKS = Masks()

@@ -74,7 +74,7 @@ def _rescaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
         return (stored.astype(np.float64) * frame.slope + frame.intercept).astype(np.float32)
     values = stored.astype(np.int64) + int(frame.intercept)
     low, high = values.min(), values.max()
-    fitting = (kind for kind in _WHOLE if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    fitting = (whole for whole in _WHOLE if np.iinfo(whole).min <= low and high <= np.iinfo(whole).max)
     return values.astype(next(fitting, np.float32))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segline.data.cases.case import Case
 from segline.evaluation.equivalence import shown_worse
+from segline.imaging.preprocessing import IGNORED
 from segline.inference.postprocessing import keep_largest_components
 from segline.inference.stitching import WindowScorer, predict_leads
 from segline.plan import Plan
@@ -34,9 +35,13 @@ class Masks:
         """Patches, more of them around a label than anywhere."""
         return patch_sampler(plan, cases, batch_size, part)
 
-    def loss(self, scores: Tensor, target: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged) -> Tensor:
-        """Soft Dice and cross-entropy."""
-        return dice_cross_entropy(scores, target, add_up)
+    def loss(
+        self, plan: Plan, scores: Tensor, target: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged
+    ) -> Tensor:
+        """Soft Dice and cross-entropy, of the voxels of which something is known."""
+        if plan.ignore is None:
+            return dice_cross_entropy(scores, target, add_up)
+        return dice_cross_entropy(scores, target, add_up, known=target != IGNORED)
 
     def validate(
         self,
@@ -114,6 +119,8 @@ def _truth(case: Case, device: torch.device) -> Tensor:
 
 def _dice(classes: Tensor, truth: Tensor, plan: Plan) -> Tensor:
     """Dice ``(labels,)`` float64; 1 where both are empty."""
+    if plan.ignore is not None:
+        classes = torch.where(truth == IGNORED, 0, classes)
     dice = torch.ones(len(plan.foreground), dtype=torch.float64)
     for index in plan.foreground:
         mask, wanted = classes == index, truth == index

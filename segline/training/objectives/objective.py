@@ -33,7 +33,9 @@ class Objective(Protocol):
     ) -> Sampler:
         """What the steps are given, for the plan's batch unless another is given; ``part`` of how many."""
 
-    def loss(self, scores: Tensor, target: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged) -> Tensor:
+    def loss(
+        self, plan: Plan, scores: Tensor, target: Tensor, add_up: Callable[[Tensor], Tensor] = unchanged
+    ) -> Tensor:
         """A scalar, from float32 scores and the sampler's targets; sums over a batch pass ``add_up``."""
 
     def validate(

@@ -27,7 +27,7 @@ from segline.data.verification import verify
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Reorientation
 from segline.imaging.nifti import write_volume
-from segline.imaging.preprocessing import Preprocessor
+from segline.imaging.preprocessing import IGNORED, Preprocessor
 from segline.imaging.volume import Volume
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
@@ -451,3 +451,22 @@ def test_cases_are_taken_one_by_one_or_as_a_part(tiny_index: CaseIndex) -> None:
     assert [case.name for case in cases[1:3]] == names[1:3]
     assert cases[-1].name == names[-1]
     assert len(cases) == len(names)
+
+
+def test_a_crop_that_would_take_labels_away_is_told(cache: Cache, tmp_path: Path) -> None:
+    brightest = min(cache.manifest.image(case).array.max() for case in cache.manifest.cases)
+    plan = changed(cache.plan, "preprocessing", foreground_above=float(brightest) - 1, margin_mm=0.0)
+    told = r"labelsTr/.*: the crop above .* leaves out \d+ labelled voxels; set"
+    with pytest.raises(SeglineError, match=told):
+        computed(cache.manifest, plan, tmp_path / "cache")
+
+
+def test_voxels_of_which_nothing_is_known_are_kept_as_such(cache: Cache, tmp_path: Path) -> None:
+    values = {**cache.manifest.model_dump(), "labels": {0: "background"}, "ignore": 1}
+    plan = Plan.parse({**cache.plan.model_dump(), "labels": {0: "background"}, "ignore": 1}, "plan")
+    manifest = Manifest.model_validate(values)
+    index = index_of(manifest, plan, tmp_path / "cache")
+    (name, *_) = index.keys
+    ignoring, usual = index.open([name])[0], cache.index.open([name])[0]
+    np.testing.assert_array_equal(ignoring.label == IGNORED, usual.label == 1)
+    assert not ignoring.locations

@@ -50,3 +50,22 @@ def test_parts_whose_sums_are_added_up_have_the_loss_of_the_whole():
         dice_cross_entropy(scores[number : number + 1], label[number : number + 1], note)
     whole = dice_cross_entropy(scores, label)
     torch.testing.assert_close(dice_cross_entropy(scores[:1], label[:1], lambda _: sum(sums)), whole)
+
+
+def test_voxels_of_which_nothing_is_known_change_nothing():
+    scores, label = batch(3)
+    known = torch.rand(label.shape, generator=torch.Generator().manual_seed(1)) > 0.3
+    ignoring = torch.where(known, label, 255)
+    loss = dice_cross_entropy(scores, ignoring, known=known)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert not gradient[:, :, ~known[0]][0].any()
+    other = scores.detach() + 9 * (~known)[:, None]
+    torch.testing.assert_close(dice_cross_entropy(other, ignoring, known=known), loss.detach())
+
+
+def test_where_everything_is_known_it_is_the_same():
+    scores, label = batch(3)
+    known = torch.ones_like(label, dtype=torch.bool)
+    torch.testing.assert_close(
+        dice_cross_entropy(scores, label, known=known), dice_cross_entropy(scores, label)
+    )

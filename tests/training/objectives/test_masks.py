@@ -11,6 +11,7 @@ from torch import Tensor
 from segline.data.cases.case import Case
 from segline.data.cases.index import CaseIndex
 from segline.evaluation.equivalence import shown_worse
+from segline.imaging.preprocessing import IGNORED
 from segline.plan import Plan
 from segline.training.objectives.masks import better_in_one_piece, validation_dice
 
@@ -83,3 +84,11 @@ def test_an_organ_in_two_pieces_keeps_both(tiny_plan: Plan, case: Case) -> None:
 def test_labels_are_named_by_their_values(tiny_plan: Plan, case: Case) -> None:
     plan = Plan.parse({**tiny_plan.model_dump(), "labels": {0: "background", 7: "spleen"}}, "plan")
     assert better_in_one_piece(reads, plan, pictures(case, [3, 2, 4]), CPU) == (7,)
+
+
+def test_voxels_of_which_nothing_is_known_do_not_count(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
+    (case,) = pictures(tiny_index.open(["phantom_000"])[0], [2])
+    unknown = np.where((case.label == 0) & (case.image[0] > 0), IGNORED, case.label).astype(np.uint8)
+    plan = tiny_plan.model_copy(update={"ignore": 200})
+    assert float(validation_dice(reads, tiny_plan, [case], CPU)) < 1
+    assert float(validation_dice(reads, plan, [replace(case, label=unknown)], CPU)) == 1

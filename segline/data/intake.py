@@ -191,7 +191,7 @@ class _Judge:
         if self.plan.preprocessing.foreground_above is None:
             return 0
         placement = Preprocessor(self.plan.preprocessing).place(self.incoming.image(case))
-        return lost_voxels(self.incoming, case, placement)
+        return lost_voxels(self.incoming.labelled(case), placement)
 
     def _intensity(self, _: CaseEntry, portrait: Portrait) -> Iterator[Fault]:
         """A z-score takes a channel's unit away; there only an image of one value is odd."""

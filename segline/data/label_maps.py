@@ -49,23 +49,21 @@ class LabelMaps:
             SeglineError: the file cannot be read, a voxel has a value that the plan does not know, or the
                 plan's crop leaves labelled voxels out.
         """
-        if missed := lost_voxels(manifest, case, placement):
+        volume = manifest.label(case)
+        if missed := lost_voxels(manifest.is_labelled(volume.array[0]), placement):
             raise SeglineError(
                 f"{case.label_map.path}: the crop above {plan.preprocessing.foreground_above:g} leaves out "
                 f"{missed} labelled voxels; set preprocessing.foreground_above to null"
             )
-        label = Preprocessor(plan.preprocessing).label(
-            manifest.label(case), placement, plan.label_values, plan.ignore
-        )
+        label = Preprocessor(plan.preprocessing).label(volume, placement, plan.label_values, plan.ignore)
         return Prepared(label.numpy(), _locations(label, len(plan.labels)))
 
 
 LABEL_MAPS = LabelMaps()
 
 
-def lost_voxels(manifest: Manifest, case: CaseEntry, placement: Placement) -> int:
-    """Labelled voxels of a case that lie outside the box of its placement."""
-    labelled = manifest.labelled(case)
+def lost_voxels(labelled: np.ndarray, placement: Placement) -> int:
+    """How many of the labelled voxels ``(X, Y, Z)`` bool lie outside the box of a placement."""
     kept = placement.reorientation.apply(labelled)[placement.crop]
     return int(np.count_nonzero(labelled)) - int(np.count_nonzero(kept))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from segline.common.digests import sha256_of_json
+from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.documents import first_fault, read_sealed, write_sealed
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_volume
@@ -131,18 +131,28 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         return SeglineError(told)
 
     def image(self, case: CaseEntry) -> Volume:
-        """The channels of ``case``, stacked: ``(C, X, Y, Z)``."""
-        return Volume.stack([read_volume(Path(self.root, file.path), file.path) for file in case.images])
+        """The channels of ``case``, stacked: ``(C, X, Y, Z)``.
+
+        Raises:
+            SeglineError: a file cannot be read, or was changed since it was verified.
+        """
+        return Volume.stack([self._volume(file) for file in case.images])
 
     def label(self, case: CaseEntry) -> Volume:
         """The label map of ``case``: ``(1, X, Y, Z)``, uint8.
 
         Raises:
-            SeglineError: it has none, or the file cannot be read.
+            SeglineError: it has none, or the file cannot be read, or was changed since it was verified.
         """
-        name = case.label_map.path
-        volume = read_volume(Path(self.root, name), name)
+        volume = self._volume(case.label_map)
         return volume.with_array(np.rint(volume.array).astype(np.uint8))
+
+    def _volume(self, file: FileEntry) -> Volume:
+        path = Path(self.root, file.path)
+        volume = read_volume(path, file.path)
+        if sha256_of_file(path) != file.sha256:
+            raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
+        return volume
 
     def labelled(self, case: CaseEntry) -> np.ndarray:
         """Where ``case`` has a label: ``(X, Y, Z)`` bool, without the background and what is ignored.
@@ -150,7 +160,10 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         Raises:
             SeglineError: as :meth:`label`.
         """
-        values = self.label(case).array[0]
+        return self.is_labelled(self.label(case).array[0])
+
+    def is_labelled(self, values: np.ndarray) -> np.ndarray:
+        """Which label values are neither the background nor ignored."""
         labelled = values > 0
         return labelled if self.ignore is None else labelled & (values != self.ignore)
 

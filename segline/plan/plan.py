@@ -19,7 +19,7 @@ from segline.plan.inference import Inference
 from segline.plan.layouts import as_first_written, of_today
 from segline.plan.names import fault_of_name
 from segline.plan.networks import Network
-from segline.plan.part import SEGMENTATION, Part
+from segline.plan.part import SEGMENTATION, Label, Part, Word
 from segline.plan.preprocessing import Preprocessing
 from segline.plan.split import Split
 from segline.plan.training import Training
@@ -28,7 +28,7 @@ from segline.plan.training import Training
 class Export(Part):
     """What is made of the trained network besides the float32 graph."""
 
-    int8_patches: int = Field(default=0, ge=0)
+    int8_patches: int = Field(default=0, ge=0, le=4096)
     """Training patches that calibrate an int8 graph for CPUs; 0 makes none."""
 
 
@@ -36,14 +36,16 @@ class Plan(Part):
     """Everything that must be the same in training, validation and deployment."""
 
     version: Literal[1] = 1
-    task: str
-    kind: str = Field(default=SEGMENTATION, exclude_if=lambda kind: kind == SEGMENTATION)
+    task: Word
+    kind: Word = Field(default=SEGMENTATION, exclude_if=lambda kind: kind == SEGMENTATION)
     """What is to be predicted; the first kind that there was is left out of the plan's digest."""
-    dataset_digest: str
-    seed: int = Field(default=0, ge=0)
-    channels: tuple[str, ...] = Field(min_length=1)
-    labels: dict[int, str]
+    dataset_digest: Word
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    channels: tuple[str, ...] = Field(min_length=1, max_length=64)
+    labels: dict[Label, str]
     """Value in the label files to name, background included; the network's classes in this order."""
+    ignore: int | None = Field(default=None, ge=0, le=255, exclude_if=lambda value: value is None)
+    """Value in the label files of voxels of which nothing is known: they are neither learned nor scored."""
     preprocessing: Preprocessing
     network: Network
     ensemble: Ensemble = Field(default=Ensemble(), exclude_if=lambda ensemble: ensemble.count == 1)

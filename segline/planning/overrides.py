@@ -11,7 +11,7 @@ from segline.imaging.geometry import Shape
 from segline.plan import NETWORKS, Network, Split, Task, Training, merged
 from segline.plan.layouts import of_today
 from segline.planning.proposals import propose_network, propose_training
-from segline.planning.splits import SPLIT_PARTS, SplitRule, split_cases
+from segline.planning.splits import SPLIT_PARTS, SplitRule, Twins, split_cases
 
 _PARTS = ("preprocessing", "training", "network", "ensemble", "inference", "gate", "split")
 Part = TypeVar("Part", bound=BaseModel)
@@ -57,16 +57,16 @@ class Overrides:
         size = self.apply("training", Training, propose_training(patch)).patch_size
         return self.apply("training", Training, propose_training(size))
 
-    def split(self, names: Sequence[str]) -> dict[str, Any]:
+    def split(self, names: Sequence[str], twins: Twins = ()) -> dict[str, Any]:
         if self._lists_cases:
-            return self._explicit_split(names)
-        return self._followed(self.split_rule(), names)
+            return self._explicit_split(names, twins)
+        return self._followed(self.split_rule(), names, twins)
 
-    def ensemble_split(self, names: Sequence[str]) -> dict[str, Any]:
+    def ensemble_split(self, names: Sequence[str], twins: Twins = ()) -> dict[str, Any]:
         """An ensemble's folds are no matter of its own split."""
         if self._lists_cases:
-            return self._explicit_split(names, leave_out=SplitRule.model_fields)
-        return self._followed(self.split_rule().model_copy(update={"folds": 0}), names)
+            return self._explicit_split(names, twins, leave_out=SplitRule.model_fields)
+        return self._followed(self.split_rule().model_copy(update={"folds": 0}), names, twins)
 
     def split_rule(self) -> SplitRule:
         return self.apply("split", SplitRule, {})
@@ -79,28 +79,36 @@ class Overrides:
         """A fold of the cases that an ensemble does not hold out."""
         rule = self.members_rule()
         listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
-        return self._followed(rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val])
+        return self._followed(
+            rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val], whole.twins
+        )
 
     @property
     def _lists_cases(self) -> bool:
         return bool(set(SPLIT_PARTS) & self.part("split").keys())
 
-    def _followed(self, rule: SplitRule, names: Sequence[str]) -> dict[str, Any]:
+    def _followed(self, rule: SplitRule, names: Sequence[str], twins: Twins) -> dict[str, Any]:
         try:
-            return split_cases(names, rule)
+            return split_cases(names, rule, twins)
         except SeglineError as error:
             raise SeglineError(f"{self.name}.{error}") from error
 
     def rest(self) -> dict[str, Any]:
-        for key in ("task", "kind", "dataset_digest", "channels", "labels"):
+        for key in ("task", "kind", "dataset_digest", "channels", "labels", "ignore"):
             if key in self._values:
                 raise SeglineError(
                     f"{self.name}.{key}: the task and its data set decide this; take it out of the plan"
                 )
         return {key: value for key, value in self._values.items() if key not in _PARTS}
 
-    def _explicit_split(self, names: Sequence[str], leave_out: Collection[str] = ()) -> dict[str, Any]:
-        split = self.apply("split", Split, {}, leave_out)
+    def _explicit_split(
+        self, names: Sequence[str], twins: Twins, leave_out: Collection[str] = ()
+    ) -> dict[str, Any]:
+        listed = {*(name for part in SPLIT_PARTS for name in self.part("split").get(part) or ())}
+        groups = [[name for name in group if name in listed] for group in twins]
+        split = self.apply(
+            "split", Split, {"twins": [group for group in groups if len(group) > 1]}, leave_out
+        )
         unknown = {*split.train, *split.val, *split.test} - set(names)
         if unknown:
             raise SeglineError(

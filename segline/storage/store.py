@@ -241,6 +241,18 @@ def seal(folder: Path) -> None:
     (folder / FOLDER_MARKER).write_text(folder_contents(folder).model_dump_json(indent=1), encoding="utf-8")
 
 
+def is_as_sealed(folder: Path) -> bool:
+    """Whether every byte of a folder is what :func:`seal` wrote down, where it did: what came has no seal."""
+    if folder.is_dir() and not (folder / FOLDER_MARKER).exists():
+        return True
+    try:
+        return folder_contents(folder, threads=1) == FolderContents.model_validate_json(
+            (folder / FOLDER_MARKER).read_bytes()
+        )
+    except (OSError, SeglineError, ValidationError):
+        return False
+
+
 def folder_contents(folder: Path, threads: int = _THREADS) -> FolderContents:
     """What a folder of this machine holds.
 

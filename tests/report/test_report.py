@@ -357,9 +357,17 @@ def test_the_worst_case_is_named_first(html: str) -> None:
     assert rows[0] == "case_f" and rows[-1] == "case_d"
 
 
-def test_a_skipped_stage_stands_there_with_its_reason(html: str) -> None:
-    assert 'class="pill skipped"' in html
-    assert Reader(html).text.count("no NVIDIA GPU: none & nowhere") == 2
+def test_a_backend_that_was_left_out_is_one_quiet_line_with_its_reason_folded_away(html: str) -> None:
+    stages = html[html.index('id="stages"') :]
+    assert "<details><summary>Not run here: TensorRT (no NVIDIA GPU)</summary>" in stages
+    assert Reader(html).text.count("no NVIDIA GPU: none & nowhere") == 1
+    assert ">build_tensorrt<" not in stages[: stages.index("<details>")], "no row of a stage"
+
+
+def test_a_backend_that_was_left_out_is_not_told_again_with_the_benchmark() -> None:
+    shown = benchmark(times("pytorch"), unavailable=[Unavailable(backend="tensorrt", reason="no GPU")])
+    assert "Not timed" not in Reader(speed.benchmark(shown, {"tensorrt"})).text
+    assert "tensorrt: no GPU" in Reader(speed.benchmark(shown, {"openvino"})).text
 
 
 def test_backends_stand_side_by_side(html: str) -> None:
@@ -460,7 +468,7 @@ def test_an_image_that_was_changed_since_is_not_shown(copied: Run) -> None:
     shutil.copy(Path(moved.root, "imagesTr/case_a.nii.gz"), Path(moved.root, "imagesTr/case_d.nii.gz"))
     moved.write(copied.folder / "manifest.json")
     shown = masks.pictures(Findings.of(copied))
-    assert shown and "No picture: imagesTr/case_d.nii.gz: changed since it was verified" in shown
+    assert shown and "No picture: imagesTr/case_d.nii.gz: changed since the data were verified" in shown
 
 
 def test_a_damaged_part_is_told_and_the_rest_is_shown(copied: Run) -> None:
@@ -621,7 +629,7 @@ def test_the_summary_for_people_has_status_figures_and_stages(complete: Run) -> 
     assert lines[0] == "# blocks: succeeded"
     assert [line for line in lines if line.startswith("| pytorch | 3 | ")]
     assert [line for line in lines if line.startswith("Worst by mean Dice: case_f")]
-    assert [line for line in lines if line.endswith("| no NVIDIA GPU: none & nowhere |")]
+    assert lines[-1] == "Not run here: TensorRT (no NVIDIA GPU)."
 
 
 def test_the_summary_for_people_gives_the_reasons_and_keeps_its_tables(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from segline.common import atomic
-from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
@@ -96,7 +95,6 @@ class _Shared:
             folder = depot.path(case_folder(key))
             if not folder.is_dir():
                 here = bring_dataset(self.manifest, self.access, [case.name])
-                _require_unchanged(here, case)
                 _compute(here, case, self.plan, folder, self.targets)
             depot.keep_folder(case_folder(key))
             return True
@@ -114,14 +112,6 @@ def _start_worker(shared: _Shared) -> None:
 
 def _provide_here(case: CaseEntry) -> bool:
     return _HERE[0].provide(case)
-
-
-def _require_unchanged(manifest: Manifest, case: CaseEntry) -> None:
-    """The key of a case is that of the files which were verified: others must not be kept under it."""
-    for file in case.files:
-        path = Path(manifest.root, file.path)
-        if path.is_file() and sha256_of_file(path) != file.sha256:
-            raise SeglineError(f"{file.path}: changed since the data were verified; verify them again")
 
 
 def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path, targets: Targets) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape, as_shape
 from segline.imaging.placement import Placement
+from segline.storage.store import is_as_sealed
 
 _CASES_MAPPED = 256
 """Opening one takes half a millisecond, which matters where steps are short, as in small data sets."""
@@ -66,14 +67,30 @@ class Case:
 
 @dataclass(frozen=True)
 class CasesOnDisk(Sequence[Case]):
-    """Cases of which only the latest few stay mapped, be there thousands."""
+    """Cases of which only the latest few stay mapped, be there thousands.
+
+    Raises:
+        SeglineError: by indexing, where an entry is gone, or is not what was written.
+    """
 
     places: Sequence[tuple[str, Path]]
     """Name and folder of each."""
 
     @cached_property
     def _mapped(self) -> Callable[[str, Path], Case]:
-        return lru_cache(_CASES_MAPPED)(Case.open)
+        sound: set[Path] = set()
+
+        def opened(name: str, folder: Path) -> Case:
+            # once a process: a flipped bit would be learned, or scored, without a word
+            if folder not in sound and not is_as_sealed(folder):
+                raise SeglineError(
+                    f"case {name}: its cached entry {folder} is not what was written; remove it by "
+                    "segline cache verify --remove, and run preprocess again"
+                )
+            sound.add(folder)
+            return Case.open(name, folder)
+
+        return lru_cache(_CASES_MAPPED)(opened)
 
     def __len__(self) -> int:
         return len(self.places)

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from segline.plan.part import Part, Spacing
+from segline.plan.part import Distance, Part, Spacing
 from segline.plan.preprocessing.normalisation import Intensity
+
+CROP_MARGIN_MM = 10.0
 
 
 class Preprocessing(Part):
@@ -17,5 +17,5 @@ class Preprocessing(Part):
     """One rule a channel."""
     foreground_above: float | None
     """Crop to the box of voxels above this raw value in any channel; ``None`` keeps the whole volume."""
-    margin_mm: float = Field(default=10.0, ge=0)
+    margin_mm: Distance = CROP_MARGIN_MM
     """Kept around the foreground box."""

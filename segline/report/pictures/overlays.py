@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
-from segline.data.manifest import FileEntry, Manifest
+from segline.data.manifest import Manifest
 from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Reorientation, Spacing
@@ -53,7 +52,7 @@ class CaseVolumes:
             SeglineError: a file is gone, was changed since it was verified, or is on another grid.
         """
         entry = manifest.case(case)
-        image, truth = _unchanged(manifest, entry.images[0]), _unchanged(manifest, entry.label_map)
+        image, truth = manifest.image(entry), manifest.label(entry)
         predicted = read_volume(mask, f"{predictions_of(mask.parent.name)}/{mask.name}")
         if not predicted.grid.matches(truth.grid) or predicted.grid.shape != image.grid.shape:
             raise SeglineError(f"{mask.name}: on another grid than {entry.label_map.path}; evaluate again")
@@ -264,14 +263,6 @@ def _webp(rgb: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray((255 * rgb).round().astype(np.uint8)).save(stream, "WEBP", quality=84)
     return stream.getvalue()
-
-
-def _unchanged(manifest: Manifest, file: FileEntry) -> Volume:
-    path = Path(manifest.root, file.path)
-    volume = read_volume(path, file.path)
-    if sha256_of_file(path) != file.sha256:
-        raise SeglineError(f"{file.path}: changed since it was verified; fetch the data set again")
-    return volume
 
 
 def _classes(volume: Volume, plan: Plan) -> np.ndarray:

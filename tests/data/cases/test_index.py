@@ -470,3 +470,27 @@ def test_voxels_of_which_nothing_is_known_are_kept_as_such(cache: Cache, tmp_pat
     ignoring, usual = index.open([name])[0], cache.index.open([name])[0]
     np.testing.assert_array_equal(ignoring.label == IGNORED, usual.label == 1)
     assert not ignoring.locations
+
+
+@pytest.mark.parametrize("name", ["label.npy", "image.npy", "locations.npy"])
+def test_a_byte_that_flips_in_a_cached_case_is_never_used(copied: Cache, name: str) -> None:
+    path = copied.entry("phantom_001") / name
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 1
+    path.write_bytes(content)
+    cases = copied.open()
+    assert cases[0].name == "phantom_000"
+    with pytest.raises(
+        SeglineError, match=r"case phantom_001: .* is not what was written; remove it by segline"
+    ):
+        _ = cases[1]
+
+
+def test_a_label_that_is_exchanged_after_verification_is_never_used(cache: Cache, tmp_path: Path) -> None:
+    root = shutil.copytree(cache.manifest.root, tmp_path / "data")
+    manifest = cache.manifest.model_copy(update={"root": str(root)})
+    one, other = manifest.cases[:2]
+    shutil.copy(root / other.label_map.path, root / one.label_map.path)
+    with pytest.raises(SeglineError, match=f"{one.label_map.path}: changed since the data were verified"):
+        manifest.label(one)
+    manifest.label(other)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from segline.backends import Precision
+from segline.backends.refusals import readable_refusals
 from segline.common.errors import SeglineError
 from segline.machine.devices import as_device
 from segline.machine.nvidia import nvidia_driver_missing
@@ -43,7 +44,8 @@ class OnnxRuntimeBackend:
         if on_gpu:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         choice = (provider, {"device_id": wanted.index or 0} if on_gpu else {})
-        self._session = onnxruntime.InferenceSession(model.onnx, options, providers=[choice])
+        with readable_refusals(f"{model.onnx}: onnxruntime cannot load it"):
+            self._session = onnxruntime.InferenceSession(model.onnx, options, providers=[choice])
         active = self._session.get_providers()[0]
         if active != provider:
             raise SeglineError(f"onnxruntime: asked for {provider}, got {active}; see its log, or use cpu")
@@ -55,6 +57,11 @@ class OnnxRuntimeBackend:
         scores = torch.empty(len(inputs), self._classes, *inputs.shape[2:], device=self.device)
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()  # the session has a stream of its own
+        with readable_refusals("onnxruntime: cannot run the graph"):
+            self._run(inputs, scores)
+        return scores.to(windows.device)
+
+    def _run(self, inputs: Tensor, scores: Tensor) -> None:
         binding = self._session.io_binding()
         for bind, name, tensor in (
             (binding.bind_input, INPUT, inputs),
@@ -64,7 +71,6 @@ class OnnxRuntimeBackend:
                 name, tensor.device.type, tensor.device.index or 0, "float32", tensor.shape, tensor.data_ptr()
             )
         self._session.run_with_iobinding(binding)
-        return scores.to(windows.device)
 
 
 def _best_device() -> str:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from segline.backends import Precision, onnx_runtime
+from segline.backends.refusals import readable_refusals
 from segline.common.errors import SeglineError, UnavailableError
+from segline.common.wording import by
 from segline.machine.devices import as_device
 from segline.model.package import Model
 
@@ -27,18 +29,23 @@ class OpenVinoBackend:
         self._classes = len(model.plan.labels)
         # without the hint, OpenVINO computes the layers that are not int8 in bfloat16 where the CPU can
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        compiled = openvino_core().compile_model(str(graph), "CPU", settings)
-        self._request = compiled.create_infer_request()
+        with readable_refusals(f"{graph}: {name} cannot load it"):
+            compiled = openvino_core().compile_model(str(graph), "CPU", settings)
+            self._request = compiled.create_infer_request()
         self._shared = openvino.Tensor
         self.version = f"openvino {plain_version(openvino)} CPU"
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
         scores = torch.empty(len(windows), self._classes, *windows.shape[2:])
-        # OpenVINO writes into PyTorch's memory: its own would be overwritten by the next call
-        self._request.set_output_tensor(self._shared(scores.numpy(), shared_memory=True))
         inputs = {onnx_runtime.INPUT: windows.contiguous().cpu().numpy()}
-        self._request.infer(inputs, share_inputs=True, share_outputs=True)
+        with readable_refusals(f"{self.name}: cannot run the graph"):
+            # OpenVINO writes into PyTorch's memory: its own would be overwritten by the next call
+            self._request.set_output_tensor(self._shared(scores.numpy(), shared_memory=True))
+            self._request.infer(inputs, share_inputs=True, share_outputs=True)
+            given = tuple(self._request.get_output_tensor().shape)
+        if given != tuple(scores.shape):
+            raise SeglineError(f"{self.name}: the graph gives scores of {by(given)}, not {by(scores.shape)}")
         return scores.to(windows.device)
 
 

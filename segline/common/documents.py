@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
+from segline.common.texts import LARGEST_JSON, parse_json, parse_loose_json, read_bounded
 
 
 class Document(BaseModel):
@@ -29,12 +30,15 @@ class Document(BaseModel):
             SeglineError: no such file, or not such a document.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            text = read_bounded(path, str(path), LARGEST_JSON)
         except OSError as error:
             raise SeglineError(f"{path}: cannot be read ({error.strerror}); run {cls.stage} first") from error
-        except ValidationError as error:
-            problem = f"{path}: not {cls.kind}, {first_fault(error)}; run {cls.stage} again"
-            raise SeglineError(problem) from error
+        try:
+            parse_json(text)  # which refuses more than pydantic's own parser does
+            return cls.model_validate_json(text)
+        except ValueError as error:
+            fault = first_fault(error) if isinstance(error, ValidationError) else f"not JSON: {error}"
+            raise SeglineError(f"{path}: not {cls.kind}, {fault}; run {cls.stage} again") from error
 
     def write(self, path: Path) -> None:
         """Write as JSON, atomically."""
@@ -72,7 +76,7 @@ def read_sealed(path: Path, parse: Callable[[dict[str, Any]], Kept], otherwise: 
     Raises:
         SeglineError: no such file, not JSON, what ``parse`` raises, or edited after it was made.
     """
-    content = read_json_object(path, str(path))
+    content = _read_object(path, str(path), parse_json)
     written = content.pop("digest", None)
     document = parse(content)
     if document.digest != written:
@@ -92,17 +96,26 @@ def first_fault(error: ValidationError, root: str = "") -> str:
 
 
 def read_json_object(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object of a file, which errors call ``name``; its numbers may be NaN and infinite.
+
+    Raises:
+        SeglineError: no such file, too large, or not such JSON as :func:`parse_loose_json` takes.
+    """
+    return _read_object(path, name, parse_loose_json)
+
+
+def _read_object(path: Path, name: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, name, LARGEST_JSON)
     except OSError as error:
         raise SeglineError(f"{name}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise SeglineError(f"{name}: not UTF-8 text ({error})") from error
     if not text.strip():
         raise SeglineError(f"{name}: the file is empty; fetch it again")
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse(text)
+    except UnicodeDecodeError as error:
+        raise SeglineError(f"{name}: not UTF-8 text ({error})") from error
+    except ValueError as error:
         raise SeglineError(f"{name}: not JSON ({error})") from error
     if not isinstance(content, dict):
         raise SeglineError(f"{name}: a JSON object is needed, this is a {type(content).__name__}")

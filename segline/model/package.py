@@ -11,10 +11,11 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
+from segline.model.graphs import require_plain
 from segline.model.history import History
 from segline.model.sidecars import Float16Graph, OnnxSidecar, require_unchanged
 from segline.networks.weights import save_weights
-from segline.plan import Plan
+from segline.plan import Plan, require_affordable
 
 PLAN = "plan.json"
 WEIGHTS = "weights.pt"
@@ -41,12 +42,16 @@ class Model:
         """Read a package.
 
         Raises:
-            SeglineError: a part is missing or the plan was edited.
+            SeglineError: a part is missing or lies elsewhere, the plan was edited, or nobody could afford its
+                windows.
         """
         for part in (PLAN, WEIGHTS):
             if not (folder / part).is_file():
                 raise SeglineError(f"{folder}: not a model package, {part} is missing")
-        return cls(folder, Plan.read(folder / PLAN))
+        _require_own_files(folder)
+        plan = Plan.read(folder / PLAN)
+        require_affordable(plan, str(folder / PLAN))
+        return cls(folder, plan)
 
     @classmethod
     def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History | None) -> "Model":
@@ -100,7 +105,7 @@ class Model:
         """The exported graph's sidecar, after checking that graph, sidecar, weights and plan belong together.
 
         Raises:
-            SeglineError: nothing was exported, or a part is of another model.
+            SeglineError: nothing was exported, a part is of another model, or the graph is not plain.
         """
         path = self.folder / ONNX_SIDECAR
         if not self.onnx.is_file() or not path.is_file():
@@ -112,6 +117,7 @@ class Model:
                 f"{self.plan.digest[:12]}; run export_onnx again"
             )
         require_unchanged(self.onnx, sidecar.onnx_sha256, "export_onnx")
+        require_plain(self.onnx)
         if sidecar.weights_sha256 != sha256_of_file(self.weights):
             raise SeglineError(
                 f"{self.onnx}: exported from other weights than {WEIGHTS}; run export_onnx again"
@@ -128,13 +134,14 @@ class Model:
 
         Raises:
             UnavailableError: the network has none, with the reason.
-            SeglineError: nothing was exported, or a part is of another model.
+            SeglineError: nothing was exported, a part is of another model, or the graph is not plain.
         """
         sidecar = self.sidecar()
         if sidecar.float16 is None:
             why = sidecar.no_float16 or "run export_onnx again"
             raise UnavailableError(f"{self.folder}: no {ONNX_FLOAT16}: {why}")
         require_unchanged(self.onnx_float16, sidecar.float16.onnx_sha256, "export_onnx")
+        require_plain(self.onnx_float16)
         return sidecar.float16
 
     def write_sidecar(self, sidecar: OnnxSidecar) -> None:
@@ -146,6 +153,14 @@ class Model:
         parts = sorted(path for path in self.folder.rglob("*") if path.is_file())
         files = {path.relative_to(self.folder).as_posix(): sha256_of_file(path) for path in parts}
         return {"plan": self.plan.digest, "dataset": self.plan.dataset_digest, **files}
+
+
+def _require_own_files(folder: Path) -> None:
+    """Refuse a package with a link to what is not of it: a copy would take the file along, wherever it is."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise SeglineError(f"{path}: a link out of the package; put the file itself there")
 
 
 @contextmanager

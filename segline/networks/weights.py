@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.networks.catalogue import build_network
+from segline.networks.torch_files import require_state_dict, require_whole
 from segline.plan import Plan
 
 
@@ -25,8 +26,8 @@ def load_network(path: Path, plan: Plan) -> nn.Module:
     """Build the plan's network with the weights of ``path``, ready for inference on the CPU.
 
     Raises:
-        SeglineError: not a weights file, of a model made under another plan, or without the weights of its
-            network.
+        SeglineError: not a weights file or a damaged one, of a model made under another plan, or without the
+            weights of its network.
     """
     stored = _read(path)
     if stored["plan_digest"] != plan.digest:
@@ -34,17 +35,31 @@ def load_network(path: Path, plan: Plan) -> nn.Module:
             f"{path}: trained under plan {str(stored['plan_digest'])[:12]}, the plan given is "
             f"{plan.digest[:12]}; use the plan.json that lies beside the weights"
         )
+    if not _fits(stored["state"], plan):
+        raise SeglineError(f"{path}: the weights do not fit the plan's network; train again")
     network = build_network(plan)
-    try:
-        network.load_state_dict(stored["state"])
-    except (RuntimeError, TypeError) as error:
-        raise SeglineError(f"{path}: the weights do not fit the plan's network; train again") from error
+    network.load_state_dict(stored["state"])
     return network.eval()
+
+
+def _fits(state: Any, plan: Plan) -> bool:
+    """Whether a state dict is of the plan's network, seen before the network takes any memory."""
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in build_network(plan).state_dict().items()}
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        return False
+    return {name: value.shape for name, value in state.items()} == wanted
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        require_whole(path)
+        require_state_dict(path)
         stored = torch.load(path, map_location="cpu", weights_only=True)
+    except ValueError as error:
+        raise SeglineError(f"{path}: not a readable weights file ({error}); train again") from error
+    except SeglineError:
+        raise
     except Exception as error:  # torch raises anything from OSError to UnpicklingError here
         raise SeglineError(
             f"{path}: not a readable weights file ({type(error).__name__}); train again"

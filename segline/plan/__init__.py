@@ -3,6 +3,7 @@
 No voxel, file of a data set or network is touched here.
 """
 
+from segline.plan.cost import require_affordable
 from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
@@ -46,4 +47,5 @@ __all__ = [
     "ZScore",
     "by_figure",
     "merged",
+    "require_affordable",
 ]

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from segline.plan.layouts import gate_of_today
-from segline.plan.part import Part, Share
+from segline.plan.part import Part, Share, Word
 
 _DIFFERENCE = "_difference"
 _AGREEMENT = "voxel_agreement"
+_MOST = 32
+"""Figures, or backends, that are named."""
 
 
 def by_figure(values: Any) -> Any:
@@ -19,7 +21,7 @@ def by_figure(values: Any) -> Any:
     """
     if not isinstance(values, dict):
         return values
-    flat = {name: value for name, value in values.items() if name.endswith(_DIFFERENCE)}
+    flat = {name: value for name, value in values.items() if str(name).endswith(_DIFFERENCE)}
     held = {name: value for name, value in values.items() if name not in (*flat, _AGREEMENT)}
     if flat:
         held["differences"] = {name.removesuffix(_DIFFERENCE): value for name, value in flat.items()}
@@ -29,7 +31,7 @@ def by_figure(values: Any) -> Any:
 class Agreement(Part):
     """How near to PyTorch's a backend's answer must be; written flat, ``<figure>_difference`` each."""
 
-    differences: dict[str, Share] = Field(default={"dice": 0.001, "nsd": 0.005})
+    differences: dict[Word, Share] = Field(default={"dice": 0.001, "nsd": 0.005}, max_length=_MOST)
     """At most, of each figure named, for any one case and label."""
     agreement: Share = 0.9999
     """Least share of equal voxels of the two masks, or whatever an answer's parts are, any one case."""
@@ -50,11 +52,11 @@ class Agreement(Part):
 class Gate(Part):
     """What must hold before a model may be registered."""
 
-    nsd_tolerance_mm: PositiveFloat = 2.0
+    nsd_tolerance_mm: float = Field(default=2.0, gt=0, le=100)
     """Distance up to which two surfaces of masks count as equal."""
     floor: Share = 0.0
     """On the mean over the test cases of the figure that decides, as Dice, of every backend."""
-    required: tuple[str, ...] = ("pytorch", "onnxruntime", "openvino")
+    required: tuple[Word, ...] = Field(default=("pytorch", "onnxruntime", "openvino"), max_length=_MOST)
     """Backends that must have been evaluated; any other may be absent, with its reason."""
     float32: Agreement = Agreement()
     reduced: Agreement = Agreement(

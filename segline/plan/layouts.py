@@ -24,7 +24,9 @@ def of_today(values: Any) -> Any:
         return values
     moved = {name: network[name] for name in _OF_THE_NETWORK if name in network}
     kept = {name: value for name, value in network.items() if name not in moved}
-    return {**values, "network": kept, "ensemble": {**values.get("ensemble", {}), **moved}}
+    ensemble = values.get("ensemble", {})
+    joined = {**ensemble, **moved} if isinstance(ensemble, Mapping) else ensemble
+    return {**values, "network": kept, "ensemble": joined}
 
 
 def gate_of_today(values: Any) -> Any:

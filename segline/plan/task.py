@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
+from segline.common.texts import LARGEST_YAML, parse_yaml, read_bounded
 from segline.plan.layouts import of_today
 from segline.plan.part import SEGMENTATION
 from segline.plan.promotion import PromotionRule
@@ -44,14 +45,13 @@ class Task(BaseModel):
         Raises:
             SeglineError: no such file, not YAML, or not a task.
         """
-        import yaml
-
         try:
-            return cls.parse(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+            values = parse_yaml(read_bounded(path, str(path), LARGEST_YAML).decode())
         except OSError as error:
             raise SeglineError(f"{path}: cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise SeglineError(f"{path}: not YAML ({error})") from error
+        return cls.parse(values, str(path))
 
     def override(self, path: str, value: Any) -> "Task":
         """A copy with one value of ``plan`` replaced; ``path`` is dotted, ``"training.epochs"``.

@@ -3,18 +3,19 @@
 Knows what a task is; nothing of data sets and of what is made of them.
 """
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from segline.common.errors import SeglineError
+from segline.common.texts import parse_json, parse_yaml
 from segline.plan import Task
 
 FOLDER = Path(__file__).parent
 SUFFIXES = (".yaml", ".yml")
+_SHOWN = 80
+"""Characters of an override that an error repeats."""
 
 
 def names() -> list[str]:
@@ -31,14 +32,11 @@ def read_task(asked: str, overrides: Sequence[str] = (), data: str = "") -> Task
         data: where the volumes come from, in place of the task's source.
 
     Raises:
-        SeglineError: there is no such task, or an override is not ``key=value``.
+        SeglineError: there is no such task, or an override is not ``key=value`` with a YAML value.
     """
     task = _task(asked.strip())
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise SeglineError(f"override {override!r}: key=value is needed, such as training.epochs=50")
-        task = task.override(key, yaml.safe_load(value))
+        task = task.override(*_key_and_value(override))
     return task.model_copy(update={"source": data}) if data else task
 
 
@@ -57,10 +55,26 @@ def split_overrides(line: str) -> list[str]:
         raise SeglineError(f"overrides {line!r}: {error}; close the quote") from error
 
 
+def _key_and_value(override: str) -> tuple[str, Any]:
+    named = f"override {_short(override)}"
+    key, equals, value = override.partition("=")
+    if not equals or not all(part.isidentifier() for part in key.split(".")):
+        raise SeglineError(f"{named}: key=value is needed, such as training.epochs=50")
+    try:
+        return key, parse_yaml(value)
+    except ValueError as error:
+        raise SeglineError(f"{named}: the value is not YAML ({error})") from error
+
+
+def _short(text: str) -> str:
+    """Quoted, in ASCII: what is not UTF-8 on a command line cannot be printed."""
+    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
 def _task(asked: str) -> Task:
     if asked.startswith("{"):
         try:
-            return Task.parse(json.loads(asked), "task")
+            return Task.parse(parse_json(asked), "task")
         except ValueError as error:
             raise SeglineError(f"task: not JSON ({error})") from error
     own = asked.endswith(SUFFIXES)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from segline.common.errors import SeglineError
+from segline.networks.torch_files import require_whole
 from segline.storage.depot import Depot
 
 _log = logging.getLogger(__name__)
@@ -16,7 +17,8 @@ class CheckpointKeeper:
     """Sends a training's checkpoint to the depot after each save, without holding up the training.
 
     One is sent at a time; those saved meanwhile are skipped, since the next one holds all of them. What
-    cannot be sent is logged: the training goes on, and would continue elsewhere from an older one.
+    cannot be sent is logged: the training goes on, and would continue elsewhere from an older one. So is one
+    that was damaged where it lay: the training goes on from the depot's, or begins anew.
 
     Args:
         depot: where checkpoints are kept.
@@ -56,8 +58,12 @@ class CheckpointKeeper:
         """The newer of the depot's and the one here, which may be of a training that went on elsewhere."""
         path = self._depot.path(self._key)
         stored = self._depot.store.stat(self._key) if self._depot.is_remote else None
-        if stored and not (path.is_file() and path.stat().st_mtime > stored.modified.timestamp()):
+        kept = path.is_file() and (not stored or path.stat().st_mtime > stored.modified.timestamp())
+        if kept and _is_whole(path):
+            return path
+        if stored:
             self._depot.store.get_file(self._key, path)
+            _is_whole(path)
         return path
 
     def _send(self, snapshot: Path) -> None:
@@ -67,3 +73,14 @@ class CheckpointKeeper:
             _log.warning("checkpoint not stored, the training goes on: %s", error)
         finally:
             snapshot.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a checkpoint is as it was written; one that is not is told, and removed."""
+    try:
+        require_whole(path)
+    except ValueError as error:
+        _log.warning("%s: not used, the checkpoint is damaged (%s); an older one is, or none", path, error)
+        path.unlink()
+        return False
+    return True

@@ -14,6 +14,7 @@ from segline.model.history import TrainingPoint
 from segline.networks.catalogue import build_network
 from segline.networks.on_cpu import quicken
 from segline.networks.running import channels_last
+from segline.networks.torch_files import require_whole
 from segline.plan import Plan
 from segline.training.averaging import WeightAverage
 from segline.training.ranks import Ranks
@@ -40,6 +41,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
+            require_whole(self.path)
             content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             same = content["key"] == self.key
         except Exception as error:  # torch raises anything from OSError to UnpicklingError here

@@ -3,14 +3,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from segline.backends import BACKENDS, REFERENCE, open_backend
+from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
 from segline.data.phantom.scanner import phantom_case
 from segline.inference.predictor import Predictor
 from segline.machine.nvidia import nvidia_driver_missing
+from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, Int8Sidecar
 from segline.model.package import Model
 
 NO_GPU = nvidia_driver_missing()
@@ -151,6 +154,60 @@ def test_damaged_weights_are_refused(int8_model: Model, tmp_path: Path) -> None:
     model = int8_model.copied_to(tmp_path / "model")
     model.weights.write_bytes(model.weights.read_bytes()[:1000])
     assert "not a readable weights file" in refusal("pytorch", model)
+
+
+def with_graph(model: Model, folder: Path, content: bytes) -> Model:
+    """A copy whose graph is another, with a sidecar that says that it belongs there."""
+    copy = model.copied_to(folder)
+    sidecar = copy.sidecar()
+    copy.onnx.write_bytes(content)
+    copy.write_sidecar(sidecar.model_copy(update={"onnx_sha256": sha256_of_file(copy.onnx)}))
+    return copy
+
+
+def graph_of(channels: int, stride: int = 1, given: str = "windows", asked: str = "windows") -> bytes:
+    """One convolution."""
+    weights = onnx.numpy_helper.from_array(np.zeros((channels, 1, 1, 1, 1), np.float32), "weights")
+    node = onnx.helper.make_node("Conv", [asked, "weights"], ["scores"], strides=[stride] * 3)
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", size, "x", "y", "z"])
+        for name, size in ((given, 1), ("scores", channels))
+    ]
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("content", [b"", b"junk" * 100, graph_of(2, asked="absent")])
+def test_a_graph_that_is_none_is_one_line(
+    name: str, content: bytes, tiny_model: Model, tmp_path: Path
+) -> None:
+    model = with_graph(tiny_model, tmp_path / "model", content)
+    line = refusal(name, model)
+    assert line.startswith(f"{model.onnx}: ") and "run export_onnx again" in line
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "content", [graph_of(5), graph_of(2, stride=2), graph_of(2, given="image", asked="image")]
+)
+def test_a_graph_of_another_network_is_one_line_and_never_an_answer(
+    name: str, content: bytes, tiny_model: Model, tmp_path: Path
+) -> None:
+    backend = open_backend(name, with_graph(tiny_model, tmp_path / "model", content))
+    with pytest.raises(SeglineError) as caught:
+        backend(torch.zeros(1, 1, 16, 16, 16))
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+def test_an_int8_graph_that_is_none_is_one_line(int8_model: Model, tmp_path: Path) -> None:
+    model = int8_model.copied_to(tmp_path / "model")
+    graph, sidecar = model.folder / INT8_GRAPH, Int8Sidecar.read(model.folder / INT8_SIDECAR)
+    graph.write_text("<net")
+    sidecar.model_copy(update={"graph_sha256": sha256_of_file(graph)}).write(model.folder / INT8_SIDECAR)
+    assert f"{graph}: openvino_int8 cannot load it: " in refusal("openvino_int8", model)
 
 
 def test_a_signal_is_heard_after_openvino_ran_two_graphs_at_once(int8_model: Model) -> None:

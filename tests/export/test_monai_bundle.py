@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 
 from segline.backends import open_backend
@@ -31,6 +32,7 @@ from segline.networks.catalogue import build_network
 from segline.plan import Plan
 
 from ..conftest import small_plan
+from ..imaging.headers import write_nifti
 
 HISTORY = History(
     device="cpu",
@@ -72,12 +74,13 @@ def untrained(folder: Path, plan: Plan) -> Model:
     return Model.write(folder, plan, build_network(plan).state_dict(), HISTORY)
 
 
-def agreement(model: Model, bundle: Path, images: Path, masks: Path) -> list[float]:
+def agreement(model: Model, bundle: Path, images: Path, masks: Path, *names: str) -> list[float]:
+    """Of each image; masks are called as they are, or by ``names``."""
     found = run(bundle, images, masks)
-    assert sorted(found) == sorted(path.name for path in images.iterdir())
+    assert sorted(found) == sorted(names or (path.name for path in images.iterdir()))
     predictor, shares = Predictor(model.plan, open_backend("pytorch", model, "cpu")), []
     for path in sorted(images.iterdir()):
-        ours, theirs = predictor(read_volume(path)), found[path.name]
+        ours, theirs = predictor(read_volume(path)), found[path.with_suffix("").stem + ".nii.gz"]
         assert theirs.array.dtype == np.uint8
         assert theirs.grid.matches(ours.grid), path.name
         assert len(np.unique(ours.array)) > 1, "a mask of background alone agrees with anything"
@@ -189,3 +192,22 @@ def test_what_lies_in_a_folder_stays(tiny_model: Model, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
     (tmp_path / "empty").mkdir()
     assert export_bundle(tiny_model, tmp_path / "empty").is_dir()
+
+
+@pytest.mark.parametrize("fields", [{}, {"codes": (0, 0)}, {"codes": (1, 0)}, {"xyzt_units": 3}], ids=str)
+def test_masks_lie_where_their_images_lie_whatever_the_header(
+    tiny_model: Model, phantoms: Manifest, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    image = phantoms.image(phantoms.case(tiny_model.plan.split.test[0]))
+    affine = image.affine.copy()
+    affine[:3] *= 1000 if fields.get("xyzt_units") == 3 else 1
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    sform = affine if fields else affine / [*spacing, 1]  # as ACDC's, which only pixdim and qform scale
+    (tmp_path / "images").mkdir()
+    path = tmp_path / "images/ct.nii"
+    write_nifti(path, qform=affine, sform=sform, array=image.array[0].astype(np.int16), **fields)
+    bundle = export_bundle(tiny_model, tmp_path / "bundle")
+    assert min(agreement(tiny_model, bundle, tmp_path / "images", tmp_path / "masks", "ct.nii.gz")) >= 0.999
+    theirs, ours = (SimpleITK.ReadImage(str(file)) for file in (tmp_path / "masks/ct.nii.gz", path))
+    for part in ("Origin", "Spacing", "Direction"):
+        assert getattr(theirs, f"Get{part}")() == getattr(ours, f"Get{part}")(), part

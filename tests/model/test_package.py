@@ -84,6 +84,38 @@ def test_a_plan_edited_by_hand_is_refused(model: Model) -> None:
     assert "a plan is not edited by hand" in refusal(lambda: Model.open(model.folder))
 
 
+def test_a_plan_whose_windows_nobody_could_afford_is_refused(model: Model) -> None:
+    inference = model.plan.inference.model_dump(mode="json")
+    values = model.plan.model_dump(mode="json") | {"inference": {**inference, "batch_size": 4096}}
+    values["inference"] |= {"largest_window": [2048] * 3}
+    Plan.parse(values, "plan").write(model.folder / "plan.json")
+    line = refusal(lambda: Model.open(model.folder))
+    assert line.startswith(f"{model.folder / 'plan.json'}: inference.largest_window 2048x2048x2048 in an inf")
+
+
+@pytest.mark.parametrize("part", ["weights.pt", "plan.json", "notes.txt", "engines/sm_90/float32.engine"])
+def test_a_link_out_of_the_package_is_refused(part: str, model: Model, tmp_path: Path) -> None:
+    secret, link = tmp_path / "secret", model.folder / part
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.exists():
+        link.rename(secret)
+    link.symlink_to(secret)
+    assert refusal(lambda: Model.open(model.folder)) == (
+        f"{link}: a link out of the package; put the file itself there"
+    )
+
+
+def test_a_folder_that_is_a_link_out_of_the_package_is_refused(model: Model, tmp_path: Path) -> None:
+    (model.folder / "engines").symlink_to(tmp_path)
+    assert "engines: a link out of the package" in refusal(lambda: Model.open(model.folder))
+
+
+def test_a_package_may_be_reached_by_a_link_and_have_links_within(model: Model, tmp_path: Path) -> None:
+    (model.folder / "same.onnx").symlink_to("model.onnx")
+    (tmp_path / "latest").symlink_to(model.folder)
+    assert Model.open(tmp_path / "latest").plan == model.plan
+
+
 def test_a_plan_that_is_not_the_packages_own_is_refused(model: Model) -> None:
     model.require_plan(model.plan, Path("same.json"))
     line = refusal(lambda: model.require_plan(small_plan(), Path("other.json")))

@@ -70,6 +70,8 @@ CHANGES: list[dict[str, Any]] = [
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"surprise": 1}, "surprise"),
+    ({"ensemble": 3, "network__members": 2}, "ensemble"),
+    ({"gate__float32": {1: 2}}, "gate.float32"),
     ({"training__surprise": 1}, "training.surprise"),
     ({"training__augmentation": {"surprise": 1}}, "training.augmentation.surprise"),
     ({"training__epochs": "many"}, "training.epochs"),

@@ -56,11 +56,27 @@ class TestReading:
         with pytest.raises(SeglineError, match=r"name: .* \(and 1 more\)"):
             Task.read(file_of(tmp_path, "plan: {}"))
 
-    @pytest.mark.parametrize("payload", [b"name: [", b"a: b: c", b"name: \xff\xfe"])
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"name: [",
+            b"a: b: c",
+            b"name: \xff\xfe",
+            b"name: !!python/object:a.B {}",
+            b"name: !!bool x",
+            b"plan: " + b"[" * 5000,
+            b"plan: &a {a: *a}",
+            b'name: "\\ud800"',
+        ],
+    )
     def test_what_is_not_yaml_is_refused_in_one_line(self, tmp_path, payload):
         with pytest.raises(SeglineError, match=r"task\.yaml: not YAML") as error:
             Task.read(file_of(tmp_path, payload))
         assert "\n" not in str(error.value)
+
+    def test_one_that_is_too_large_is_refused_unread(self, tmp_path):
+        with pytest.raises(SeglineError, match=r"task\.yaml: larger than 1 MB"):
+            Task.read(file_of(tmp_path, YAML + "#" * 1_000_000))
 
     def test_a_missing_file_is_told(self, tmp_path):
         with pytest.raises(SeglineError, match=r"none\.yaml: cannot be read"):

@@ -36,6 +36,8 @@ def test_overrides_and_data_take_the_place_of_what_the_task_says() -> None:
         ("none.yaml", "", "no such task"),
         ('{"name": ', "", "task: not JSON"),
         ('{"name": "a"}', "", "task: source: Field required"),
+        ('{"name": "a", "source": "b", "plan": ' + "[" * 100_000, "", "task: not JSON (nested deeper"),
+        (r'{"name": "a", "source": "\ud800"}', "", "task: not JSON"),
         ("phantom", "training.epochs", "key=value is needed"),
         ("phantom", "a='b", "close the quote"),
     ],
@@ -44,3 +46,28 @@ def test_what_cannot_be_read_is_one_line(asked: str, overrides: str, told: str) 
     with pytest.raises(SeglineError) as error:
         read_task(asked, split_overrides(overrides))
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.epochs=[", "override 'training.epochs=[': the value is not YAML (while parsing"),
+        ("training.epochs=!!python/object:os.system x", "could not determine a constructor"),
+        ("training.epochs=!!int x", "the value is not YAML (invalid literal"),
+        ("training.epochs=" + "9" * 5000, "the value is not YAML (Exceeds the limit"),
+        ("training=" + "[" * 100_000, "the value is not YAML (nested deeper"),
+        ("training=&a [*a]", "more than 100,000 values"),
+        ("=1", "override '=1': key=value is needed, such as training.epochs=50"),
+        ("a..b=1", "override 'a..b=1': key=value is needed"),
+        ("training.=1", "key=value is needed"),
+        ("training .epochs=1", "key=value is needed"),
+        ("training.epochs=\udcff", r"override 'training.epochs=\udcff': the value is not YAML"),
+        ("\udcff=1", r"override '\udcff=1': key=value is needed"),
+    ],
+    ids=lambda value: value[:30].encode("ascii", "replace").decode(),
+)
+def test_an_override_that_cannot_be_one_is_named_in_one_line(override: str, told: str) -> None:
+    with pytest.raises(SeglineError) as error:
+        read_task("phantom", [override])
+    line = str(error.value)
+    assert told in line and "\n" not in line and line.isascii() and len(line) < 400

@@ -1,12 +1,20 @@
 """The plan's pre- and post-processing as MONAI's transforms."""
 
 from segline.export.monai_bundle.metadata import Config
+from segline.export.monai_bundle.places import SCRIPT
 from segline.plan import Intensity, Plan, Preprocessing
+
+PLACES = f"runpy.run_path(@bundle_root + '/{SCRIPT}')"
 
 
 def preprocessing(settings: Preprocessing) -> list[Config]:
     return [
-        {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
+        {
+            "_target_": "LoadImaged",
+            "keys": "image",
+            "reader": f"${PLACES}['Reader']()",
+            "ensure_channel_first": True,
+        },
         {"_target_": "Orientationd", "keys": "image", "axcodes": settings.orientation},
         *_crop(settings),
         {
@@ -71,6 +79,7 @@ def postprocessing(plan: Plan) -> list[Config]:
         {
             "_target_": "SaveImaged",
             "keys": "pred",
+            "writer": f"${PLACES}['Writer']",
             "output_dir": "@output_dir",
             "output_postfix": "",
             "output_dtype": "$numpy.uint8",

@@ -9,9 +9,9 @@ import torch
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.evaluation.records import Evaluation
+from segline.export.monai_bundle import places, windows
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS, inference
 from segline.export.monai_bundle.metadata import METADATA, Config, metadata
-from segline.export.monai_bundle.windows import SCRIPT, script
 from segline.model.package import Model
 from segline.networks.ensemble import Ensemble
 from segline.networks.weights import load_network
@@ -40,11 +40,12 @@ def export_bundle(
     weights = io.BytesIO()  # given a path, torch would write its name into the file
     torch.save((network.members if isinstance(network, Ensemble) else network).state_dict(), weights)
     with atomic.new_folder(folder) as scratch:
-        for part in (METADATA, INFERENCE, WEIGHTS, SCRIPT):
+        for part in (METADATA, INFERENCE, WEIGHTS, windows.SCRIPT):
             (scratch / part).parent.mkdir(exist_ok=True)
         _write_json(scratch / METADATA, metadata(model.plan, evaluation, version))
         _write_json(scratch / INFERENCE, inference(model.plan))
-        (scratch / SCRIPT).write_text(script(), encoding="utf-8")
+        for part in (places, windows):
+            (scratch / part.SCRIPT).write_text(part.script(), encoding="utf-8")
         (scratch / WEIGHTS).write_bytes(weights.getvalue())
     return folder
 

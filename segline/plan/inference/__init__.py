@@ -17,9 +17,11 @@ class Inference(Part):
     """
     overlap: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
     """Least overlap of two windows, voxels."""
-    batch_size: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=4, ge=1, le=4096)
     blending: Blending = "gaussian"
-    keep_largest: tuple[int, ...] | None = Field(default=None, exclude_if=lambda labels: labels is None)
+    keep_largest: tuple[int, ...] | None = Field(
+        default=None, max_length=256, exclude_if=lambda labels: labels is None
+    )
     """Values of the labels of which only the largest connected component is kept.
 
     ``None`` lets the validation cases say at the end of a training of which, if of any; until then it is left

@@ -3,9 +3,9 @@
 Myronenko, 3D MRI brain tumor segmentation using autoencoder regularization, BrainLes 2018.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from segline.plan.part import Part
 
@@ -14,13 +14,16 @@ _MAPS_A_BLOCK = 10
 """Feature maps of each channel of a residual block that a training step keeps."""
 
 
+_Blocks = Annotated[int, Field(ge=1, le=32)]
+
+
 class SegResNet(Part):
     """A MONAI ``SegResNet``: residual blocks with GroupNorm, each level half as fine as the one before."""
 
     name: Literal["segresnet"] = "segresnet"
-    first_channels: PositiveInt = Field(default=16, multiple_of=_GROUPS)
+    first_channels: int = Field(default=16, ge=1, le=512, multiple_of=_GROUPS)
     """Doubled from level to level."""
-    blocks_down: tuple[PositiveInt, ...] = Field(default=(1, 2, 2, 4), min_length=1)
+    blocks_down: tuple[_Blocks, ...] = Field(default=(1, 2, 2, 4), min_length=1, max_length=8)
     """Residual blocks of each level, the finest first."""
 
     @property

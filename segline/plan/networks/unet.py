@@ -1,24 +1,28 @@
 """MONAI's UNet with residual units."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from segline.plan.part import Part, Voxels
+from segline.plan.part import Channels, Part
 
 FIRST_CHANNELS = 16
+_MOST_LEVELS = 10
 _MAPS_A_LEVEL = 26
 """Feature maps of each channel of a level that a training step keeps, forward and backward."""
+
+
+_Stride = Annotated[int, Field(ge=1, le=16)]
 
 
 class UNet(Part):
     """A MONAI ``UNet`` with residual units."""
 
     name: Literal["unet"] = "unet"
-    channels: tuple[PositiveInt, ...] = Field(min_length=2)
-    strides: tuple[Voxels, ...]
+    channels: tuple[Channels, ...] = Field(min_length=2, max_length=_MOST_LEVELS)
+    strides: tuple[tuple[_Stride, _Stride, _Stride], ...]
     """One down-sampling between two levels each."""
-    residual_units: int = Field(default=2, ge=0)
+    residual_units: int = Field(default=2, ge=0, le=16)
     norm: Literal["batch", "instance"] = "batch"
 
     @model_validator(mode="after")

@@ -5,9 +5,9 @@ One more is one class and one name in the union.
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
-from segline.plan.part import Part
+from segline.plan.part import Part, Raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,16 +17,23 @@ OUTSIDE = 0.0
 """Value of voxels beyond the volume, after normalisation: a window's lower end, or an image's mean."""
 
 
+_NARROWEST = 1e-6
+"""In the file's unit: what is divided by must not be 0 to a float32."""
+
+
 class IntensityWindow(Part):
     """Clip to ``window`` in the file's own unit (HU for CT) and scale it to 0..1."""
 
     rule: Literal["window"] = "window"
-    window: tuple[float, float]
+    window: tuple[Raw, Raw]
 
     @model_validator(mode="after")
     def _ordered(self) -> "IntensityWindow":
-        if self.window[0] >= self.window[1]:
+        low, high = self.window
+        if low >= high:
             raise ValueError("the lower end must be below the upper end")
+        if high - low < _NARROWEST:
+            raise ValueError(f"window: narrower than {_NARROWEST:g}")
         return self
 
     @property
@@ -59,7 +66,7 @@ class ZScore(Part):
     """Subtract the foreground's mean, divide by its standard deviation, clip at ``clip_sd`` of them."""
 
     rule: Literal["zscore"] = "zscore"
-    clip_sd: PositiveFloat = 5.0
+    clip_sd: float = Field(default=5.0, gt=0, le=1000)
 
     @property
     def keeps_unit(self) -> bool:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from segline.plan.layouts import training_of_today
-from segline.plan.part import Part, Share, Voxels
+from segline.plan.part import Part, Share, Strength, Voxels
 from segline.plan.training.optimizers import AdamW, Optimizer
 from segline.plan.training.samplers import LabelSampler, Sampler
 from segline.plan.training.schedules import Cosine, Schedule
@@ -26,18 +26,18 @@ class Augmentation(Part):
     scale: float = Field(default=0.25, ge=0, lt=1)
     """Uniform zoom in 1 plus or minus this."""
     noise: Share = 0.15
-    noise_sd: float = Field(default=0.1, ge=0)
+    noise_sd: Strength = 0.1
     """Largest standard deviation, in units of the patch's own standard deviation."""
     blur: Share = 0.15
-    blur_voxels: float = Field(default=1.0, ge=0)
+    blur_voxels: Strength = 1.0
     """Largest Gaussian sigma."""
     intensity: Share = 0.5
     """Of scaling the contrast and shifting the brightness."""
     intensity_scale: float = Field(default=0.25, ge=0, lt=1)
-    intensity_shift: float = Field(default=0.1, ge=0)
+    intensity_shift: Strength = 0.1
     """In units of the patch's own standard deviation."""
     gamma: Share = 0.3
-    gamma_log: float = Field(default=0.35, ge=0)
+    gamma_log: float = Field(default=0.35, ge=0, le=10)
     """Largest absolute natural logarithm of the exponent."""
 
 
@@ -45,11 +45,11 @@ class Training(Part):
     """How the weights are found."""
 
     patch_size: Voxels
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, le=4096)
     """At least 2: BatchNorm has no statistics of one."""
-    epochs: PositiveInt
+    epochs: int = Field(ge=1, le=10_000_000)
     """Passes over the training cases, one patch a case."""
-    max_minutes: PositiveFloat | None = None
+    max_minutes: float | None = Field(default=None, gt=0, le=525_600)
     """Wall-clock budget; the schedule ends with whichever of it and ``epochs`` comes first."""
     tune: bool = Field(default=False, exclude_if=lambda tune: not tune)
     """Let a probe on the machine that trains pick patch, batch, rate and schedule for ``max_minutes``.
@@ -57,7 +57,7 @@ class Training(Part):
     Where that is not asked for, it is left out of the plan's digest.
     """
     learning_rate: PositiveFloat = 3e-3
-    weight_decay: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0, le=100)
     optimizer: Optimizer = Field(default=AdamW(), exclude_if=lambda optimizer: optimizer == AdamW())
     """AdamW is left out of the plan's digest, as is a cosine below, and a gradient clipped at 12."""
     schedule: Schedule = Field(default=Cosine(), exclude_if=lambda schedule: schedule == Cosine())
@@ -72,7 +72,7 @@ class Training(Part):
     """Of the weights that are validated and shipped, per step; 0 ships the raw weights."""
     sampler: Sampler = LabelSampler()
     """Where patches are centred."""
-    validations: PositiveInt = 10
+    validations: int = Field(default=10, ge=1, le=100_000)
     """Validations spread evenly over the schedule; the last one is at its end."""
     augmentation: Augmentation = Augmentation()
 

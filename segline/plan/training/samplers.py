@@ -30,7 +30,7 @@ class LabelSampler(Part):
     """More often on a label than anywhere, each label of a case as often as another."""
 
     name: Literal["label"] = "label"
-    ratio: float = Field(default=3.0, ge=0)
+    ratio: float = Field(default=3.0, ge=0, le=1e6)
     """Patches centred on a label to patches centred anywhere."""
 
     def centre(

@@ -26,7 +26,7 @@ class Polynomial(Part):
     """A power of what is left, as nnU-Net trains."""
 
     name: Literal["polynomial"] = "polynomial"
-    power: float = Field(default=0.9, gt=0)
+    power: float = Field(default=0.9, gt=0, le=100)
 
     def rate(self, progress: float, warmup: float) -> float:
         """Share of the highest rate at ``progress``, between the warm-up's end and 1."""

@@ -40,23 +40,33 @@ def log_model(
     contents = run.contents
     if contents.model is None:
         return None
-    with tempfile.TemporaryDirectory() as scratch, registry.readable_errors():
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "package")
         digest = pack(run, contents.model, Pseudonyms.of(contents.manifest), folder)
-        if known := _ready(registry, tracked, digest):
-            return LoggedModel(known, digest)
-        created = registry.client.create_logged_model(
-            tracked.experiment_id,
-            contents.model.plan.task,
-            tracked.run_id,
-            tags={PACKAGE_TAG: digest},
-            model_type=contents.model.plan.kind,
-        )
+        package = Model.open(folder)
+        logged = registry.patiently(lambda: _ready_or_new(registry, tracked, package, digest, answers))
+    return LoggedModel(logged, digest)
+
+
+def _ready_or_new(
+    registry: Registry, tracked: MlflowRun, package: Model, digest: str, answers: Answers
+) -> str:
+    """MLflow's id."""
+    if known := _ready(registry, tracked, digest):
+        return known
+    created = registry.client.create_logged_model(
+        tracked.experiment_id,
+        package.plan.task,
+        tracked.run_id,
+        tags={PACKAGE_TAG: digest},
+        model_type=package.plan.kind,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch, "saved")
-        save_pyfunc(Model.open(folder), answers, place, created.model_id, tracked.run_id)
+        save_pyfunc(package, answers, place, created.model_id, tracked.run_id)
         registry.client.log_model_artifacts(created.model_id, str(place))
-        registry.client.finalize_logged_model(created.model_id, "READY")
-    return LoggedModel(created.model_id, digest)
+    registry.client.finalize_logged_model(created.model_id, "READY")
+    return str(created.model_id)
 
 
 def _ready(registry: Registry, tracked: MlflowRun, digest: str) -> str | None:

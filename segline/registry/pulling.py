@@ -1,6 +1,7 @@
 """A version's whole package, brought to a folder, every file checked."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,7 @@ def pull(registry: Registry, reference: Reference, folder: Path) -> Model:
         raise SeglineError(f"{version.name}: was not registered by segline; register a run's model")
     if not folder.exists() or not any(folder.iterdir()):
         with atomic.new_folder(folder) as scratch:
-            _download(registry, version, scratch)
+            registry.patiently(partial(_download, registry, version, scratch))
             require_whole(scratch, version.package_digest, version.name)
     elif not (folder / PACKING_LIST).is_file():
         raise SeglineError(f"{folder}: holds something else than {version.name}; give a new folder")
@@ -36,10 +37,10 @@ def _download(registry: Registry, version: Version, folder: Path) -> None:
     from mlflow.artifacts import download_artifacts
 
     name, number = MODEL_PREFIX + version.task, str(version.number)
-    with TemporaryDirectory() as scratch, registry.readable_errors():
+    with TemporaryDirectory() as scratch:
         # not models:/<name>, which MLflow would look up at the registry of the whole process
         saved = registry.client.get_model_version_download_uri(name, number)
-        got = download_artifacts(f"{saved}/data", dst_path=scratch, tracking_uri=registry.uri)
+        got = download_artifacts(f"{saved}/data", dst_path=scratch, tracking_uri=registry.address)
         data = next(Path(got).rglob(PACKING_LIST), None)
         if data is None:
             raise SeglineError(

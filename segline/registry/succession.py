@@ -17,7 +17,8 @@ from segline.inference.answers import Answers
 from segline.model.package import Model
 from segline.plan import Plan
 from segline.registry.pulling import pull
-from segline.registry.reigns import champion_of, promote, reject
+from segline.registry.references import CHALLENGER
+from segline.registry.reigns import champion_of, promote, reject, undisturbed
 from segline.registry.versions import Version, register, versions
 from segline.runs.names import PROMOTION
 from segline.runs.run import Run
@@ -40,6 +41,11 @@ def contend(
     same code. The decision is written into the run's folder and tracked, and its reasons are tags of the
     version.
 
+    Of several that are registered at once each is compared with the champion whose place it takes. Where the
+    registry is a file, one waits for the other. A server cannot be locked: the champion is looked up once
+    more when all is compared and written, and if it is another by then, the comparison begins anew. What
+    another process crowns between that look and the coronation, a few requests later, is not seen.
+
     Args:
         run: finished but for the report.
         registry: where the champion is.
@@ -51,14 +57,21 @@ def contend(
     Raises:
         SeglineError: the gate did not pass the model, or MLflow cannot be reached or refuses.
     """
-    version = register(run, registry, commit, by.answers)
-    if version.decision:
-        return version
-    decision = _decision(run, registry, device, progress, by)
-    decision.write(run.folder / PROMOTION)
-    MlflowTracker(registry).record(facts_of(run, commit))  # for the decision; all else is there
-    settle = promote if decision.promoted else reject
-    return settle(registry, version.reference, decision.reasons)
+    task = run.info.task.name
+    with undisturbed(registry, task):
+        version = register(run, registry, commit, by.answers)
+        if _is_settled(version):
+            return version
+        while True:
+            incumbent = champion_of(registry, task)
+            decision = _decision(run, registry, incumbent, device, progress, by)
+            decision.write(run.folder / PROMOTION)
+            MlflowTracker(registry).record(facts_of(run, commit))  # for the decision; all else is there
+            if _number_of(champion_of(registry, task)) == _number_of(incumbent):
+                break
+            progress(0.0, "another model became champion meanwhile; comparing with that")
+        settle = promote if decision.promoted else reject
+        return settle(registry, version.reference, decision.reasons)
 
 
 def champion_plan(registry: Registry, task: str) -> Plan | None:
@@ -76,14 +89,25 @@ def judged_on(registry: Registry, task: str, dataset_digest: str) -> str:
     return next((version.name for version in judged if version.dataset_digest == dataset_digest), "")
 
 
-def _decision(run: Run, registry: Registry, device: str, progress: Progress, by: Yardstick) -> Decision:
+def _is_settled(version: Version) -> bool:
+    """Whether its decision took effect: the alias goes last, and who was killed before is judged anew."""
+    unfinished = version.decision == "promoted" and CHALLENGER in version.aliases
+    return bool(version.decision) and not unfinished
+
+
+def _number_of(version: Version | None) -> int | None:
+    return version.number if version else None
+
+
+def _decision(
+    run: Run, registry: Registry, incumbent: Version | None, device: str, progress: Progress, by: Yardstick
+) -> Decision:
     contents = run.contents
     plan, manifest, verdict = contents.plan, contents.manifest, contents.verdict
     evaluation = contents.reference
     if plan is None or manifest is None or verdict is None or evaluation is None:
         raise SeglineError(f"{run.folder}: the run lacks a part to be judged by; finish it first")
     challenger = Contender.of(evaluation, plan, manifest, contents.benchmark)
-    incumbent = champion_of(registry, run.info.task.name)
     rule = run.info.task.promotion
     if incumbent is None:
         return decide(None, challenger, verdict, rule)

@@ -96,24 +96,19 @@ def register(run: Run, registry: Registry, commit: str = "", answers: Answers = 
     if logged is None:
         raise SeglineError(f"{run.folder}: no model package to register; run train and export_onnx first")
     task = run.info.task.name
-    there = versions(registry, task)
-    known = next((each for each in there if each.package_digest == logged.package_digest), None)
-    version = known or _create(registry, task, tracked, logged, _version_tags(run, verdict, logged))
+    tags = _version_tags(run, verdict, logged)
+    version = registry.patiently(lambda: _known_or_new(registry, task, tracked, logged, tags))
     if not version.decision and CHAMPION not in version.aliases:
-        with registry.readable_errors():
-            registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, str(version.number))
-    return resolve(registry, Reference(task, number=version.number))
+        number = str(version.number)
+        registry.patiently(
+            lambda: registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, number)
+        )
+    return resolve(registry, version.reference)
 
 
 def versions(registry: Registry, task: str | None = None) -> list[Version]:
     """The versions of a task, or of all tasks, newest first; none where nothing was registered."""
-    with registry.readable_errors():
-        models = _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'")
-        registered = []
-        for model in models:
-            if task is None or model.name == MODEL_PREFIX + task:
-                stored = list(_all(registry.client.search_model_versions, f"name = '{model.name}'"))
-                registered += [Version.of(each, _aliases_of(model.aliases, each.version)) for each in stored]
+    registered = registry.patiently(lambda: list(_registered(registry, task)))
     return sorted(registered, key=lambda version: (version.task, -version.number))
 
 
@@ -196,23 +191,36 @@ def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, 
     }
 
 
+def _registered(registry: Registry, task: str | None) -> Iterator[Version]:
+    for model in _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'"):
+        if task is None or model.name == MODEL_PREFIX + task:
+            for stored in _all(registry.client.search_model_versions, f"name = '{model.name}'"):
+                yield Version.of(stored, _aliases_of(model.aliases, stored.version))
+
+
+def _known_or_new(
+    registry: Registry, task: str, tracked: MlflowRun, logged: LoggedModel, tags: dict[str, str]
+) -> Version:
+    """A package is one version, also where the answer to its making was lost."""
+    there = versions(registry, task)
+    known = next((each for each in there if each.package_digest == logged.package_digest), None)
+    return known or _create(registry, task, tracked, logged, tags)
+
+
 def _create(
     registry: Registry, task: str, tracked: MlflowRun, logged: LoggedModel, tags: dict[str, str]
 ) -> Version:
     from mlflow.exceptions import MlflowException
 
     name = MODEL_PREFIX + task
-    with registry.readable_errors():
-        try:
-            registry.client.create_registered_model(name, {"segline.task": task})
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        # not models:/<id>, which MLflow would look up at the tracking URI of the whole process
-        place = registry.client.get_logged_model(logged.model_id).artifact_location
-        stored = registry.client.create_model_version(
-            name, place, tracked.run_id, tags, model_id=logged.model_id
-        )
+    try:
+        registry.client.create_registered_model(name, {"segline.task": task})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # not models:/<id>, which MLflow would look up at the tracking URI of the whole process
+    place = registry.client.get_logged_model(logged.model_id).artifact_location
+    stored = registry.client.create_model_version(name, place, tracked.run_id, tags, model_id=logged.model_id)
     return Version.of(stored, ())
 
 

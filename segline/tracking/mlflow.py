@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -48,36 +49,37 @@ class MlflowTracker:
 
     def begin(self, facts: Facts) -> MlflowRun:
         """Show a run that goes on."""
-        experiment_id = self._experiment(facts)
-        with self.registry.readable_errors():
-            known = self._find(experiment_id, ONGOING_TAG, facts.asked)
-            run_id = known or self._create(experiment_id, facts, facts.run, {ONGOING_TAG: facts.asked})
-            self._write(run_id, facts)
-        return MlflowRun(run_id, experiment_id)
+        return self.registry.patiently(lambda: self._begin(facts))
 
     def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
         """Add to the curves of a run; MLflow keeps one of two equal points."""
-        with self.registry.readable_errors():
-            self._log_points(tracked.run_id, points)
+        kept = tuple(points)
+        self.registry.patiently(lambda: self._log_points(tracked.run_id, kept))
 
     def record(self, facts: Facts) -> MlflowRun:
         """Keep a run and its folds."""
-        tracked = self._record(facts, parent="")
+        tracked = self.registry.patiently(lambda: self._record(facts, parent=""))
         for fold in facts.folds:
-            self._record(fold, parent=tracked.run_id)
+            self.registry.patiently(partial(self._record, fold, parent=tracked.run_id))
         return tracked
+
+    def _begin(self, facts: Facts) -> MlflowRun:
+        experiment_id = self._experiment(facts)
+        known = self._find(experiment_id, ONGOING_TAG, facts.asked)
+        run_id = known or self._create(experiment_id, facts, facts.run, {ONGOING_TAG: facts.asked})
+        self._write(run_id, facts)
+        return MlflowRun(run_id, experiment_id)
 
     def _record(self, facts: Facts, parent: str) -> MlflowRun:
         """``parent`` is MLflow's id of the run in which this one is nested."""
         experiment_id = self._experiment(facts)
-        with self.registry.readable_errors():
-            run_id = self._run_to_record(experiment_id, facts, parent)
-            self._write(run_id, facts)
-            self._log_points(run_id, facts.curves)
-            self._log_points(run_id, (Point(*figure, facts.ended, 0) for figure in facts.figures.items()))
-            self._log_documents(run_id, facts.documents)
-            status = "FAILED" if facts.failed else "FINISHED"
-            self.registry.client.set_terminated(run_id, status, _milliseconds(facts.ended))
+        run_id = self._run_to_record(experiment_id, facts, parent)
+        self._write(run_id, facts)
+        self._log_points(run_id, facts.curves)
+        self._log_points(run_id, (Point(*figure, facts.ended, 0) for figure in facts.figures.items()))
+        self._log_documents(run_id, facts.documents)
+        status = "FAILED" if facts.failed else "FINISHED"
+        self.registry.client.set_terminated(run_id, status, _milliseconds(facts.ended))
         return MlflowRun(run_id, experiment_id)
 
     def _experiment(self, facts: Facts) -> str:

@@ -346,7 +346,7 @@ def test_the_pyfunc_writes_our_masks_with_its_own_code_and_requirements(
     )
     assert not library.startswith(str(Path(segline.__file__).parent))
     labelled = [masked_by_us(runs, image, tmp_path / "ours.nii.gz") for image in images]
-    assert answer == {"mask": ["0.nii.gz", "1.nii.gz"], "labelled_voxels": labelled}
+    assert answer == {"mask": ["0.nii.gz", "1.nii.gz"], "labelled_voxels": labelled, "remarks": ["", ""]}
     assert (tmp_path / "1.nii.gz").read_bytes() == (tmp_path / "ours.nii.gz").read_bytes()
 
 

@@ -103,6 +103,15 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
             pseudonyms[case.name] = case.short_digest + (f"-{number}" if number > 1 else "")
         return pseudonyms
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is odd about the data, though it may be learned from, in words."""
+        same = [
+            f"{' and '.join(group)} are one image, and stay on one side of every split"
+            for group in self.twins
+        ]
+        return [*same, *(remark for case in self.cases for remark in case.remarks)]
+
     def case(self, name: str) -> CaseEntry:
         """The case called ``name``.
 

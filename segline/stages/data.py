@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def download(run: Location, store: Location, manifest_out: Location) -> None:
         targets = kind_of(record.info.task.kind).targets
         manifest = verify(folder, depot.path("verified"), worker_count(), progress, targets)
         _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
-        outcome.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}"
+        outcome.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}{_told(manifest.remarks)}"
 
 
 def intake(
@@ -154,6 +155,11 @@ def preprocess(
         index.write(Path(cases_out))
         remember_use(index, depot)
         outcome.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
+
+
+def _told(remarks: Sequence[str]) -> str:
+    more = f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else ""
+    return f"; {remarks[0]}{more}" if remarks else ""
 
 
 def _known_manifest(digest: str) -> str:

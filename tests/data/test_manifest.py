@@ -482,6 +482,9 @@ class TestTwins:
     def test_cases_with_one_image_are_told(self, root: Path) -> None:
         save(root / "imagesTr/case_c.nii.gz", image_array(0))
         assert verify(root).twins == (("case_a", "case_c"),)
+        assert verify(root).remarks == [
+            "case_a and case_c are one image, and stay on one side of every split"
+        ]
 
     def test_however_it_is_compressed(self, root: Path, tmp_path: Path) -> None:
         raw = gzip.decompress((root / "imagesTr/case_a.nii.gz").read_bytes())

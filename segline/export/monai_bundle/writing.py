@@ -44,8 +44,8 @@ def export_bundle(
             (scratch / part).parent.mkdir(exist_ok=True)
         _write_json(scratch / METADATA, metadata(model.plan, evaluation, version))
         _write_json(scratch / INFERENCE, inference(model.plan))
-        for part in (places, windows):
-            (scratch / part.SCRIPT).write_text(part.script(), encoding="utf-8")
+        for carried in (places, windows):
+            (scratch / carried.SCRIPT).write_text(carried.script(), encoding="utf-8")
         (scratch / WEIGHTS).write_bytes(weights.getvalue())
     return folder
 

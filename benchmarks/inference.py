@@ -35,8 +35,7 @@ from monai.transforms import (
 )
 
 from segline.backends import Backend, open_backend
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.predictor import Predictor
 from segline.inference.stopwatch import Stopwatch

@@ -16,9 +16,8 @@ import numpy as np
 
 from segline.common import atomic
 from segline.data.phantom.scanner import phantom_case, phantom_on_grid
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid
-from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 
 SPLEEN_HU, FAT_HU, NOISE_HU = 115.0, -95.0, 15.0

@@ -27,7 +27,7 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
         "image", type=Path, nargs="+", help="a file, or a DICOM folder; one a channel, or all"
     )
     predict.add_argument(
-        "-o", "--output", type=Path, required=True, help="what to write; a mask is .nii or .nii.gz"
+        "-o", "--output", type=Path, required=True, help="what to write; a mask is .nii, .nii.gz or .nrrd"
     )
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")

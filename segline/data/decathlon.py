@@ -58,7 +58,10 @@ def read_declaration(root: Path) -> Declaration:
     content = read_json_object(root / INDEX, INDEX)
     modalities = _modalities(content.get("modality") or content.get("channel_names"))
     values = _label_values(content.get("labels"))
-    ignore = next((value for value, name in values.items() if name.lower() == _IGNORE), None)
+    ignored = [value for value, name in values.items() if name.lower() == _IGNORE]
+    if len(ignored) > 1:
+        raise SeglineError(f'{INDEX}: two "labels" are called {_IGNORE!r}; give voxels to ignore one value')
+    ignore = ignored[0] if ignored else None
     labels = _labels({value: name for value, name in values.items() if value != ignore})
     _named(modalities, "modality")
     _named(labels.values(), "labels")

@@ -146,11 +146,11 @@ def _examined(
 
 def _file_entry(root: Path, name: str) -> FileEntry:
     path = root / name
-    if not path.is_file():
-        raise SeglineError(f"{name}: no such file; add it or take its case out of {INDEX}")
-    if not path.resolve().is_relative_to(root):
-        raise SeglineError(f"{name}: a link that leads out of the folder; put the file itself there")
     try:
+        if not path.is_file():
+            raise SeglineError(f"{name}: no such file; add it or take its case out of {INDEX}")
+        if not path.resolve().is_relative_to(root):
+            raise SeglineError(f"{name}: a link that leads out of the folder; put the file itself there")
         return FileEntry(path=name, sha256=sha256_of_file(path))
     except OSError as error:
         raise SeglineError(f"{name}: cannot be read ({error.strerror})") from error

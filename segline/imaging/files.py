@@ -8,7 +8,7 @@ from segline.common.errors import SeglineError
 from segline.imaging import formats
 from segline.imaging.gzipped import peeled
 from segline.imaging.headers import contradiction
-from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_nifti, is_pair, nifti_volume
+from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_nifti, is_pair, nifti_volume, write_nifti
 from segline.imaging.volume import Volume
 
 UNDERSTOOD = "NIfTI, DICOM, MGH, NRRD and MetaImage are read"
@@ -31,13 +31,16 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
             ``SEGLINE_LARGEST_GB``, not 3-D, not of real numbers, or does not say where it lies.
     """
     name = name or str(path)
-    if path.is_dir():
-        from segline.imaging.dicom import read_series
+    try:
+        if path.is_dir():
+            from segline.imaging.dicom import read_series
 
-        return read_series(path)
-    if not path.is_file():
-        raise SeglineError(f"{name}: no such file")
-    return _volume(path, name)
+            return read_series(path)
+        if not path.is_file():
+            raise SeglineError(f"{name}: no such file")
+        return _volume(path, name)
+    except OSError as error:
+        raise SeglineError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
 def read_channels(paths: Sequence[Path]) -> Volume:
@@ -70,13 +73,23 @@ def read_to_learn(path: Path, name: str) -> Volume:
     return volume
 
 
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write a volume of one or more channels, atomically: NIfTI, or NRRD where the name ends in ``.nrrd``.
+
+    Raises:
+        SeglineError: NRRD is asked for, and SimpleITK is not installed.
+    """
+    if path.suffix == ".nrrd":
+        formats.write_nrrd(path, volume)
+    else:
+        write_nifti(path, volume)
+
+
 def _volume(path: Path, name: str) -> Volume:
     try:
         raw = peeled(path.read_bytes())
     except DAMAGED_GZIP as error:  # type: ignore[misc]  # the stub lacks its base
         raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
-    except OSError as error:
-        raise SeglineError(f"{name}: cannot be read ({error.strerror})") from error
     head = _head(raw, name)
     if formats.is_mgh(head, path):
         return formats.mgh_volume(raw, head, name)

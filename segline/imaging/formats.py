@@ -7,6 +7,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
@@ -90,6 +91,8 @@ def itk_volume(path: Path, name: str) -> Volume:
     try:
         reader.ReadImageInformation()
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
+        if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+            raise SeglineError(f"{name}: voxels are complex; convert the file to one real number a voxel")
         if len(shape) != 3:
             raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {by(shape)}")
         require_fits(float(np.prod(np.array(shape, float))) * components * 4, f"{name}: {by(shape)} voxels")
@@ -99,6 +102,24 @@ def itk_volume(path: Path, name: str) -> Volume:
         raise SeglineError(f"{name}: cannot be read ({reason}); fetch the file again") from error
     array = np.swapaxes(sitk.GetArrayFromImage(image), 0, 2)  # z, y, x to x, y, z; components stay last
     return Volume.of_file(array, _ras_affine(image), name)
+
+
+def write_nrrd(path: Path, volume: Volume) -> None:
+    """Write a volume as NRRD, which holds sheared grids, too; atomically.
+
+    Raises:
+        SeglineError: SimpleITK is not installed.
+    """
+    sitk = _simpleitk()
+    array = np.moveaxis(volume.array, 0, -1) if len(volume.array) > 1 else volume.array[0]
+    image = sitk.GetImageFromArray(np.swapaxes(array, 0, 2), isVector=len(volume.array) > 1)
+    lps = LPS_TO_RAS @ volume.affine  # its own inverse
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    with atomic.new_file(path) as scratch:
+        sitk.WriteImage(image, str(scratch), useCompression=True)
 
 
 def _ras_affine(image: Any) -> np.ndarray:

@@ -80,8 +80,8 @@ def nifti_volume(raw: bytes, name: str, voxels: bytes | None = None) -> Volume:
     return Volume.of_file(array, affine, name, header, odd)
 
 
-def write_volume(path: Path, volume: Volume) -> None:
-    """Write a volume of one or more channels as NIfTI, atomically and with the same bytes every time.
+def write_nifti(path: Path, volume: Volume) -> None:
+    """Write a volume of one or more channels, atomically and with the same bytes every time.
 
     Where it is from a NIfTI file, or is an answer to one, every reader puts it where it puts that.
     """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segline.common.wording import by
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.inference.predictor import Predictor
 from segline.inference.stitching import WindowScorer
@@ -17,7 +17,7 @@ class Masks:
     """The answers of segmentation; see :class:`~segline.inference.answers.Answers`."""
 
     noun = "mask"
-    suffixes = (".nii.gz", ".nii")
+    suffixes = (".nii.gz", ".nii", ".nrrd")
     measure = "labelled_voxels"
     counts = True
 
@@ -31,7 +31,7 @@ class Masks:
         return Predictor(plan, network, watch)
 
     def write(self, path: Path, answer: Volume) -> None:
-        """As NIfTI."""
+        """As NIfTI or NRRD."""
         write_volume(path, answer)
 
     def measured(self, answer: Volume) -> int:

@@ -38,7 +38,7 @@ class AnswerWriter:
         Args:
             model_input: ``image``, a file with all channels, a folder with a DICOM series, or a list
                 of them, one a channel in the order of the plan; and, called as an answer is, ``mask``, the
-                file to write, ``.nii`` or ``.nii.gz``.
+                file to write, ``.nii``, ``.nii.gz`` or ``.nrrd``.
             params: ``backend`` and ``device``, as in :data:`~segline.registry.pyfunc.DEFAULTS`.
 
         Returns:

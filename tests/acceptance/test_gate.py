@@ -15,7 +15,7 @@ from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.masks.yardstick import MASKS, Masks
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.plan import Agreement, Gate
 

@@ -21,7 +21,7 @@ from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import EVALUATION
 from segline.evaluation.scoring import evaluate
 from segline.export.onnx import export_onnx
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.model.package import Model
 from segline.networks.folding import fold_batch_norm

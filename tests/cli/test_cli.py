@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from segline.backends import BACKENDS
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 
 
@@ -225,7 +224,7 @@ class TestWhereAMaskMayGo:
     @pytest.mark.parametrize("name", ["mask", "mask.nrrd", "mask.nii.GZ"])
     def test_not_as_another_format(self, package: Path, image: Path, name: str) -> None:
         line = self.told(package, image, image.parent / name)
-        assert "a mask is written to .nii.gz or .nii; name it so" in line
+        assert "a mask is written to .nii.gz or .nii or .nrrd; name it so" in line
 
     def test_not_in_place_of_a_folder(self, package: Path, image: Path) -> None:
         (image.parent / "masks.nii").mkdir()

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from segline.cli.main import main
 from segline.data.manifest import Manifest
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.model.package import Model
 
 from ..imaging.dicom.written import write_series

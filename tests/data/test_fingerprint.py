@@ -11,8 +11,8 @@ from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
+from segline.imaging.files import write_volume
 from segline.imaging.geometry import Grid, Reorientation, as_shape
-from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 
 SHAPE = (20, 24, 12)

@@ -15,8 +15,7 @@ from segline.data.manifest import Manifest
 from segline.data.phantom.scanner import phantom_case
 from segline.data.portraits import SAME_LIKENESS, Portrait
 from segline.data.verification import survey, verify
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan

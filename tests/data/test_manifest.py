@@ -14,7 +14,7 @@ import SimpleITK
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 
 SHAPE = (7, 6, 5)
@@ -395,6 +395,10 @@ def test_a_missing_index_is_told(tmp_path: Path) -> None:
         ({"labels": {}}, 'dataset.json: "labels" must name'),
         ({"labels": {"0": "background"}}, 'dataset.json: "labels" must be different'),
         ({"labels": {"0": "background", "256": "x"}}, 'dataset.json: "labels" must be different'),
+        (
+            {"labels": {"s": 1, "ignore": 2, "Ignore": 3}},
+            'dataset.json: two "labels" are called',
+        ),
         ({"labels": {"a": 1, "b": 1}}, 'dataset.json: "labels" must be different'),
         (
             {"labels": {"background": 0, "a": [1, "x"]}},
@@ -445,6 +449,12 @@ def test_real_spleen_cases_verify_in_mixed_orientations(shared_data: Path) -> No
 def test_a_name_that_others_would_misread_is_refused(root: Path, changes: dict[str, Any], line: str) -> None:
     declare(root, **changes)
     assert line in refusal(root)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".nii.gz", "/".join(["imagesTr"] * 800)])
+def test_a_name_that_no_file_can_have_is_told(root: Path, name: str) -> None:
+    declare(root, training=[{"image": name, "label": "labelsTr/case_a.nii.gz"}])
+    assert refusal(root) == f"{name}: cannot be read (File name too long)"
 
 
 class TestIgnoredVoxels:

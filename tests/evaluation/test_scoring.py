@@ -17,9 +17,8 @@ from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.masks.overlap import dice
 from segline.evaluation.records import EVALUATION, WORST_CASES, Evaluation
 from segline.evaluation.scoring import evaluate
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid, Reorientation
-from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 from segline.model.package import Model
 from segline.plan import Plan

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segline.backends.open_vino import openvino_core
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 
 SOURCE = Path(__file__).resolve().parents[2] / "clients" / "cpp"

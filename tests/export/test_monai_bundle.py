@@ -21,8 +21,7 @@ from segline.export.monai_bundle import export_bundle
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS
 from segline.export.monai_bundle.metadata import METADATA
 from segline.export.monai_bundle.windows import script
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.inference.predictor import Predictor
 from segline.inference.tiling import tile_axis

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK
 
 from segline.common.errors import SeglineError
-from segline.imaging.files import read_to_learn, read_volume
+from segline.imaging.files import read_to_learn, read_volume, write_volume
+from segline.imaging.volume import Volume
 
 from .headers import ARRAY, placed, write_nifti
 
@@ -88,6 +89,30 @@ def test_components_are_channels(tmp_path):
     image = SimpleITK.GetImageFromArray(two.transpose(2, 1, 0, 3), isVector=True)
     SimpleITK.WriteImage(image, str(tmp_path / "a.nrrd"))
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nrrd").array, np.moveaxis(two, -1, 0))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_what_is_written_as_nrrd_is_read_back(tmp_path, channels, dtype):
+    volume = Volume(np.stack([ARRAY + n for n in range(channels)]).astype(dtype), AFFINE)
+    write_volume(tmp_path / "a.nrrd", volume)
+    found = read_volume(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(found.array, volume.array)
+    assert found.array.dtype == dtype
+    assert found.grid.distance_mm(volume.grid) < 1e-9
+
+
+def test_complex_voxels_are_told(tmp_path):
+    SimpleITK.WriteImage(
+        SimpleITK.GetImageFromArray(np.zeros((4, 5, 6), np.complex64)), str(tmp_path / "a.mha")
+    )
+    with pytest.raises(SeglineError, match="voxels are complex"):
+        read_volume(tmp_path / "a.mha")
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    with pytest.raises(SeglineError, match="cannot be read"):
+        read_volume(tmp_path / ("a" * 300))
 
 
 @pytest.mark.parametrize(

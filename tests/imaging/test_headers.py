@@ -9,8 +9,7 @@ import pytest
 import SimpleITK
 
 from segline.common.errors import SeglineError
-from segline.imaging.files import read_to_learn, read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_to_learn, read_volume, write_volume
 
 from .headers import ARRAY, placed, write_nifti
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 
 AFFINE = np.array([[-0.8, 0, 0, 120], [0, 0, 1.5, -60], [0, -2.5, 0, 33], [0, 0, 0, 1]], dtype=np.float64)

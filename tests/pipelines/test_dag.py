@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from segline.backends import BACKENDS
-from segline.imaging.files import read_volume
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.runs.run import Run
 

@@ -18,7 +18,7 @@ from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.registry.logged_models import log_model
 from segline.registry.packing import PACKING_LIST, require_whole

@@ -9,8 +9,8 @@ import numpy as np
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.data.phantom.painting import paint
+from segline.imaging.files import write_volume
 from segline.imaging.geometry import Grid, Reorientation, as_shape
-from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 
 PHANTOM_VERSION = 1

@@ -50,7 +50,7 @@ class Stack:
             return []
         return [
             f"the gantry was tilted by {self.tilt_degrees:.1f} degrees; answers lie on its sheared grid, "
-            "which readers of NIfTI that know no shear, such as ITK's, refuse"
+            "which ITK opens as .nrrd and refuses as NIfTI"
         ]
 
 

@@ -24,9 +24,8 @@ from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Reorientation
-from segline.imaging.nifti import write_volume
 from segline.imaging.preprocessing import IGNORED, Preprocessor
 from segline.imaging.volume import Volume
 from segline.plan import Plan, Task

@@ -8,9 +8,8 @@ import SimpleITK
 
 from segline.common.errors import SeglineError
 from segline.imaging.dicom import read_series
-from segline.imaging.files import read_volume
+from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import LPS_TO_RAS
-from segline.imaging.nifti import write_volume
 
 from .written import AXIAL, dataset_of, numbered, write_series, write_slice
 
@@ -68,6 +67,15 @@ class TestTilt:
         write_volume(tmp_path / "mask.nii.gz", volume.with_array((volume.array > 0).astype(np.uint8)))
         mask = read_volume(tmp_path / "mask.nii.gz")
         assert mask.grid.distance_mm(volume.grid) < 1e-3
+
+    def test_itk_opens_such_a_mask_as_nrrd_where_it_opens_the_series(self, tmp_path):
+        folder = self.tilted(tmp_path / "ct", 20)
+        volume = read_series(folder)
+        write_volume(tmp_path / "mask.nrrd", volume.with_array((volume.array > 0).astype(np.uint8)))
+        mask = SimpleITK.ReadImage(str(tmp_path / "mask.nrrd"))
+        points = [mask.TransformContinuousIndexToPhysicalPoint(index.tolist()) for index in CORNERS]
+        np.testing.assert_allclose(np.array(points) * [-1, -1, 1], itk_points(folder, CORNERS), atol=1e-3)
+        np.testing.assert_array_equal(read_volume(tmp_path / "mask.nrrd").array > 0, volume.array > 0)
 
     def test_the_tilt_is_told(self, tmp_path):
         (remark,) = read_series(self.tilted(tmp_path / "ct", 20)).remarks

@@ -13,7 +13,7 @@ from segline.data.manifest import Manifest
 from segline.export.int8 import quantize
 from segline.export.monai_bundle import export_bundle
 from segline.export.onnx import export_onnx
-from segline.imaging.nifti import write_volume
+from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.model.int8 import INT8_GRAPH
 from segline.model.package import Model

@@ -91,8 +91,6 @@ def itk_volume(path: Path, name: str) -> Volume:
     try:
         reader.ReadImageInformation()
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
-        if "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
-            raise SeglineError(f"{name}: voxels are complex; convert the file to one real number a voxel")
         if len(shape) != 3:
             raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {by(shape)}")
         require_fits(float(np.prod(np.array(shape, float))) * components * 4, f"{name}: {by(shape)} voxels")

@@ -102,14 +102,6 @@ def test_what_is_written_as_nrrd_is_read_back(tmp_path, channels, dtype):
     assert found.grid.distance_mm(volume.grid) < 1e-9
 
 
-def test_complex_voxels_are_told(tmp_path):
-    SimpleITK.WriteImage(
-        SimpleITK.GetImageFromArray(np.zeros((4, 5, 6), np.complex64)), str(tmp_path / "a.mha")
-    )
-    with pytest.raises(SeglineError, match="voxels are complex"):
-        read_volume(tmp_path / "a.mha")
-
-
 def test_a_name_that_no_file_can_have(tmp_path):
     with pytest.raises(SeglineError, match="cannot be read"):
         read_volume(tmp_path / ("a" * 300))

@@ -31,10 +31,12 @@ def plain_error(error: BaseException) -> BaseException:
     if _disk_is_full(error):
         where = getattr(error, "filename", None) or "the store"
         return SeglineError(
-            f"{where}: no space left on the device; free some, or choose another STORE or RUNS"
+            f"{where}: no space left on the device; free some, or choose another STORE, RUNS or TMPDIR"
         )
     if isinstance(error, PermissionError):
         return SeglineError(f"{error.filename}: permission denied")
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):
+        return SeglineError("no temporary folder can be written to; free some of its disk, or set TMPDIR")
     if isinstance(error, FileNotFoundError):
         return SeglineError(f"{error.filename}: no such file or folder; run the stage that makes it first")
     if type(error).__name__ == "AcceleratorError":  # torch's, which nobody here imports

@@ -1,6 +1,7 @@
 """Causes outside segline, in the one line that a user needs."""
 
 import errno
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,11 @@ def test_a_gpu_that_failed_is_no_defect_of_segline() -> None:
     told = plain_error(torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with"))
     assert isinstance(told, LostDeviceError)
     assert str(told) == "the GPU failed under the process (CUDA error: unspecified launch failure)"
+
+
+def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(FileNotFoundError) as met:
+        tempfile.gettempdir()
+    assert "no temporary folder can be written to" in str(plain_error(met.value))

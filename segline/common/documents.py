@@ -95,18 +95,20 @@ def first_fault(error: ValidationError, root: str = "") -> str:
     return f"{where}: {faults[0]['msg']}{more}"
 
 
-def read_json_object(path: Path, name: str) -> dict[str, Any]:
-    """The JSON object of a file, which errors call ``name``; its numbers may be NaN and infinite.
+def read_json_object(path: Path, name: str, most: int = LARGEST_JSON) -> dict[str, Any]:
+    """The JSON object of a file of at most so many bytes, called ``name``; numbers may be NaN and infinite.
 
     Raises:
         SeglineError: no such file, too large, or not such JSON as :func:`parse_loose_json` takes.
     """
-    return _read_object(path, name, parse_loose_json)
+    return _read_object(path, name, parse_loose_json, most)
 
 
-def _read_object(path: Path, name: str, parse: Callable[[bytes], Any]) -> dict[str, Any]:
+def _read_object(
+    path: Path, name: str, parse: Callable[[bytes], Any], most: int = LARGEST_JSON
+) -> dict[str, Any]:
     try:
-        text = read_bounded(path, name, LARGEST_JSON)
+        text = read_bounded(path, name, most)
     except OSError as error:
         raise SeglineError(f"{name}: cannot be read ({error.strerror})") from error
     if not text.strip():

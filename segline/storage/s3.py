@@ -14,6 +14,7 @@ from xml.etree.ElementTree import ParseError
 
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
+from segline.common.texts import LARGEST_JSON
 from segline.storage.objects import (
     MissingObjectError,
     StoredObject,
@@ -113,7 +114,10 @@ class S3Objects:
 
         def receive() -> tuple[bytes, str | None]:
             with self._opened(key, 0) as response:
-                return response.read(), response.headers.get(_DIGEST)
+                data = response.read(LARGEST_JSON + 1)
+                if len(data) > LARGEST_JSON:
+                    raise SeglineError(f"{self.where(key)}: too large for what is read at once; remove it")
+                return data, response.headers.get(_DIGEST)
 
         data, wanted = self._tried(key, receive)
         require_digest(self.where(key), wanted, hashlib.sha256(data).hexdigest())

@@ -57,7 +57,7 @@ def test_one_that_is_too_large_is_refused_unread(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(LARGEST_JSON + 1)
     for read in (lambda: read_json_object(path, "dataset.json"), lambda: Score.read(path)):
-        with pytest.raises(SeglineError, match=r"json: larger than 64 MB; this is no such document"):
+        with pytest.raises(SeglineError, match=r"json: larger than 256 MB; this is no such document"):
             read()
 
 

@@ -578,3 +578,9 @@ class TestNnUNet:
         folder = self.folder(tmp_path)
         (folder / "imagesTr/two_0001.nii.gz").unlink()
         assert refusal(folder).startswith("imagesTr/two_0001.nii.gz: no such file")
+
+
+def test_an_index_of_a_million_cases_is_told_before_it_is_read(root: Path) -> None:
+    with (root / "dataset.json").open("r+b") as file:
+        file.truncate(64_000_001)
+    assert refusal(root) == "dataset.json: larger than 64 MB; this is no such document"

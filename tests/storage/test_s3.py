@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -266,3 +267,17 @@ def test_no_keys_are_no_settings_and_one_key_is_an_error() -> None:
 
 def test_the_secret_is_not_shown() -> None:
     assert SECRET_KEY not in repr(S3Settings("minio:9000", ACCESS_KEY, SECRET_KEY))
+
+
+def test_a_document_without_end_is_not_taken_into_memory(s3_server: S3Server, bucket: Path) -> None:
+    (bucket / "a").touch()
+    os.truncate(bucket / "a", 1 << 33)
+    see_the_disk()
+    store = store_at(s3_server.settings)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SeglineError, match="too large for what is read at once"):
+            store.read("a")
+        assert tracemalloc.get_traced_memory()[1] < 1e9
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
+
+from ..imaging.headers import write_nifti
 
 NEW = "new_0"
 
@@ -121,6 +124,24 @@ class TestFiles:
         source.add(image, changed(label, lambda a: a * 7))
         check, reason = source.refusal()
         assert check == "files" and "label value 7" in reason
+
+    @pytest.mark.parametrize(
+        ("fields", "told"),
+        [
+            ({"vox_offset": np.inf}, "begin at byte inf"),
+            ({"dim": [3, 30000, 30000, 30000, 1, 1, 1, 1]}, "more than the 4 GB that are allowed"),
+            ({"spacing": (0, 0, 0)}, "pixdim gives the spacing"),
+            ({"datatype": 3}, "not a readable NIfTI file"),
+        ],
+    )
+    def test_a_header_that_means_nothing_stops_no_one_else(self, source: Source, fields: Any, told: str):
+        source.add(*fresh(6), name="good")
+        source.add(*fresh(7))
+        affine = fresh(7)[0].affine
+        write_nifti(source.root / f"imagesTr/{NEW}.nii.gz", qform=affine, sform=affine, **fields)
+        check, reason = source.refusal()
+        assert check == "files" and told in reason
+        assert "good" in {case.name for case in source.take_in().accepted.cases}
 
     def test_a_missing_file(self, source: Source):
         source.add(*fresh())

@@ -22,7 +22,8 @@ from segline.runs.records import RunInfo
 from segline.runs.run import Run
 from segline.tracking.facts import facts_of
 from segline.tracking.mlflow import MlflowRun, MlflowTracker
-from segline.tracking.mlflow_connection import Registry, local_uri, quiet_mlflow
+from segline.tracking.mlflow_connection import Registry
+from segline.tracking.mlflow_settings import local_uri, quiet_mlflow
 
 BACKENDS = ("pytorch", "onnxruntime")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from segline.common import atomic
@@ -21,6 +21,7 @@ from segline.storage.access import is_uri
 from segline.storage.retries import Patience, seconds_of
 from segline.tracking.mlflow_database import Database
 from segline.tracking.mlflow_faults import LostError, is_locked, no_answer, waited_s
+from segline.tracking.mlflow_settings import keys_apart, quiet_mlflow, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,55 +31,9 @@ _PATIENCE_S = 120.0
 """With one that answered before, as with an S3 server."""
 _LONGEST_HEALTH_S, _LONGEST_ANSWER_S = 10.0, 120.0
 _WATCH_FROM_S, _WATCH_UP_TO_S = 5.0, 60.0
-_CHATTY = {
-    "alembic": logging.ERROR,
-    "mlflow.pyfunc": logging.ERROR,
-    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks, of what is waited for or told in one line
-    "mlflow.store.model_registry.abstract_store": logging.ERROR,
-    "mlflow.utils.requirements_utils": logging.ERROR,
-}
-
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
-
-
-def tracking_uri(store: str | Path, tracking: str = "") -> str:
-    """``tracking``, or that of the store's own registry.
-
-    Raises:
-        SeglineError: the store is a bucket, which has none.
-    """
-    if not tracking and is_uri(store):
-        raise SeglineError(
-            f"{store}: no registry in a bucket; name an MLflow server, TRACKING=URI or MLFLOW_TRACKING_URI"
-        )
-    return tracking or local_uri(Path(store))
-
-
-def local_uri(store: Path) -> str:
-    """The tracking URI of the registry that a store has by default.
-
-    Raises:
-        SeglineError: the path can be no address of MLflow's.
-    """
-    return Database.of(store).uri
-
-
-def quiet_mlflow(environment: MutableMapping[str, str]) -> None:
-    """Switch off MLflow's telemetry, its chatter and its detours; for entry points, before it is imported.
-
-    Its servers on S3 offer the store's own addresses for downloads, which whoever pulls from outside a
-    cluster cannot reach; its client then tries for minutes. What the server itself sends comes in any case.
-    Nor does the client try again on its own, for minutes and without a word, and makes two versions where the
-    answer to the first was lost: :meth:`Registry.patiently` looks first.
-    """
-    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    environment.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    environment.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
-    environment.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    for name, level in _CHATTY.items():
-        logging.getLogger(name).setLevel(level)
 
 
 @dataclass(frozen=True)
@@ -297,16 +252,6 @@ def answer_s(patience_s: float) -> int:
     An upload is answered once the server has put it into its S3.
     """
     return math.ceil(min(_LONGEST_ANSWER_S, patience_s / 2)) or math.ceil(_LONGEST_HEALTH_S)
-
-
-def keys_apart(uri: str, environment: MutableMapping[str, str]) -> str:
-    """A URI without its user and password, which go into MLflow's own variables: logs show URIs."""
-    parts = urlsplit(uri)
-    if parts.username is None:
-        return uri
-    environment["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-    environment["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def registry_at(store: str | Path, tracking: str, environment: MutableMapping[str, str]) -> Registry:

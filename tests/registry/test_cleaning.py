@@ -15,7 +15,8 @@ from segline.registry.cleaning import clean, leftovers
 from segline.registry.versions import register
 from segline.storage.access import Access
 from segline.storage.s3_settings import S3Settings
-from segline.tracking.mlflow_connection import Registry, local_uri
+from segline.tracking.mlflow_connection import Registry
+from segline.tracking.mlflow_settings import local_uri
 
 from ..mlflow_runs import Runs, refusal
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, free_port, see_the_disk

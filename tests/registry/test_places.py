@@ -11,7 +11,8 @@ from segline.registry.pulling import pull
 from segline.registry.references import CHAMPION, Reference
 from segline.registry.reigns import promote, rollback
 from segline.registry.versions import register, versions
-from segline.tracking.mlflow_connection import Registry, local_uri
+from segline.tracking.mlflow_connection import Registry
+from segline.tracking.mlflow_settings import local_uri
 
 from ..mlflow_runs import Runs
 

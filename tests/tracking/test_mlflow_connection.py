@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.tracking.mlflow_connection import Registry, keys_apart, local_uri, registry_at
+from segline.tracking.mlflow_connection import Registry, registry_at
+from segline.tracking.mlflow_settings import keys_apart, local_uri
 
 from ..mlflow_runs import refusal
 from ..s3_server import free_port

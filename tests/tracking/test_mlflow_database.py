@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event
 
-from segline.tracking.mlflow_connection import Registry, local_uri, registry_at
+from segline.tracking.mlflow_connection import Registry, registry_at
 from segline.tracking.mlflow_database import Database
+from segline.tracking.mlflow_settings import local_uri
 
 from ..mlflow_runs import refusal
 

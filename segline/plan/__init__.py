@@ -12,7 +12,14 @@ from segline.plan.networks import NETWORKS, Network, SegResNet, UNet
 from segline.plan.part import Share
 from segline.plan.plan import Plan
 from segline.plan.preprocessing import Preprocessing
-from segline.plan.preprocessing.normalisation import Intensity, IntensityWindow, ZScore
+from segline.plan.preprocessing.normalisation import (
+    Intensity,
+    IntensityWindow,
+    Maximum,
+    Mean,
+    MinMax,
+    ZScore,
+)
 from segline.plan.promotion import PromotionRule
 from segline.plan.split import Split
 from segline.plan.task import Task, merged
@@ -32,6 +39,9 @@ __all__ = [
     "Inference",
     "Intensity",
     "IntensityWindow",
+    "Maximum",
+    "Mean",
+    "MinMax",
     "Network",
     "Plan",
     "Polynomial",

@@ -210,3 +210,10 @@ def test_masks_lie_where_their_images_lie_whatever_the_header(
     theirs, ours = (SimpleITK.ReadImage(str(file)) for file in (tmp_path / "masks/ct.nii.gz", path))
     for part in ("Origin", "Spacing", "Direction"):
         assert getattr(theirs, f"Get{part}")() == getattr(ours, f"Get{part}")(), part
+
+
+def test_a_blending_that_monai_does_not_know_is_told(tmp_path: Path) -> None:
+    model = untrained(tmp_path / "model", small_plan(inference={"blending": "hann"}))
+    with pytest.raises(SeglineError, match=r"inference\.blending hann: MONAI"):
+        export_bundle(model, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

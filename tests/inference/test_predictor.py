@@ -20,7 +20,7 @@ from segline.inference.stitching import predict_leads
 from segline.inference.stopwatch import Stopwatch
 from segline.model.package import Model
 from segline.networks.weights import load_network
-from segline.plan import Plan
+from segline.plan import PROFILES, Plan
 
 from ..conftest import small_plan
 
@@ -92,7 +92,7 @@ def convolution(channels: int = 1, classes: int = 2) -> Callable[[Tensor], Tenso
     return torch.no_grad()(network)
 
 
-@pytest.mark.parametrize("blending", ["gaussian", "constant"])
+@pytest.mark.parametrize("blending", PROFILES)
 @pytest.mark.parametrize("shape", [(21, 30, 17), (8, 8, 8), (5, 40, 8)])
 def test_a_constant_network_gives_a_constant(blending: str, shape: tuple[int, int, int]) -> None:
     def network(windows: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def test_only_the_largest_component_of_a_label_is_kept_where_the_plan_says(
     assert (mask[14:16, 4:6, 4:6] == speck).all()
 
 
-@pytest.mark.parametrize("blending", ["gaussian", "constant"])
+@pytest.mark.parametrize("blending", PROFILES)
 def test_a_network_that_sees_single_voxels_gives_its_own_answer(blending: str) -> None:
     torch.manual_seed(0)
     network = torch.inference_mode()(nn.Conv3d(2, 3, 1))

@@ -16,6 +16,8 @@ from segline.training.trainer import Trainer
 
 OTHERS = [
     {"optimizer": {"name": "sgd"}},
+    {"optimizer": {"name": "adam"}},
+    {"optimizer": {"name": "rmsprop", "momentum": 0.9}},
     {"schedule": {"name": "polynomial"}},
     {"sampler": {"name": "uniform"}},
     {"gradient_clip": 1.0},

@@ -1,5 +1,6 @@
 """The workflow from the volumes in a folder to their masks."""
 
+from segline.common.errors import SeglineError
 from segline.export.monai_bundle.metadata import Config
 from segline.export.monai_bundle.transforms import postprocessing, preprocessing
 from segline.export.monai_bundle.windows import SCRIPT
@@ -8,6 +9,7 @@ from segline.plan.preprocessing.normalisation import OUTSIDE
 
 INFERENCE = "configs/inference.json"
 WEIGHTS = "models/model.pt"
+_BLENDINGS = ("gaussian", "constant")
 
 
 def inference(plan: Plan) -> Config:
@@ -84,6 +86,11 @@ def _network(plan: Plan) -> Config:
 def _inferer(plan: Plan) -> Config:
     """MONAI's inferer for the windows that :mod:`segline.inference.tiling` gives a volume of this shape."""
     settings = plan.inference
+    if settings.blending not in _BLENDINGS:
+        raise SeglineError(
+            f"inference.blending {settings.blending}: MONAI's inferer knows {' and '.join(_BLENDINGS)}; "
+            "no bundle of this plan is written"
+        )
     axes = list(
         zip(
             settings.smallest_window,

@@ -3,6 +3,7 @@
 One more is one function and one line in ``PROFILES``.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,21 @@ def gaussian(offsets: "Tensor") -> "Tensor":
     return (-0.5 * (offsets / (len(offsets) * _SIGMA_SHARE)) ** 2).exp()
 
 
+def hann(offsets: "Tensor") -> "Tensor":
+    """Half a cosine wave squared, which two windows that overlap by half add up to 1."""
+    return (offsets * (math.pi / len(offsets))).cos() ** 2
+
+
 def constant(offsets: "Tensor") -> "Tensor":
     """Every voxel alike."""
     return offsets.new_ones(len(offsets))
 
 
-PROFILES: Mapping[str, Callable[["Tensor"], "Tensor"]] = {"gaussian": gaussian, "constant": constant}
+PROFILES: Mapping[str, Callable[["Tensor"], "Tensor"]] = {
+    "gaussian": gaussian,
+    "hann": hann,
+    "constant": constant,
+}
 
 
 def _known(name: str) -> str:

@@ -11,8 +11,11 @@ from segline.plan.part import Part, Raw
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
+_LEAST = 1e-8
+"""Of a divisor."""
 OUTSIDE = 0.0
 """Value of voxels beyond the volume, after normalisation: a window's lower end, or an image's mean."""
 
@@ -97,14 +100,97 @@ class ZScore(Part):
 
     def display_range(self, image: "np.ndarray") -> tuple[float, float]:
         """The 1st and 99th percentile of what is not zero."""
-        import numpy as np
-
-        inside = image[image != 0]
-        low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
-        return float(low), float(high)
+        return _visible_range(image)
 
 
-Intensity = Annotated[IntensityWindow | ZScore, Field(discriminator="rule")]
+class _Scaled(Part):
+    """Rules that scale a channel by numbers of its own, as MedicalZoo's do; its unit does not matter."""
+
+    @property
+    def keeps_unit(self) -> bool:
+        """Whether the file's unit matters to what comes out."""
+        return False
+
+    def display_range(self, image: "np.ndarray") -> tuple[float, float]:
+        """The 1st and 99th percentile of what is not zero."""
+        return _visible_range(image)
+
+
+class MinMax(_Scaled):
+    """From the channel's lowest to its highest value, to 0..1."""
+
+    rule: Literal["min_max"] = "min_max"
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return "its own range scaled to 0 to 1"
+
+    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+        """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
+        low, high = channel.aminmax()
+        return channel.sub_(low).div_((high - low).clamp(min=_LEAST))
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
+        """The same as an expression of ``channel``."""
+        return f"(lambda c: (c - c.min()) / (c.max() - c.min()).clamp(min={_LEAST!r}))({channel})"
+
+
+class Maximum(_Scaled):
+    """Divided by the channel's highest value."""
+
+    rule: Literal["max"] = "max"
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return "divided by its highest value"
+
+    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+        """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
+        return channel.div_(channel.max().abs().clamp(min=_LEAST))
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
+        """The same as an expression of ``channel``."""
+        return f"(lambda c: c / c.max().abs().clamp(min={_LEAST!r}))({channel})"
+
+
+class Mean(_Scaled):
+    """Divided by the channel's mean."""
+
+    rule: Literal["mean"] = "mean"
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return "divided by its mean"
+
+    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+        """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
+        return channel.div_(channel.mean(dtype=_double()).abs().clamp(min=_LEAST).to(channel.dtype))
+
+    def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
+        """The same as an expression of ``channel``."""
+        return (
+            f"(lambda c: c / c.mean(dtype=torch.double).abs().clamp(min={_LEAST!r}).to(c.dtype))({channel})"
+        )
+
+
+Intensity = Annotated[IntensityWindow | ZScore | MinMax | Maximum | Mean, Field(discriminator="rule")]
+
+
+def _visible_range(image: "np.ndarray") -> tuple[float, float]:
+    import numpy as np
+
+    inside = image[image != 0]
+    low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def _double() -> "torch.dtype":
+    import torch
+
+    return torch.double
 
 
 def _foreground_statistics(channel: "Tensor", foreground_above: float | None) -> tuple[float, float]:
@@ -114,4 +200,4 @@ def _foreground_statistics(channel: "Tensor", foreground_above: float | None) ->
     if voxels.numel() < 2:
         voxels = channel
     sd, mean = torch.std_mean(voxels.double(), correction=0)
-    return float(mean), max(float(sd), 1e-8)
+    return float(mean), max(float(sd), _LEAST)

@@ -47,4 +47,39 @@ class Sgd(Part):
         return torch.optim.SGD(weights, lr=rate, momentum=self.momentum, nesterov=True, weight_decay=decay)
 
 
-Optimizer = Annotated[AdamW | Sgd, Field(discriminator="name")]
+class Adam(Part):
+    """Kingma and Ba, Adam: a method for stochastic optimization, ICLR 2015; decay is part of the gradient."""
+
+    name: Literal["adam"] = "adam"
+
+    @property
+    def moments(self) -> int:
+        """Numbers that it keeps of each weight."""
+        return 2
+
+    def make(self, weights: Iterable["Parameter"], rate: float, decay: float) -> "TorchOptimizer":
+        """Torch's, at a learning rate and with a weight decay."""
+        import torch
+
+        return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)
+
+
+class RmsProp(Part):
+    """Tieleman and Hinton, Coursera lecture 6.5, 2012."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def moments(self) -> int:
+        """Numbers that it keeps of each weight."""
+        return 2 if self.momentum else 1
+
+    def make(self, weights: Iterable["Parameter"], rate: float, decay: float) -> "TorchOptimizer":
+        """Torch's, at a learning rate and with a weight decay."""
+        import torch
+
+        return torch.optim.RMSprop(weights, lr=rate, momentum=self.momentum, weight_decay=decay)
+
+
+Optimizer = Annotated[AdamW | Sgd | Adam | RmsProp, Field(discriminator="name")]

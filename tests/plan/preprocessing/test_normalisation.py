@@ -1,10 +1,12 @@
 """What a file's numbers become before the network sees them."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from segline.plan import IntensityWindow, ZScore
+from segline.plan import IntensityWindow, Maximum, Mean, MinMax, ZScore
 from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
@@ -61,3 +63,34 @@ class TestZScore:
 
     def test_a_constant_image_stays_finite(self):
         assert ZScore().apply(torch.full((3, 3, 3), 7.3), None).abs().max().item() == 0
+
+
+RULES = [IntensityWindow(window=(-57, 164)), ZScore(), MinMax(), Maximum(), Mean()]
+
+
+class TestScaledByTheirOwn:
+    @pytest.mark.parametrize(
+        ("rule", "wanted"),
+        [(MinMax(), [0, 0.5, 1]), (Maximum(), [-2 / 6, 2 / 6, 1]), (Mean(), [-1, 1, 3])],
+        ids=["min_max", "max", "mean"],
+    )
+    def test_a_channel_is_scaled(self, rule, wanted):
+        np.testing.assert_allclose(rule.apply(volume_of(-2, 2, 6), None).flatten(), wanted, rtol=1e-6)
+
+    @pytest.mark.parametrize("rule", [MinMax(), Maximum(), Mean()], ids=lambda rule: rule.rule)
+    def test_an_image_of_zeros_stays_one(self, rule):
+        assert not rule.apply(torch.zeros(3, 3, 3), None).any()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
+@pytest.mark.parametrize("above", [None, 0.0])
+def test_a_bundle_computes_the_same(rule, above):
+    image = 100 * torch.randn((1, 6, 5, 4), generator=torch.Generator().manual_seed(1)) + 20
+    theirs = eval(rule.monai("image[0:1]", above), {"math": math, "torch": torch, "image": image.clone()})
+    torch.testing.assert_close(theirs[0], rule.apply(image[0].clone(), above), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
+def test_what_is_shown_black_and_white_is_in_the_files_unit(rule):
+    low, high = rule.display_range(np.linspace(-500, 500, 1001))
+    assert -500 <= low < high <= 500

@@ -8,6 +8,7 @@ MAX_MINUTES ?=
 # Minutes for the best model that this machine can train in them: a probe picks patch, batch, rate and schedule.
 BUDGET ?=
 FOLDS ?=
+# With FOLDS, that fold alone; they count from 0: FOLDS=5 FOLD=0 is the first, FOLD=4 the last.
 FOLD ?=
 # Networks trained at once from seeds of their own, whose scores are averaged: better by a little, slower to run.
 SEEDS ?=

@@ -4,18 +4,15 @@ That runner lets Docker remove each container as it ends, and reads "not found" 
 (kubeflow/pipelines #13332); here a stage has succeeded only if its container's exit status says so.
 """
 
-import json
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
 from typing import Any
 
 import docker
@@ -29,12 +26,11 @@ from urllib3.exceptions import HTTPError
 from pipelines.cluster.footprint import STAGES, Demand, quantity
 from pipelines.cluster.names import S3_KEYS, S3_PLACE
 from pipelines.images import VERSION_LABEL, content_tag
+from pipelines.interruption import Interruption
 from pipelines.resources import USER_ID, Variant
+from pipelines.stage import Stage
 from segline.common.errors import SeglineError
 from segline.machine.nvidia import nvidia_driver_missing
-from segline.runs.names import stage_record
-from segline.runs.records import StageRecord
-from segline.runs.run import Run
 from segline.storage.access import Access, is_uri
 
 Volumes = dict[str, dict[str, str]]
@@ -44,7 +40,7 @@ TRACKING_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "M
 """What stages that are told of a tracking server may need to be let in."""
 FETCHING = ("download", "intake")
 """The stages that read the task's source, which may be in a bucket."""
-INTERRUPTED = 130
+_NOT_STARTED = 130
 _MEANING = {137: ": killed, most likely for want of memory"}
 _FAULTS = (DockerException, HTTPError, OSError)
 """What the Docker client raises, and what it lets through when the engine goes away."""
@@ -70,28 +66,6 @@ class User:
 
     def __str__(self) -> str:
         return f"{self.uid}:{self.gid}"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a container is to run, read from the command that Kubeflow gives it."""
-
-    name: str
-    """Of the component."""
-    inputs: Mapping[str, Any]
-    """Its parameters."""
-
-    @classmethod
-    def of(cls, command: Sequence[str]) -> "Stage":
-        """From the arguments of Kubeflow's executor."""
-        told = dict(pairwise(command))
-        inputs = json.loads(told["--executor_input"]).get("inputs", {}).get("parameterValues", {})
-        return cls(told["--function_to_execute"], inputs)
-
-    @property
-    def record(self) -> str:
-        """The name of its record in the run's folder."""
-        return "_".join([self.name, *([str(self.inputs["backend"])] if "backend" in self.inputs else [])])
 
 
 @dataclass(frozen=True)
@@ -176,9 +150,9 @@ class Containers:
 
     engine: Engine
     view: Mounts
+    interruption: Interruption
     user: User = field(default_factory=User.for_stages)
-    _running: set[Container] = field(default_factory=set)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _to_end: "SimpleQueue[Container | None]" = field(default_factory=SimpleQueue)
 
     @contextmanager
     def runner(self) -> Iterator[local.DockerRunner]:
@@ -186,7 +160,7 @@ class Containers:
 
         For root, what the stages may write to is theirs meanwhile, and the run's folder root's again after.
         """
-        with self._owned(), self._removed_when_stopped():
+        with self._owned(), self._removing():
             replaced = docker_task_handler.run_docker_container
             docker_task_handler.run_docker_container = self._run
             try:
@@ -208,30 +182,18 @@ class Containers:
                 _hand_over(self.view.work[0], self.user, caller)
 
     @contextmanager
-    def _removed_when_stopped(self) -> Iterator[None]:
-        """Let no container outlive the block, however it is left.
-
-        A thread removes them: the main one waits for stages that run beside each other, and the others for
-        their containers.
-        """
-        remover = threading.Thread(target=self._remove_when_stopped, daemon=True)
+    def _removing(self) -> Iterator[None]:
+        """Remove in a thread what is to end: the handler of a signal cannot wait for Docker."""
+        remover = threading.Thread(target=self._remove_told, daemon=True)
         remover.start()
-        handlers = {each: signal.signal(each, self._interrupted) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            self._stopped.set()
+            self._to_end.put(None)
             remover.join()
-            for each, handler in handlers.items():
-                signal.signal(each, handler)
 
-    def _interrupted(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopped.set()
-        raise KeyboardInterrupt
-
-    def _remove_when_stopped(self) -> None:
-        self._stopped.wait()
-        for container in list(self._running):
+    def _remove_told(self) -> None:
+        for container in iter(self._to_end.get, None):
             _remove(container)
 
     def _run(
@@ -239,13 +201,18 @@ class Containers:
     ) -> int:
         """In place of Kubeflow's function of the same arguments."""
         stage, image = Stage.of(command), self.engine.images[Stage.of(command).name]
+        if self.interruption.forbids(stage):
+            return _NOT_STARTED
         try:
-            status = self._status(client, image, command, **self._arguments(stage, volumes, more))
+            container = client.containers.create(image, command, **self._arguments(stage, volumes, more))
+            status = self._status(stage, container)
             reason = f"its container ended with status {status}" + _MEANING.get(status, "")
         except _FAULTS as error:
             status, reason = 1, f"Docker: {_first_line(error)}"
-        if status and not self._stopped.is_set():
-            _record_failure(stage, reason)
+        if status and self.interruption.signals:
+            stage.record_interruption()
+        elif status:
+            stage.record_failure(reason)
         return status
 
     def _arguments(self, stage: Stage, volumes: Volumes, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,34 +234,16 @@ class Containers:
             arguments["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
         return arguments
 
-    def _status(self, client: docker.DockerClient, image: str, command: list[str], **arguments: Any) -> int:
+    def _status(self, stage: Stage, container: Container) -> int:
         """The exit status of a container, read before it is removed; what it prints is passed on."""
-        container = client.containers.create(image, command, **arguments)
-        self._running.add(container)
-        try:
-            if self._stopped.is_set():
-                return INTERRUPTED
-            container.start()
-            for line in _lines(container.logs(stream=True, follow=True)):
-                sys.stdout.write(f"    {line}\n")
-            return int(container.wait()["StatusCode"])
-        finally:
-            _remove(container)
-            self._running.discard(container)
-
-
-def _record_failure(stage: Stage, reason: str) -> None:
-    """Where the stage could not do so itself: its process was killed, or never began."""
-    run = Run(Path(stage.inputs["run"]))
-    found = next((record for record in run.stages if record.name == stage.record), None)
-    if found and found.status == "failed":
-        return
-    sys.stdout.write(f"segline {stage.record}: {reason}\n")
-    now = datetime.now(UTC)
-    started = found.started if found else now
-    seconds = round((now - started).total_seconds(), 3)
-    failed = StageRecord(name=stage.record, status="failed", started=started, seconds=seconds, reason=reason)
-    failed.write(run.folder / stage_record(stage.record))
+        with self.interruption.watching(stage, partial(self._to_end.put, container)):
+            try:
+                container.start()
+                for line in _lines(container.logs(stream=True, follow=True)):
+                    sys.stdout.write(f"    {line}\n")
+                return int(container.wait()["StatusCode"])
+            finally:
+                _remove(container)
 
 
 def _hand_over(folder: Path, giver: User, taker: User) -> None:

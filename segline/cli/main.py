@@ -7,17 +7,25 @@ from collections.abc import Sequence
 from segline import __version__
 from segline.cli.cache import add_cache_commands
 from segline.cli.cleanup import add_cleanup
+from segline.cli.interruption import STATUS as INTERRUPTED
+from segline.cli.interruption import interruptible, leave_ctrl_c_to_the_command
 from segline.cli.predict import add_predict
 from segline.cli.registry import add_registry_commands
 from segline.cli.stages import add_stages
 from segline.common.errors import SeglineError, plain_error
 
+leave_ctrl_c_to_the_command()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 on success, 2 after a one-line error."""
+    """Run one command; 0 on success, 2 after a one-line error, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
-        options.run_command(options)
+        with interruptible():
+            options.run_command(options)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"segline {options.command}: interrupted\n")
+        return INTERRUPTED
     except Exception as error:
         readable = plain_error(error)
         if not isinstance(readable, SeglineError):

@@ -17,6 +17,7 @@ from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.yardstick import Yardstick
 from segline.inference.answers import Answers
 from segline.plan import Plan
+from segline.report.markdown import plain, table
 from segline.runs.contents import Contents
 from segline.runs.names import MODEL_CARD
 from segline.runs.records import RunInfo
@@ -60,15 +61,17 @@ def model_card(run: Run, by: Yardstick = MASKS) -> str:
         _licences(contents.manifest),
     )
     return (
-        f"# Model card: {contents.plan.task}\n\n" + "\n\n".join("\n".join(part) for part in sections) + "\n"
+        f"# Model card: {plain(contents.plan.task)}\n\n"
+        + "\n\n".join("\n".join(part) for part in sections)
+        + "\n"
     )
 
 
 def _intended_use(info: RunInfo, plan: Plan, answers: Answers) -> Iterator[str]:
     yield "## Intended use\n"
-    yield f"{info.task.description or 'The task has no description.'}\n"
-    yield f"- Input: {', '.join(plan.channels)}; a volume with its affine."
-    yield f"- Output: {answers.words(plan)}."
+    yield f"{plain(info.task.description) or 'The task has no description.'}\n"
+    yield f"- Input: {plain(', '.join(plan.channels))}; a volume with its affine."
+    yield f"- Output: {plain(answers.words(plan))}."
     yield "- For research. It is not a medical device; no clinical validation is part of this run."
     yield "- Not for other modalities, body regions or labels than those above."
 
@@ -76,7 +79,8 @@ def _intended_use(info: RunInfo, plan: Plan, answers: Answers) -> Iterator[str]:
 def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
     split = plan.split
     yield "## Data\n"
-    yield f"- Data set: {manifest.name}, {len(manifest.cases)} labelled cases, digest `{manifest.digest}`."
+    name = plain(manifest.name)
+    yield f"- Data set: {name}, {len(manifest.cases)} labelled cases, digest `{manifest.digest}`."
     yield (
         f"- Split: {len(split.train)} to train, {len(split.val)} to choose the weights, {len(split.test)} to "
         "test, which were seen by neither."
@@ -86,7 +90,7 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
         ("Size, voxels", [case.shape for case in manifest.cases]),
     ):
         yield f"- {what}, smallest to largest along each of the files' axes: {_ranges(values)}."
-    yield "- Orientations: " + ", ".join(sorted({case.orientation for case in manifest.cases})) + "."
+    yield "- Orientations: " + plain(", ".join(sorted({case.orientation for case in manifest.cases}))) + "."
     yield (
         f"- {_UNKNOWN.capitalize()}, since the data set does not tell: scanners, sites, protocols, age, sex "
         "and disease of the patients, and who drew the labels."
@@ -98,8 +102,9 @@ def _method(info: RunInfo, contents: Contents, plan: Plan) -> Iterator[str]:
     rules = [f"{name}: {rule.words}" for name, rule in zip(plan.channels, settings.intensity, strict=True)]
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
-    yield f"- Preprocessing: {_times(settings.spacing_mm)} mm, {settings.orientation}; {', '.join(rules)}."
-    yield (f"- Network: {plan.network.words}; patches of {_times(plan.training.patch_size)} voxels.")
+    grid = f"{_times(settings.spacing_mm)} mm, {settings.orientation}"
+    yield f"- Preprocessing: {grid}; {plain(', '.join(rules))}."
+    yield (f"- Network: {plain(plan.network.words)}; patches of {_times(plan.training.patch_size)} voxels.")
     seeds = plan.ensemble.seeds
     of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""
     if plan.ensemble.members > 1:
@@ -111,11 +116,12 @@ def _method(info: RunInfo, contents: Contents, plan: Plan) -> Iterator[str]:
         yield f"- Training: {_UNKNOWN}, its history is missing from the run."
     else:
         yield (
-            f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on {history.device}; "
-            f"the weights of {history.kept} were kept, of validation {titled(history.figure)} "
-            f"{history.best_score:.4f}."
+            f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on "
+            f"{plain(history.device)}; the weights of {history.kept} were kept, of validation "
+            f"{titled(history.figure)} {history.best_score:.4f}."
         )
-    yield "- Versions: " + ", ".join(f"{name} {version}" for name, version in info.versions.items()) + "."
+    versions = ", ".join(f"{name} {version}" for name, version in info.versions.items())
+    yield f"- Versions: {plain(versions)}."
 
 
 def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yardstick) -> Iterator[str]:
@@ -126,7 +132,7 @@ def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yards
         "Intervals are of the mean over cases, bootstrapped.\n"
     )
     groups = [("mean over labels", reference.overall), *reference.by_label.items()]
-    yield from _table(
+    yield from table(
         ("Label", "Figure", "Mean", "95 % interval", "Median", "Cases", "Undefined"),
         (
             (label, figure.heading, *_estimate(estimates[figure.name]))
@@ -135,7 +141,7 @@ def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yards
         ),
     )
     yield ""
-    yield from _table(
+    yield from table(
         ("Backend", "Version", "Precision", f"Mean {deciding.title}", "95 % interval"),
         (
             (e.backend, e.backend_version, e.precision, *_estimate(e.overall[deciding.name])[:2])
@@ -148,7 +154,7 @@ def _cases(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
     yield "## Test cases\n"
     lowest = f"the lowest mean {evaluation.figures[0].title} first"
     yield f"By {evaluation.backend}, {lowest}. Cases go by a digest of their content.\n"
-    yield from _table(
+    yield from table(
         ("Case", "Label", *(figure.heading for figure in evaluation.figures)),
         (
             (
@@ -166,7 +172,7 @@ def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
     deciding = evaluation.figures[0]
     yield "## Failure cases\n"
     missed = [
-        f"{names[case.case]} ({label})"
+        f"{names[case.case]} ({plain(label)})"
         for case in _ranked(evaluation)
         for label, measured in case.figures.items()
         if measured[deciding.name] == 0
@@ -185,7 +191,7 @@ def _gate(contents: Contents, names: Pseudonyms) -> Iterator[str]:
         yield "Passed: every required backend gives PyTorch's answer within the plan's margins."
     else:
         yield "Blocked:\n"
-        yield from (f"- {names.hide(reason)}" for reason in contents.verdict.reasons)
+        yield from (f"- {plain(names.hide(reason))}" for reason in contents.verdict.reasons)
 
 
 def _limits(contents: Contents, evaluation: Evaluation) -> Iterator[str]:
@@ -204,7 +210,7 @@ def _limits(contents: Contents, evaluation: Evaluation) -> Iterator[str]:
 
 def _licences(manifest: Manifest) -> Iterator[str]:
     yield "## Licences\n"
-    yield f"- Data set: {manifest.licence}."
+    yield f"- Data set: {plain(manifest.licence)}."
     yield f"- Weights: {_UNKNOWN}; what they may be used for follows from the licence of the data set."
     yield "- Software that made them: segline, Apache-2.0."
 
@@ -239,8 +245,3 @@ def _estimate(estimate: Estimate) -> tuple[str, str, str, str, str]:
 
 def _figure(value: float | None) -> str:
     return _NOTHING if value is None else f"{value:.4f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    for cells in (head, ["---"] * len(head), *rows):
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -23,6 +23,7 @@ from segline.report.sections import (
     speed,
 )
 from segline.runs.contents import Contents
+from segline.runs.left_out import backend_of, left_out
 from segline.runs.names import SUMMARY
 from segline.training.tuning.record import Tuning
 
@@ -83,7 +84,7 @@ def _dataset(findings: Findings) -> Html | None:
 
 def _split(findings: Findings) -> Html | None:
     plan = findings.contents.plan
-    return data.split(plan.split) if plan else None
+    return data.split(plan.split, findings.info.task.plan.get("split", {})) if plan else None
 
 
 def _plan(findings: Findings) -> Html | None:
@@ -118,7 +119,8 @@ def _export(findings: Findings) -> Html | None:
 
 def _benchmark(findings: Findings) -> Html | None:
     timed = findings.contents.benchmark
-    return speed.benchmark(timed) if timed else None
+    unrun = {backend_of(record.name) for record in left_out(findings.summary.stages)}
+    return speed.benchmark(timed, unrun) if timed else None
 
 
 _Part = tuple[str, str, Section]

@@ -35,6 +35,8 @@ from segline.storage.access import Access, is_uri
 from segline.training.tuning.record import Tuning
 
 Part = TypeVar("Part")
+INTERRUPTED = "interrupted"
+"""The reason of a stage that was ended by who ran it."""
 
 
 def _nobody(_name: str) -> None:
@@ -262,13 +264,27 @@ class Run:
 
 def _stage_record(path: Path) -> StageRecord:
     try:
-        return StageRecord.read(path)
+        record = StageRecord.read(path)
+        return record.model_copy(update={"reason": _without_name(record.reason, record.name)})
     except SeglineError:
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         damaged = f"{path}: damaged; run the stage again"
         return StageRecord(name=path.stem, status="failed", started=written, seconds=0, reason=damaged)
 
 
+def _without_name(reason: str, stage: str) -> str:
+    """A reason beside its stage's name, which names neither the stage nor its backend again.
+
+    >>> _without_name("openvino: not installed", "evaluate_openvino"), _without_name("plan: no", "plan")
+    ('not installed', 'no')
+    """
+    for name in (stage, stage.removeprefix("evaluate_")):
+        reason = reason.removeprefix(f"{name}: ")
+    return reason
+
+
 def _in_words(error: BaseException) -> str:
     """What a record says of an error; one that is not meant for users is named by its kind too."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     return str(error) if isinstance(error, SeglineError) else f"{type(error).__name__}: {error}".rstrip(": ")

@@ -16,7 +16,7 @@ from segline.evaluation.records import Evaluation
 from segline.plan import Split
 from segline.runs.contents import Contents
 from segline.runs.records import StageRecord
-from segline.runs.run import Run
+from segline.runs.run import INTERRUPTED, Run
 
 RunStatus = Literal["succeeded", "unchanged", "blocked", "failed"]
 """``unchanged``: a retraining found nothing new."""
@@ -132,6 +132,11 @@ def _is_unchanged(records: tuple[StageRecord, ...]) -> bool:
 def was_killed(record: StageRecord) -> bool:
     """Whether a stage of a summary left no reason of its own."""
     return record.reason.startswith(_KILLED)
+
+
+def was_interrupted(record: StageRecord) -> bool:
+    """Whether a stage was ended by who ran it."""
+    return record.status == "failed" and record.reason == INTERRUPTED
 
 
 def _settled(record: StageRecord) -> StageRecord:

@@ -25,7 +25,8 @@ class Script:
 
     output: bytes = b""
     status: int = 0
-    runs_until_removed: bool = False
+    runs_until_removed: int = 0
+    """How many containers do, the first ones."""
     broken: bool = False
     """The engine fails as it is asked for a container."""
 
@@ -116,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         for start in range(0, len(engine.script.output), 1000):
             part = engine.script.output[start : start + 1000]
             self.wfile.write(struct.pack(">BxxxL", 1, len(part)) + part)
-        if engine.script.runs_until_removed:
+        if len(engine.created) <= engine.script.runs_until_removed:
             engine.removed.wait(20)
         if engine.created[-1]["HostConfig"].get("AutoRemove"):
             engine.removed.set()

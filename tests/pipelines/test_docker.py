@@ -16,9 +16,11 @@ from kfp.local import docker_task_handler
 
 from pipelines import run as command
 from pipelines.cluster.footprint import Demand
-from pipelines.docker import Containers, Engine, Mounts, Stage, User
+from pipelines.docker import Containers, Engine, Mounts, User
+from pipelines.interruption import Interruption
+from pipelines.local import run_pipeline
 from pipelines.resources import USER_ID, Variant
-from pipelines.run import run_pipeline
+from pipelines.stage import Stage
 from segline.common.errors import SeglineError
 from segline.plan import Task
 from segline.runs.records import StageRecord
@@ -99,12 +101,15 @@ def view_of(run: Run, **environment: str) -> Mounts:
 
 def noisy(engine: Engine, run: Run, lines: int, status: int) -> None:
     """Run the pipeline of this file."""
-    run_pipeline(
-        noisy_pipeline,
-        run,
-        lambda _: Containers(engine, view_of(run)).runner(),
-        {"lines": lines, "status": status},  # type: ignore[dict-item]
-    )
+    interruption = Interruption()
+    with interruption.heeded():
+        run_pipeline(
+            noisy_pipeline,
+            run,
+            lambda _, interrupted: Containers(engine, view_of(run), interrupted).runner(),
+            {"lines": lines, "status": status},  # type: ignore[dict-item]
+            interruption,
+        )
 
 
 def recorded(run: Run) -> dict[str, StageRecord]:
@@ -170,23 +175,36 @@ class TestExitStatus:
 
 
 class TestInterrupt:
-    """Nothing is left running."""
+    """Nothing is left running, and the last stage still runs."""
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_the_running_container_is_removed(
-        self, number: signal.Signals, server: DockerServer, run: Run
-    ) -> None:
-        server.script = Script(runs_until_removed=True)
+    def interrupt_each(self, server: DockerServer, number: signal.Signals, times: int) -> None:
+        """Send a signal as a container starts that runs until it is removed."""
+        server.script = Script(runs_until_removed=times)
 
         def interrupt() -> None:
-            server.started.wait(20)
-            os.kill(os.getpid(), number)
+            for _ in range(times):
+                server.started.wait(20)
+                server.started.clear()
+                os.kill(os.getpid(), number)
 
         threading.Thread(target=interrupt, daemon=True).start()
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_the_running_container_is_removed_and_the_report_is_made(
+        self, number: signal.Signals, server: DockerServer, run: Run
+    ) -> None:
+        self.interrupt_each(server, number, 1)
+        noisy(Engine.connect("cpu"), run, 0, 0)
+        assert recorded(run)["compare"].reason == "interrupted"
+        assert [created["Labels"]["segline.stage"] for created in server.created] == ["compare", "report"]
+        assert server.removed.is_set()
+
+    def test_a_second_signal_ends_the_report_too(self, server: DockerServer, run: Run) -> None:
+        self.interrupt_each(server, signal.SIGINT, 2)
         with pytest.raises(KeyboardInterrupt):
             noisy(Engine.connect("cpu"), run, 0, 0)
+        assert len(server.created) == 2
         assert server.removed.is_set()
-        assert len(server.created) == 1
 
 
 class TestWhatAContainerGets:
@@ -221,7 +239,7 @@ class TestWhatAContainerGets:
     def test_is_shared_memory_for_workers_that_send_tensors(
         self, server: DockerServer, run: Run, tmp_path: Path
     ) -> None:
-        containers = Containers(Engine.connect("cpu"), view_of(run))
+        containers = Containers(Engine.connect("cpu"), view_of(run), Interruption())
         with containers.runner():
             train = executor_command("train", run=str(run.folder))
             volumes = {str(tmp_path): {"bind": str(tmp_path), "mode": "rw"}}

@@ -18,7 +18,8 @@ from segline.planning.folds import resplit
 from segline.runs.run import Run
 from segline.tracking.facts import facts_of
 from segline.tracking.mlflow import MlflowTracker
-from segline.tracking.mlflow_connection import Registry, local_uri
+from segline.tracking.mlflow_connection import Registry
+from segline.tracking.mlflow_settings import local_uri
 
 from ..tiny_task import run_task
 
@@ -212,3 +213,15 @@ def test_an_ensemble_without_folds_is_refused(tmp_path: Path, tiny_task: Path) -
     done = run_task(tmp_path, tiny_task, "--ensemble")
     assert done.returncode == 2
     assert done.stderr == "segline: ensemble: its networks come from folds; give FOLDS=5 with ENSEMBLE=1\n"
+
+
+@pytest.mark.parametrize("fold", [5, -1])
+def test_a_fold_that_does_not_exist_is_refused_before_anything_starts(
+    fold: int, tmp_path: Path, tiny_task: Path
+) -> None:
+    done = run_task(tmp_path, tiny_task, "--set", "split.folds=5", "--set", f"split.fold={fold}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"segline: split.fold: fold {fold} of 5 does not exist; folds count from 0, the last is 4\n"
+    )
+    assert not (tmp_path / "runs").exists()

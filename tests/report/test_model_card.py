@@ -1,5 +1,6 @@
 """What a model card says, and that it names no patient."""
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -149,6 +150,40 @@ def test_few_cases_are_a_limit(card: str) -> None:
 def test_the_licence_is_the_data_sets(card: str, finished_run: Run) -> None:
     assert finished_run.manifest is not None
     assert f"- Data set: {finished_run.manifest.licence}." in section(card, "Licences")
+
+
+def renamed(run: Run, name: str) -> None:
+    """Give everything that others name this name."""
+    info, plan, manifest, verdict = run.info, run.plan, run.manifest, run.verdict
+    assert plan is not None and manifest is not None and verdict is not None
+    described = info.task.model_copy(update={"description": name.replace(" ", "\n# ", 1)})
+    info.model_copy(update={"task": described}).write(run.folder / "run.json")
+    labels = {value: name if value else label for value, label in plan.labels.items()}
+    named = {"task": name, "channels": (name,), "labels": labels}
+    plan.model_copy(update=named).write(run.folder / "plan.json")
+    manifest.model_copy(update={"name": name, "licence": name}).write(run.folder / "manifest.json")
+    blocked = {"passed": False, "reasons": (f"onnxruntime against pytorch, {name}: Dice differs",)}
+    verdict.model_copy(update=blocked).write(run.folder / "gate.json")
+    for evaluation in run.evaluations:
+        by_label = dict.fromkeys([name], *evaluation.by_label.values())
+        cases = tuple(
+            case.model_copy(update={"figures": dict.fromkeys([name], *case.figures.values())})
+            for case in evaluation.cases
+        )
+        changed = evaluation.model_copy(update={"by_label": by_label, "cases": cases})
+        changed.write(run.folder / "predictions" / evaluation.backend / EVALUATION)
+
+
+def test_names_that_others_gave_are_plain_text(run: Run) -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    name = "a|b *c* `d` <script>e()</script> [x](javascript:f()) _g_"
+    renamed(run, name)
+    page = markdown_it.MarkdownIt("commonmark").enable("table").render(model_card(run))
+    told = html.escape(" ".join(name.split()))
+    assert page.count(told) >= 10
+    plain = page.replace(told, "").replace(told.replace(" ", " # ", 1), "")
+    assert not re.search(r"script|javascript|<em>|<a |<img", plain)
+    assert "<h2>Licences</h2>" in plain and plain.count("<h1>") == 1
 
 
 @pytest.mark.parametrize("missing", ["manifest.json", "plan.json", "predictions/pytorch/evaluation.json"])

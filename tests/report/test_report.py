@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx.helper import make_graph, make_model
 
 from segline.acceptance.gate import judge
 from segline.acceptance.times import (
@@ -39,8 +40,8 @@ from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise
+from segline.imaging.files import write_volume
 from segline.imaging.geometry import Reorientation
-from segline.imaging.nifti import write_volume
 from segline.imaging.volume import Volume
 from segline.model.history import History, TrainingPoint
 from segline.model.package import Model
@@ -51,6 +52,7 @@ from segline.planning.plans import make_plan
 from segline.report import gate_page, training_page, write_report
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, drawn
+from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, View
 from segline.report.pictures.spin import spin
 from segline.report.sections import acceptance, masks, overview, quality, speed
@@ -153,7 +155,7 @@ def history() -> History:
 
 def write_model(folder: Path, plan: Plan) -> Model:
     model = Model.write(folder, plan, build_network(plan).state_dict(), history())
-    model.onnx.write_bytes(b"a graph")
+    model.onnx.write_bytes(make_model(make_graph([], "nothing", [], [])).SerializeToString())
     model.write_sidecar(
         OnnxSidecar(
             plan_digest=plan.digest,
@@ -662,7 +664,16 @@ def test_a_cross_validation_succeeds_without_a_gate_and_shows_its_folds(copied: 
     assert text.index('id="cross-validation"') < text.index('id="evaluation"') < text.index('id="test-cases"')
     assert 'id="missing"' not in text and 'id="split"' not in text
     assert "each tested once, in 2 folds" in text
-    assert "| fold 1 | 3 |" in (copied.folder / "summary.md").read_text(encoding="utf-8")
+    brief = (copied.folder / "summary.md").read_text(encoding="utf-8")
+    assert "| fold 1 | 3 |" in brief
+    for told in (text, brief):
+        assert "Folds count from 0." in told
+
+
+def test_of_one_fold_the_split_says_which(copied: Run) -> None:
+    asked = copied.info.task.override("split", {"folds": 5, "fold": 4})
+    copied.info.model_copy(update={"task": asked}).write(copied.folder / "run.json")
+    assert "This is fold 4 of 5; folds count from 0." in Reader(page(copied)).text
 
 
 def test_a_fold_that_failed_fails_the_run_with_its_own_reason(tmp_path: Path) -> None:
@@ -713,6 +724,88 @@ def test_a_name_that_is_a_script_stays_text(tmp_path: Path) -> None:
     html = page(finish(start(tmp_path / "run-1", asked), write_dataset(tmp_path / "data", names), asked))
     assert evil in Reader(html).text
     assert html.count("<script>") == 1 and "&lt;script&gt;alert(1)" in html
+
+
+def test_labels_and_all_other_names_stay_text(copied: Run) -> None:
+    evil = "<i onerror=f()> & *a*|$b$"
+    info, manifest, plan = copied.info, copied.manifest, copied.plan
+    assert manifest is not None and plan is not None
+    labels = {value: name.replace("anterior", evil) for value, name in plan.labels.items()}
+    asked = info.task.model_copy(update={"description": evil})
+    info.model_copy(update={"task": asked}).write(copied.folder / "run.json")
+    named = {"name": evil, "licence": evil, "modalities": (evil,), "labels": labels}
+    manifest.model_copy(update=named).write(copied.folder / "manifest.json")
+    plan.model_copy(update={"channels": (evil,), "labels": labels}).write(copied.folder / "plan.json")
+    for evaluation in copied.evaluations:
+        renamed = json.loads(evaluation.model_dump_json().replace('"anterior"', json.dumps(evil)))
+        path = copied.folder / "predictions" / evaluation.backend / EVALUATION
+        Evaluation.model_validate(renamed).write(path)
+    html = page(copied)
+    reader = Reader(html)
+    assert reader.open == [] and not [name for _, name, _ in reader.attributes if name == "onerror"]
+    assert reader.text.count(evil) >= 12
+    chart = html[html.index('id="score-by-case"') :]
+    assert "&lt;i onerror=f()&gt; &amp; *a*|$b$</text>" in chart[: chart.index("</svg>")]
+
+
+def trained(labels: Sequence[str], steps: Sequence[int]) -> History:
+    """A training that is validated at every one of these steps."""
+    points = [
+        TrainingPoint(
+            step=step,
+            epoch=step,
+            minutes=step,
+            loss=1,
+            learning_rate=1e-3,
+            scores=dict.fromkeys(labels, 0.5),
+        )
+        for step in steps
+    ]
+    return history().model_copy(
+        update={"points": tuple(points), "kept_steps": (steps[-1],), "resumed_from_step": None}
+    )
+
+
+def texts(picture: str) -> dict[str, float]:
+    """The words of a picture, and where they begin from its left edge, as a share of its width."""
+    width = float(re.findall(r'viewBox="0 0 ([\d.]+)', picture)[0])
+    found = re.findall(r'<text [^>]*?(?:x="|translate\()(-?[\d.]+)[^>]*>([^<]*)</text>', picture)
+    return {words.strip("\u200b"): float(left) / width for left, words in found}
+
+
+def test_steps_are_counted_in_whole_numbers() -> None:
+    shown = texts(charts.curves(trained(["spleen"], [20, 30, 40])))
+    assert {"20", "40", "step"} <= shown.keys()
+    assert not {"22.5", "20.0"} & shown.keys()
+
+
+def test_the_names_of_many_labels_stay_within_the_picture() -> None:
+    labels = [f"lower lobe of organ {number}" for number in range(15)]
+    shown = texts(charts.curves(trained(labels, [10, 20])))
+    assert {*labels, "mean"} <= shown.keys()
+    assert all(0 <= shown[label] <= 0.85 for label in labels)
+
+
+def test_a_training_of_one_point_is_seen() -> None:
+    one, two = (charts.curves(trained(["spleen"], steps)) for steps in ([10], [10, 20]))
+    for color in ("--series-1", "--muted"):  # of the loss and of the learning rate
+        mark = re.compile(rf"<use [^>]*fill: var\({color}\)")
+        assert mark.search(one) and not mark.search(two)
+
+
+def test_long_names_leave_room_for_the_picture(complete: Run) -> None:
+    name = "a patient of a hospital with a long name, series 7 of many, late phase of the contrast 0815"
+    (evaluation, *_) = complete.evaluations
+    cases = [case.model_copy(update={"case": name}) for case in evaluation.cases]
+    by_label = {f"{name}{label}": figures for label, figures in evaluation.by_label.items()}
+    named = [
+        case.model_copy(update={"figures": {f"{name}{label}": of for label, of in case.figures.items()}})
+        for case in cases
+    ]
+    changed = evaluation.model_copy(update={"cases": tuple(named), "by_label": by_label})
+    shown = texts(charts.score_by_case(changed))
+    assert not [words for words in shown if len(words) > 70]
+    assert [words for words in shown if words.startswith("worst: a patient") and words.endswith("0815")]
 
 
 def test_two_reports_of_one_run_are_equal(complete: Run, html: str) -> None:

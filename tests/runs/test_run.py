@@ -74,6 +74,20 @@ def test_a_skipped_stage_is_recorded_and_the_run_goes_on(run: Run) -> None:
     assert (only(run).status, only(run).reason) == ("skipped", "no NVIDIA GPU")
 
 
+@pytest.mark.parametrize(
+    ("stage", "told", "kept"),
+    [
+        ("evaluate_pytorch_amp", "pytorch_amp: runs on an NVIDIA GPU", "runs on an NVIDIA GPU"),
+        ("quantize", "quantize: the plan asks for no int8 graph", "the plan asks for no int8 graph"),
+        ("download", "dataset.json: no such file", "dataset.json: no such file"),
+    ],
+)
+def test_a_reason_does_not_repeat_whose_it_is(run: Run, stage: str, told: str, kept: str) -> None:
+    with run.stage(stage):
+        raise UnavailableError(told)
+    assert only(run).reason == kept
+
+
 def test_an_error_for_the_user_is_recorded_and_passed_on(run: Run) -> None:
     error = SeglineError("dataset.json: no such file; give the folder that holds it")
     with pytest.raises(SeglineError) as caught, run.stage("download"):
@@ -87,7 +101,7 @@ def test_an_error_for_the_user_is_recorded_and_passed_on(run: Run) -> None:
     [
         (KeyError("x"), "KeyError: 'x'"),
         (ValueError("two\nlines"), "ValueError: two\nlines"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (KeyboardInterrupt(), "interrupted"),
     ],
 )
 def test_any_other_error_is_recorded_with_its_kind(run: Run, error: BaseException, told: str) -> None:

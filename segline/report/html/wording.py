@@ -107,6 +107,18 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" + ("" if count == 1 else "s")
 
 
+def shortened(name: str, most: int = 28) -> str:
+    """A name that leaves room for the picture; its end is often what tells it from others.
+
+    >>> shortened("spleen"), shortened("lobe of the left lung, upper half", 16)
+    ('spleen', 'lobe of th… half')
+    """
+    if len(name) <= most:
+        return name
+    end = most // 3
+    return f"{name[: most - end - 1].rstrip()}…{name[-end:]}"
+
+
 def bytes_in_words(size: int) -> str:
     """A size in memory."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -16,6 +16,7 @@ from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
 from segline.model.history import History, TrainingPoint
 from segline.report.html.markup import Html
+from segline.report.html.wording import shortened
 from segline.training.tuning.rate_test import RangeTest
 
 # Matplotlib knows no CSS variables: these colours are drawn, then replaced.
@@ -52,6 +53,8 @@ _STYLE: Any = {
 }
 _WIDTH_INCHES = 10.0
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LEGEND_COLUMNS = 5
+_LONGEST_CASE = 60
 _ALWAYS_SHOWN = "\u200b"
 """Without it Matplotlib leaves labels that begin with an underscore out of the legend."""
 
@@ -61,13 +64,18 @@ def curves(history: History) -> Html:
     each = [[point for point in points if point.scores is not None] for points in history.networks]
     validated = [points for points in each if points]
     heights = [3, 3, 1.4] if validated else [3, 1.4]
-    with _figure(sum(heights) * 0.68, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
+    lines = math.ceil((len(validated[0][0].scores or {}) + 1) / _LEGEND_COLUMNS) if validated else 0
+    height_inches = sum(heights) * 0.68 + lines * 0.2
+    with _figure(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
         _loss(rows[0], history)
         if validated:
             _validation(rows[1], history, validated)
+            drawn = rows[1].get_legend_handles_labels()
+            figure.legend(*drawn, loc="outside lower center", frameon=False, ncols=_LEGEND_COLUMNS)
         _learning_rate(rows[-1], history)
         for axes in rows:
             _mark_steps(axes, history)
+        _count_in_whole_steps(rows[-1])
         figure.align_ylabels()
         return _svg(figure, "Training curves")
 
@@ -127,7 +135,7 @@ def score_by_case(evaluation: Evaluation) -> Html:
             values = [(case.case, case.figures[label][deciding.name]) for case in evaluation.cases]
             _dots(axes, place, [(name, value) for name, value in values if value is not None], color)
             _mean(axes, place, evaluation.by_label[label][deciding.name])
-        axes.set_yticks(range(len(rows)), rows[::-1], color=_INK)
+        axes.set_yticks(range(len(rows)), [shortened(label) for label in reversed(rows)], color=_INK)
         axes.set_ylim(-0.55, len(rows) - 0.45)
         axes.set_xlabel(f"{deciding.title} of a test case")
         axes.grid(visible=False, axis="y")
@@ -151,7 +159,8 @@ def stage_times(benchmark: Benchmark) -> Html:
 
 def _loss(axes: Any, history: History) -> None:
     for points in history.networks:
-        axes.plot([p.step for p in points], [p.loss for p in points], color=_SERIES[0])
+        steps = [p.step for p in points]
+        axes.plot(steps, [p.loss for p in points], color=_SERIES[0], marker=_marker(points))
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
 
@@ -162,7 +171,7 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
         steps = [point.step for point in points]
         for number, label in enumerate(labels):
             values = [(point.scores or {})[label] for point in points]
-            name = _ALWAYS_SHOWN + label if network == 0 else None
+            name = _ALWAYS_SHOWN + shortened(label) if network == 0 else None
             color = _SERIES[(number + 1) % len(_SERIES)]
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
         if len(labels) > 1:
@@ -181,16 +190,27 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
         textcoords="offset points",
         ha="right" if late else "left",
     )
-    axes.legend(loc="lower right", frameon=False, ncols=len(labels) + 1)
 
 
 def _learning_rate(axes: Any, history: History) -> None:
     for points in history.networks:
-        axes.plot([p.step for p in points], [p.learning_rate for p in points], color=_MUTED)
+        steps = [p.step for p in points]
+        axes.plot(steps, [p.learning_rate for p in points], color=_MUTED, marker=_marker(points))
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("step")
+
+
+def _marker(points: Sequence[TrainingPoint]) -> str | None:
+    """A line through one point is none."""
+    return "o" if len(points) == 1 else None
+
+
+def _count_in_whole_steps(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def _mark_steps(axes: Any, history: History) -> None:
@@ -207,7 +227,7 @@ def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str
     if len(values) > 1:
         worst = int(scores.argmin())
         axes.annotate(
-            f"worst: {values[worst][0]}",
+            f"worst: {shortened(values[worst][0], _LONGEST_CASE)}",
             (scores[worst], place),
             xytext=(0, -17),
             textcoords="offset points",

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from segline.report.html.markup import (
 )
 from segline.report.html.wording import counted, dash, decimal, percent, short_digest, small_share, times
 
+_MOST_REMARKS = 50
 _AXES = ("right–left", "posterior–anterior", "inferior–superior")
 
 
@@ -41,6 +42,7 @@ def dataset(manifest: Manifest) -> Html:
         "section",
         element("h2", "Data set"),
         fact_list(facts),
+        _remarks(manifest.remarks),
         *_targets(manifest),
         element("h3", "Geometry"),
         _geometry(manifest.cases),
@@ -48,8 +50,8 @@ def dataset(manifest: Manifest) -> Html:
     )
 
 
-def split(parts: Split) -> Html:
-    """Which case serves for what."""
+def split(parts: Split, asked: Mapping[str, Any]) -> Html:
+    """Which case serves for what; ``asked`` is how the task wants it."""
     sets = {"train": parts.train, "val": parts.val, "test": parts.test}
     total = sum(map(len, sets.values()))
     bar = [
@@ -66,11 +68,18 @@ def split(parts: Split) -> Html:
             "p",
             "Training cases find the weights, validation cases choose among them, and test cases, which "
             "neither has seen, give the figures of this report.",
+            _which_fold(asked),
         ),
         element("div", *bar, class_="split-bar"),
         details("Names of the cases", table(("Set", "Cases"), listed)),
         id="split",
     )
+
+
+def _which_fold(asked: Mapping[str, Any]) -> str | None:
+    if not asked.get("folds") or "fold" not in asked:
+        return None
+    return f" This is fold {asked['fold']} of {asked['folds']}; folds count from 0."
 
 
 def plan(proposed: Plan, overrides: dict[str, Any]) -> Html:
@@ -101,6 +110,14 @@ def fact_list(facts: Sequence[tuple[str, Content]]) -> Html:
     """Names with their values, in columns."""
     pairs = [element("div", element("dt", name), element("dd", value)) for name, value in facts]
     return element("dl", *pairs, class_="fact-list")
+
+
+def _remarks(remarks: Sequence[str]) -> Html | None:
+    if not remarks:
+        return None
+    listed = table((), [(cell(remark, class_="words"),) for remark in remarks[:_MOST_REMARKS]], "facts-table")
+    more = f"; the first {_MOST_REMARKS}" if len(remarks) > _MOST_REMARKS else ""
+    return details(f"What is odd about the files ({len(remarks)}{more})", listed)
 
 
 def _targets(manifest: Manifest) -> tuple[Html, Html]:

@@ -15,8 +15,9 @@ def ensemble(comparison: Comparison, timed: Benchmark | None) -> Html:
     deciding = _figures(comparison.ensemble)[0].title
     lead = (
         f"The model is the mean of {counted(len(comparison.members), 'network')}, one a fold. Each row is "
-        f"over the same {counted(comparison.cases, 'test case')}, which no fold has seen; below a figure is "
-        f"its 95 % bootstrap interval. The gain is the ensemble's {deciding} less the member's, case by case."
+        f"over the same {counted(comparison.cases, 'test case')}, which no fold has seen; folds count from "
+        f"0. Below a figure is its 95 % bootstrap interval. The gain is the ensemble's {deciding} less the "
+        "member's, case by case."
     )
     return element(
         "section",

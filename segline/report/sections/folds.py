@@ -17,7 +17,7 @@ def folds(folded: CrossValidation) -> Html:
     rows.append(_row("all", folded.cases, folded.overall))
     lead = (
         f"{len(folded.folds)} models, each trained without the cases it is tested on, and every case tested "
-        "once. Each figure is the mean over cases; below it its 95 % bootstrap interval."
+        "once. Folds count from 0. Each figure is the mean over cases; below it its 95 % bootstrap interval."
     )
     return element(
         "section",

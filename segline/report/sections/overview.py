@@ -7,8 +7,9 @@ from segline.evaluation.figures import KEY, Figure
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, cell, details, element, heading, join, number, table
 from segline.report.html.wording import counted, dash, duration, interval, moment, show
+from segline.runs.left_out import left_out, left_out_in_words
 from segline.runs.records import StageRecord
-from segline.runs.summary import was_killed
+from segline.runs.summary import was_interrupted, was_killed
 
 _FEW_CASES = 10
 _REASONS_SHOWN = 6
@@ -45,9 +46,10 @@ def outcome(findings: Findings) -> Html | None:
     titles = {"failed": "Why this run failed", "blocked": "Why the gate blocked this model"}
     if summary.status not in titles:
         return None
+    title = "This run was interrupted" if _interrupted(findings) else titles[summary.status]
     return element(
         "section",
-        element("h2", titles[summary.status]),
+        element("h2", title),
         reason_list(summary.reasons),
         element("p", element("strong", "What to do. "), _advice(findings)),
         id="outcome",
@@ -83,8 +85,9 @@ def cards(findings: Findings) -> Html:
 
 
 def stages(findings: Findings) -> Html:
-    """Every stage that started, how long it took and what it says."""
-    records = findings.summary.stages
+    """Every stage that started, how long it took and what it says; those left out folded away."""
+    unrun = left_out(findings.summary.stages)
+    records = [record for record in findings.summary.stages if record not in unrun]
     longest = max((record.seconds for record in records), default=0.0)
     rows = [
         (
@@ -98,7 +101,7 @@ def stages(findings: Findings) -> Html:
     ]
     head = ("Stage", "Status", heading("Time", numeric=True), "", "What it says")
     body = table(head, rows, "stages") if rows else element("p", "No stage has started.", class_="absent")
-    return element("section", element("h2", "Stages"), _skipped(records), body, id="stages")
+    return element("section", element("h2", "Stages"), body, _left_out(unrun), id="stages")
 
 
 def missing(gaps: Sequence[tuple[str, str]]) -> Html | None:
@@ -128,12 +131,20 @@ def _advice(findings: Findings) -> str:
             "or add labelled cases. Where backends disagree: look at the cases above, and export again. "
             "The model must not be registered as it is."
         )
+    if _interrupted(findings):
+        return _AGAIN
     if any(was_killed(record) for record in summary.stages):
         return (
             "A process that vanishes was mostly ended for using too much memory or time: look at the log of "
             f"the machine or pod, then lower training.patch_size or batch_size if it was memory. {_AGAIN}"
         )
     return f"Correct what the line above names. {_AGAIN}"
+
+
+def _interrupted(findings: Findings) -> bool:
+    """Whether no stage failed of itself."""
+    failed = [record for record in findings.summary.stages if record.status == "failed"]
+    return bool(failed) and all(was_interrupted(record) for record in failed)
 
 
 def _reason(text: str) -> Html:
@@ -215,9 +226,8 @@ def _time_bar(record: StageRecord, longest: float) -> Html | None:
     return element("span", class_="bar", style=f"width:{max(share, 0.4):.1f}%")
 
 
-def _skipped(records: Sequence[StageRecord]) -> Html | None:
-    skipped = [record for record in records if record.status == "skipped"]
-    if not skipped:
+def _left_out(unrun: Sequence[StageRecord]) -> Html | None:
+    if not unrun:
         return None
-    line = "; ".join(f"{record.name} ({record.reason})" for record in skipped)
-    return element("p", f"{counted(len(skipped), 'stage')} skipped: {line}", class_="note skipped")
+    rows = [(element("code", record.name), cell(_reason(record.reason), class_="words")) for record in unrun]
+    return details(left_out_in_words(unrun), table(("Skipped stage", "Why"), rows, "two-columns"))

@@ -109,12 +109,13 @@ def middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
 
 
 def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:
+    """What failed; what was skipped stands with the stages, and why with the gate."""
     lines = [
         element(
             "li", element("code", record.name.removeprefix("evaluate_")), f" {record.status}: {record.reason}"
         )
         for record in stages
-        if record.name.startswith("evaluate_") and record.status in ("skipped", "failed")
+        if record.name.startswith("evaluate_") and record.status == "failed"
     ]
     return element("div", "Not evaluated:", element("ul", *lines), class_="note skipped") if lines else None
 

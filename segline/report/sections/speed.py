@@ -1,5 +1,7 @@
 """The benchmark: where the time goes, and how far a faster network carries."""
 
+from collections.abc import Collection, Sequence
+
 from segline.acceptance.times import STAGES, BackendTimes, Benchmark, DeviceUse, Machine, Unavailable
 from segline.report.html.markup import Content, Html, chart, element, heading, join, number, table
 from segline.report.html.wording import bytes_in_words, counted, dash, decimal, percent
@@ -11,8 +13,9 @@ _RUNS_OF_P95, _RUNS_OF_P99 = 20, 100
 _NO_WINDOWS = "the windows were not counted"
 
 
-def benchmark(timed: Benchmark) -> Html:
-    """Times of every backend and stage, as tables and as bars."""
+def benchmark(timed: Benchmark, left_out: Collection[str] = ()) -> Html:
+    """Times of every backend and stage, as tables and as bars; ``left_out`` are told of elsewhere."""
+    missing = [other for other in timed.unavailable if other.backend not in left_out]
     lead = (
         f"{counted(len(timed.cases), 'test case')}, one after another, each backend in a process of its own "
         f"after {counted(timed.warm_up_runs, 'run')} that {'is' if timed.warm_up_runs == 1 else 'are'} not "
@@ -23,7 +26,7 @@ def benchmark(timed: Benchmark) -> Html:
         "section",
         element("h2", "Benchmark"),
         element("p", lead),
-        _unavailable(timed.unavailable),
+        _unavailable(missing),
         *(_timed(timed) if timed.backends else ()),
         element("h3", "Measured on"),
         _machine(timed.machine),
@@ -37,7 +40,7 @@ def _timed(timed: Benchmark) -> list[Html]:
     return [_table(timed), element("h3", "Stage by stage"), _stages(timed), picture, _remarks(timed)]
 
 
-def _unavailable(others: tuple[Unavailable, ...]) -> Html | None:
+def _unavailable(others: Sequence[Unavailable]) -> Html | None:
     lines = [element("li", element("code", other.backend), f": {other.reason}") for other in others]
     return element("div", "Not timed:", element("ul", *lines), class_="note skipped") if lines else None
 

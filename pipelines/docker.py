@@ -36,7 +36,10 @@ from segline.storage.access import Access, is_uri
 Volumes = dict[str, dict[str, str]]
 
 S3_VARIABLES = (*S3_KEYS, *S3_PLACE, "AWS_ENDPOINT_URL", "S3_PATIENCE_S")
-TRACKING_VARIABLES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+TRACKING_VARIABLES = (
+    *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    "MLFLOW_PATIENCE_S",
+)
 """What stages that are told of a tracking server may need to be let in."""
 FETCHING = ("download", "intake")
 """The stages that read the task's source, which may be in a bucket."""

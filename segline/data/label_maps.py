@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from segline.common.errors import SeglineError
-from segline.data.decathlon import INDEX, Declaration, Pair
+from segline.data.declarations.decathlon import INDEX, Declaration, Pair
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.targets import Prepared
 from segline.imaging.files import read_to_learn

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from segline.data.decathlon import Declaration, Pair
+from segline.data.declarations.decathlon import Declaration, Pair
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Grid
 from segline.imaging.placement import Placement

@@ -13,7 +13,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.data.decathlon import INDEX, Declaration, Pair, read_declaration
+from segline.data.declarations.decathlon import INDEX, Declaration, Pair, read_declaration
 from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
 from segline.data.targets import Targets

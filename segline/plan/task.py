@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segline.common.documents import first_fault
+from segline.common.documents.texts import LARGEST_YAML, parse_yaml, read_bounded
 from segline.common.errors import SeglineError
-from segline.common.texts import LARGEST_YAML, parse_yaml, read_bounded
 from segline.plan.layouts import of_today
 from segline.plan.part import SEGMENTATION
 from segline.plan.promotion import PromotionRule

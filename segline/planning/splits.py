@@ -57,7 +57,10 @@ def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dic
     if len(names) < 3:
         raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
     if rule.folds and not (2 <= rule.folds <= len(names) and rule.fold < rule.folds):
-        raise SeglineError(f"split: fold {rule.fold} of {rule.folds} over {len(names)} cases does not exist")
+        raise SeglineError(
+            f"split: fold {rule.fold} of {rule.folds} over {len(names)} cases does not exist; "
+            "folds count from 0"
+        )
     if rule.fold_cases:
         _require_listed_folds(rule, names)
     shuffled = sorted(names)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from xml.etree.ElementTree import ParseError
 
 from segline.common.digests import sha256_of_file
+from segline.common.documents.texts import LARGEST_JSON
 from segline.common.errors import SeglineError
-from segline.common.texts import LARGEST_JSON
 from segline.storage.objects import (
     MissingObjectError,
     StoredObject,

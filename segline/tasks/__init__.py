@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segline.common.documents.texts import parse_json, parse_yaml
 from segline.common.errors import SeglineError
-from segline.common.texts import parse_json, parse_yaml
 from segline.plan import Task
 
 FOLDER = Path(__file__).parent

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from segline.common.documents import Document, read_json_object, read_sealed
+from segline.common.documents.texts import LARGEST_JSON
 from segline.common.errors import SeglineError
-from segline.common.texts import LARGEST_JSON
 from segline.plan import Plan
 
 DEEP = '{"a":' * 100_000 + "0" + "}" * 100_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from segline.common.documents.texts import parse_json, parse_loose_json, parse_yaml, read_bounded
 from segline.common.errors import SeglineError
-from segline.common.texts import parse_json, parse_loose_json, parse_yaml, read_bounded
 
 DEEP = 100
 BOMB = "a: &a [0,0,0,0,0,0,0,0,0,0]\n" + "\n".join(

@@ -13,7 +13,7 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
-from segline.data.decathlon import Declaration, Pair
+from segline.data.declarations.decathlon import Declaration, Pair
 from segline.data.fingerprint import Fingerprint
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.targets import Prepared

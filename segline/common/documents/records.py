@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segline.common import atomic
+from segline.common.documents.texts import LARGEST_JSON, parse_json, parse_loose_json, read_bounded
 from segline.common.errors import SeglineError
-from segline.common.texts import LARGEST_JSON, parse_json, parse_loose_json, read_bounded
 
 
 class Document(BaseModel):

@@ -10,8 +10,8 @@ from typing import Any
 
 from segline.common.documents import read_json_object
 from segline.common.errors import SeglineError
+from segline.data.declarations.nnunet import listed, value_names
 from segline.data.manifest import CaseEntry, Manifest
-from segline.data.nnunet import listed, value_names
 from segline.plan.names import fault_of_name
 from segline.storage.archives import inner_path
 

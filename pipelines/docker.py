@@ -30,6 +30,7 @@ from pipelines.interruption import Interruption
 from pipelines.resources import USER_ID, Variant
 from pipelines.stage import Stage
 from segline.common.errors import SeglineError
+from segline.common.limits import VARIABLE as LARGEST
 from segline.machine.nvidia import nvidia_driver_missing
 from segline.storage.access import Access, is_uri
 
@@ -138,7 +139,7 @@ class Mounts:
 
     def variables(self, stage: Stage) -> dict[str, str]:
         """Keys of the object store and of the registry only for stages that go there."""
-        names: list[str] = []
+        names = [LARGEST]
         if stage.name in FETCHING or self.remote:
             names += S3_VARIABLES
         if "tracking" in stage.inputs:

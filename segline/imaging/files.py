@@ -13,6 +13,8 @@ from segline.imaging.volume import Volume
 
 UNDERSTOOD = "NIfTI, DICOM, MGH, NRRD and MetaImage are read"
 _DICOM_MAGIC = slice(128, 132)
+_HEAD_BYTES = 1 << 16
+"""More than enough of a file to unzip its header."""
 _HALVES = re.compile(r"\.(hdr|img)(?=(\.gz)?$)", re.IGNORECASE)
 
 
@@ -64,7 +66,8 @@ def read_to_learn(path: Path, name: str) -> Volume:
             are in another file than their header, where one digest would not tell that they changed.
     """
     volume = read_volume(path, name)
-    head = _head(path.read_bytes(), name)
+    with path.open("rb") as stream:
+        head = _head(stream.read(_HEAD_BYTES), name)
     if is_pair(head) or (formats.is_itk(head) and formats.is_detached(path)):
         raise SeglineError(f"{name}: its voxels are in another file; convert it to one file a volume")
     if volume.header is not None and (differ := contradiction(volume.header)):

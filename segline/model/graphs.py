@@ -143,25 +143,25 @@ def _values(message: memoryview, wanted: int) -> Iterator[memoryview]:
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
-        number, kind = key >> 3, key & 7
+        number, wire_type = key >> 3, key & 7
         if number > _HIGHEST_NUMBER:  # runtimes would read the lower bits
             raise ValueError("no such field")
-        start, at = _extent(message, at, kind)
+        start, at = _extent(message, at, wire_type)
         if at > len(message):
             raise ValueError("a field without end")
         if number == wanted:
             yield message[start:at]
 
 
-def _extent(message: memoryview, at: int, kind: int) -> tuple[int, int]:
+def _extent(message: memoryview, at: int, wire_type: int) -> tuple[int, int]:
     """Where a field's value begins and ends."""
-    if kind == _VARINT:
+    if wire_type == _VARINT:
         return at, _varint(message, at)[1]
-    if kind == _COUNTED:
+    if wire_type == _COUNTED:
         size, at = _varint(message, at)
         return at, at + size
-    if kind in (_EIGHT_BYTES, _FOUR_BYTES):
-        return at, at + (8 if kind == _EIGHT_BYTES else 4)
+    if wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
+        return at, at + (8 if wire_type == _EIGHT_BYTES else 4)
     raise ValueError("no such field")
 
 

@@ -221,7 +221,7 @@ class TestWhereAMaskMayGo:
         link.symlink_to(image)
         assert "is the image itself" in self.told(package, image, link)
 
-    @pytest.mark.parametrize("name", ["mask", "mask.nrrd", "mask.nii.GZ"])
+    @pytest.mark.parametrize("name", ["mask", "mask.mha", "mask.nii.GZ"])
     def test_not_as_another_format(self, package: Path, image: Path, name: str) -> None:
         line = self.told(package, image, image.parent / name)
         assert "a mask is written to .nii.gz or .nii or .nrrd; name it so" in line

@@ -36,7 +36,9 @@ def test_a_file_that_is_no_mask_is_refused_before_anything_is_predicted(
     tiny_model: Model, phantoms: Manifest, tmp_path: Path
 ) -> None:
     image = Path(phantoms.root, phantoms.cases[0].images[0].path)
-    with pytest.raises(SeglineError, match=r"mask\.png: a mask's file must end in \.nii\.gz or \.nii$"):
+    with pytest.raises(
+        SeglineError, match=r"mask\.png: a mask's file must end in \.nii\.gz or \.nii or \.nrrd$"
+    ):
         _load_pyfunc(str(tiny_model.folder)).predict(
             rows([image, image], [tmp_path / "mask.nii", tmp_path / "mask.png"])
         )

@@ -95,14 +95,20 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_python_starts_it() -> None:
-    """Libraries change it for the whole process, and would hide from tests what they wait to be told."""
+def what_segline_logs_is_heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Libraries change logging for the whole process, and would hide from tests what they wait to be told."""
     logging.disable(logging.NOTSET)
-    logging.getLogger().setLevel(logging.WARNING)
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.partition(".")[0] == "segline" and isinstance(logger, logging.Logger):
+        if name.startswith("segline.") and isinstance(logger, logging.Logger):
             logger.disabled, logger.propagate = False, True
             logger.setLevel(logging.NOTSET)
+    ours = logging.getLogger("segline")
+    ours.disabled, ours.propagate = False, False
+    ours.setLevel(logging.WARNING)
+    ours.addHandler(caplog.handler)
+    yield
+    ours.removeHandler(caplog.handler)
+    ours.propagate = True
 
 
 @pytest.fixture(scope="session")

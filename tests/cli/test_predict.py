@@ -16,21 +16,12 @@ from segline.imaging.files import write_volume
 from segline.model.package import Model
 
 from ..imaging.dicom.written import write_series
-from ..imaging.headers import placed, write_nifti
+from ..imaging.headers import itk_affine, placed, write_nifti
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
 
 CODES = [(1, 1), (1, 0), (0, 1), (2, 1), (1, 4), (2, 2), (0, 0), (0, 2)]
 DTYPES = ["u1", "i1", "i2", "u2", "i4", "u4", "f4", "f8"]
-
-
-def itk_affine(path: Path) -> np.ndarray:
-    """RAS, of what SimpleITK opens."""
-    image = SimpleITK.ReadImage(str(path))
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return np.diag([-1, -1, 1, 1]) @ affine
 
 
 def farthest_mm(a: np.ndarray, b: np.ndarray, shape: tuple[int, ...]) -> float:

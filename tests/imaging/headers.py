@@ -5,6 +5,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import SimpleITK
 from scipy.spatial.transform import Rotation
 
 ARRAY = np.arange(24 * 20 * 16, dtype=np.int16).reshape(24, 20, 16)
@@ -52,3 +53,12 @@ def write_nifti(
     payload[: image.header.sizeof_hdr] = block.binaryblock
     path.write_bytes(payload)
     return path
+
+
+def itk_affine(path: Path) -> np.ndarray:
+    """RAS, of what SimpleITK opens."""
+    image = SimpleITK.ReadImage(str(path))
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return np.diag([-1, -1, 1, 1]) @ affine

@@ -11,22 +11,13 @@ import SimpleITK
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_to_learn, read_volume, write_volume
 
-from .headers import ARRAY, placed, write_nifti
+from .headers import ARRAY, itk_affine, placed, write_nifti
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
 
 ACDC = {"qform": placed((1.3158, 1.3158, 10)), "sform": placed((1, 1, 1)), "spacing": (1.3158, 1.3158, 10)}
 """An sform of unit steps beside a qform and pixdim that know the spacing."""
 SHEARED = placed() @ np.array([[1, 0.02, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-
-
-def itk_affine(path: Path) -> np.ndarray:
-    """RAS, of what SimpleITK opens."""
-    image = SimpleITK.ReadImage(str(path))
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return np.diag([-1, -1, 1, 1]) @ affine
 
 
 def mask_of(path: Path) -> Path:

@@ -83,8 +83,8 @@ def stacked(frames: Sequence[Frame], where: Path) -> Stack:
 
 def _require_parallel(frames: Sequence[Frame], where: Path) -> None:
     directions = np.array([frame.directions for frame in frames])
-    like = [int((np.abs(directions - one).max(axis=(1, 2)) <= _PARALLEL).sum()) for one in directions]
-    usual = directions[int(np.argmax(like))]
+    rounded = [tuple(one.ravel().round(2)) for one in directions]
+    usual = directions[rounded.index(Counter(rounded).most_common(1)[0][0])]
     odd = [
         frame for frame, one in zip(frames, directions, strict=True) if np.abs(one - usual).max() > _PARALLEL
     ]

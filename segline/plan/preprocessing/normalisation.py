@@ -11,7 +11,6 @@ from segline.plan.part import Part, Raw
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from torch import Tensor
 
 _LEAST = 1e-8
@@ -167,7 +166,9 @@ class Mean(_Scaled):
 
     def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
-        return channel.div_(channel.mean(dtype=_double()).abs().clamp(min=_LEAST).to(channel.dtype))
+        import torch
+
+        return channel.div_(channel.mean(dtype=torch.double).abs().clamp(min=_LEAST).to(channel.dtype))
 
     def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
         """The same as an expression of ``channel``."""
@@ -185,12 +186,6 @@ def _visible_range(image: "np.ndarray") -> tuple[float, float]:
     inside = image[image != 0]
     low, high = np.percentile(inside, (1, 99)) if inside.size else (0.0, 1.0)
     return float(low), float(high)
-
-
-def _double() -> "torch.dtype":
-    import torch
-
-    return torch.double
 
 
 def _foreground_statistics(channel: "Tensor", foreground_above: float | None) -> tuple[float, float]:

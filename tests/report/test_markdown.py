@@ -7,7 +7,7 @@ import pytest
 
 from segline.report.markdown import plain, table
 
-markdown_it = pytest.importorskip("markdown_it")
+markdown_it = pytest.importorskip("markdown_it", reason="not installed; it comes with rich")
 
 HOSTILE = [
     "liver|tumour",

@@ -175,7 +175,7 @@ def renamed(run: Run, name: str) -> None:
 
 
 def test_names_that_others_gave_are_plain_text(run: Run) -> None:
-    markdown_it = pytest.importorskip("markdown_it")
+    markdown_it = pytest.importorskip("markdown_it", reason="not installed; it comes with rich")
     name = "a|b *c* `d` <script>e()</script> [x](javascript:f()) _g_"
     renamed(run, name)
     page = markdown_it.MarkdownIt("commonmark").enable("table").render(model_card(run))

@@ -9,12 +9,6 @@ from types import FrameType
 STATUS = 130
 
 
-def leave_ctrl_c_to_the_command() -> None:
-    """In a worker, which imports the command before its work: a terminal sends Ctrl-C to every process."""
-    if multiprocessing.parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end the workers too, for as long as the block lasts.

@@ -8,13 +8,11 @@ from segline import __version__
 from segline.cli.cache import add_cache_commands
 from segline.cli.cleanup import add_cleanup
 from segline.cli.interruption import STATUS as INTERRUPTED
-from segline.cli.interruption import interruptible, leave_ctrl_c_to_the_command
+from segline.cli.interruption import interruptible
 from segline.cli.predict import add_predict
 from segline.cli.registry import add_registry_commands
 from segline.cli.stages import add_stages
 from segline.common.errors import SeglineError, plain_error
-
-leave_ctrl_c_to_the_command()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

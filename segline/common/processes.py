@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import ParamSpec, TypeVar
 
@@ -29,7 +31,8 @@ def in_own_process(
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, work, given, named))
-    process.start()
+    with deaf_to_ctrl_c():
+        process.start()
     sender.close()
     try:
         answer = receiver.recv()
@@ -44,6 +47,20 @@ def in_own_process(
         raise answer
     result: Result = answer
     return result
+
+
+@contextmanager
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that start in the block do not hear of Ctrl-C, which a terminal sends to every process.
+
+    It is for the command, which ends them; here it waits for the end of the block.
+    """
+    resource_tracker.ensure_running()  # its own start would let the signal through
+    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
 
 
 def end_with_parent() -> None:

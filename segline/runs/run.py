@@ -101,9 +101,9 @@ class Run:
             except OSError as error:
                 raise plain_error(error) from error
 
-        record("running", "")
-        self.tell(names.stage_record(name))
         try:
+            record("running", "")
+            self.tell(names.stage_record(name))
             yield outcome
         except UnavailableError as skipped:
             record("skipped", str(skipped))

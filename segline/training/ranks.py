@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from segline.common.errors import SeglineError, plain_error
-from segline.common.processes import end_with_parent
+from segline.common.processes import deaf_to_ctrl_c, end_with_parent
 
 Item = TypeVar("Item")
 Given = ParamSpec("Given")
@@ -134,7 +134,8 @@ def _started(
                 target=_work, args=(sender, Ranks(rank, size), meeting, work, given, named)
             )
             ranks[receiver] = (rank, process)
-            process.start()
+            with deaf_to_ctrl_c():
+                process.start()
             sender.close()
         yield ranks
     finally:

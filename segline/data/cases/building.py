@@ -14,7 +14,7 @@ from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
-from segline.common.processes import end_with_parent
+from segline.common.processes import deaf_to_ctrl_c, end_with_parent
 from segline.data.cases.index import case_folder, case_key
 from segline.data.kept_files import bring_dataset
 from segline.data.label_maps import LABEL_MAPS
@@ -62,7 +62,8 @@ def preprocess(
     shared = _Shared(manifest, plan, depot, access, targets)
     # each process is told once what concerns all cases: of thousands, the manifest is megabytes
     with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, (shared,)) as pool:
-        futures = {pool.submit(_provide_here, case): case for case in missing}
+        with deaf_to_ctrl_c():
+            futures = {pool.submit(_provide_here, case): case for case in missing}
         try:
             for future in as_completed(futures):
                 yield futures[future].name, future.result()

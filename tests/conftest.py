@@ -95,20 +95,9 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def what_segline_logs_is_heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Libraries change logging for the whole process, and would hide from tests what they wait to be told."""
-    logging.disable(logging.NOTSET)
-    for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.startswith("segline.") and isinstance(logger, logging.Logger):
-            logger.disabled, logger.propagate = False, True
-            logger.setLevel(logging.NOTSET)
-    ours = logging.getLogger("segline")
-    ours.disabled, ours.propagate = False, False
-    ours.setLevel(logging.WARNING)
-    ours.addHandler(caplog.handler)
-    yield
-    ours.removeHandler(caplog.handler)
-    ours.propagate = True
+def every_level_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+    """NNCF sets the level of every handler that it finds, pytest's among them, for the whole process."""
+    caplog.handler.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

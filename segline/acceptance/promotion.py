@@ -104,7 +104,7 @@ def decide(
 
     Without a champion the gate alone decides. Otherwise the challenger must have passed the gate, be better
     by the paired 95 % interval of the mean score (or, by the rule, not worse and faster), and have lost no
-    case of the lower tail.
+    case of the lower tail, which scores of yes or no do not have.
     """
     blocked = _gate(verdict)
     if champion is None:
@@ -113,9 +113,13 @@ def decide(
     if unfair := _unfair(champion, challenger):
         return Decision(promoted=False, reasons=(*blocked, *unfair), rule=rule)
     pairs = _pairs(champion, challenger)
-    tail, speed = _tail(pairs, rule), _speed(champion.benchmark, challenger.benchmark)
+    deciding = challenger.evaluation.figures[0]
+    tail, speed = (
+        () if deciding.yes_or_no else _tail(pairs, rule),
+        _speed(champion.benchmark, challenger.benchmark),
+    )
     difference = paired_difference([pair.challenger for pair in pairs], [pair.champion for pair in pairs])
-    title = challenger.evaluation.figures[0].title
+    title = deciding.title
     merit, shortfall = _merit(title, difference, speed, rule)
     against = (*blocked, *_half_defined(title, pairs), *shortfall, *_tail_losses(title, tail, rule))
     return Decision(

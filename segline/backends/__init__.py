@@ -56,7 +56,10 @@ class Backend(Protocol):
     """Where it computes: windows that are there are not copied."""
 
     def __call__(self, windows: "Tensor") -> "Tensor":
-        """``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax."""
+        """``(B, C, x, y, z)`` float32 to class scores float32, before softmax.
+
+        They are ``(B, K, x, y, z)``, or ``(B, K)`` of a network that answers with one class a window.
+        """
         ...
 
 

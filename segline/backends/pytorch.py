@@ -20,7 +20,7 @@ class PyTorchBackend:
         self._network = channels_last(fold_batch_norm(load_network(model.weights, model.plan)).to(device))
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, on the caller's device."""
         with torch.autocast(self.device.type, torch.float16, enabled=self.precision == "float16"):
             scores = infer(self._network, windows.to(self.device))
         return scores.to(windows.device, torch.float32).contiguous()

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.documents import Document
 from segline.data.fingerprint import PERCENTILES, ras_geometry
-from segline.data.label_maps import lost_voxels
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.portraits import SAME_LIKENESS, Percentiles, Portrait
+from segline.data.targets.label_maps import lost_voxels
 from segline.data.verification import Survey
 from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan

@@ -104,6 +104,11 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
         return pseudonyms
 
     @property
+    def values(self) -> dict[str, float]:
+        """What is to be predicted of each case where it is a number; none where it is a label map."""
+        return {case.name: case.value for case in self.cases if case.value is not None}
+
+    @property
     def remarks(self) -> list[str]:
         """What is odd about the data, though it may be learned from, in words."""
         same = [

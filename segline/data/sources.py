@@ -1,4 +1,4 @@
-"""Where data sets come from: every source ends as a Decathlon folder on this machine."""
+"""Where data sets come from: every source ends as a folder on this machine."""
 
 import errno
 import hashlib
@@ -20,9 +20,11 @@ from segline.storage.store import Store, open_store
 
 _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
+_MEDNIST = "MedNIST"
 _UNDERSTOOD = (
-    "phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; a folder with "
-    f"dataset.json; a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
+    f"phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
+    f"folder with dataset.json, or of folders, one a class; a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
+    "file; s3://bucket/prefix"
 )
 _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20
@@ -36,15 +38,15 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
 
     Args:
         source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
-            ``msd:Task09_Spleen``, downloaded; a folder, used in place (``./Task09_Spleen`` where its name is
-            a task's); an archive (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2);
-            ``s3://bucket/prefix``, a folder or archive.
+            ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
+            where its name is a task's); an archive (``.zip``, or ``.tar``, plain or compressed by gzip, xz
+            or bzip2); ``s3://bucket/prefix``, a folder or archive.
         store: folder for what is fetched; ``datasets``, ``downloads`` and ``locks`` appear in it.
         s3: how to reach the object store of ``s3://`` sources.
         progress: called while something is downloaded.
 
     Returns:
-        The absolute path of a Decathlon folder, not verified yet.
+        The absolute path of a Decathlon folder, or of one with a folder a class, not verified yet.
 
     Raises:
         SeglineError: the source is not understood, cannot be reached, or is damaged.
@@ -54,6 +56,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
         return _phantom(int(phantom["cases"] or 24), int(phantom["seed"] or 0), store)
     if decathlon := _DECATHLON.fullmatch(source):
         return _decathlon_task(decathlon[1], store, progress)
+    if source == _MEDNIST:
+        return _mednist(store, progress)
     if source.startswith("s3://"):
         return _from_s3(source, store, s3, progress)
     path = Path(source.removeprefix("file://"))
@@ -172,6 +176,12 @@ def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
         known = ", ".join(DecathlonDataset.resource)
         raise SeglineError(f"{task}: no such task; the Decathlon has {known}; write ./{task} for a folder")
     return fetch_archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], task, store, progress)
+
+
+def _mednist(store: Path, progress: Progress) -> Path:
+    from monai.apps import MedNISTDataset
+
+    return fetch_archive(MedNISTDataset.resource, MedNISTDataset.md5, _MEDNIST, store, progress)
 
 
 def _from_archive(archive: Path, store: Path) -> Path:

@@ -13,10 +13,11 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.data.declarations.class_folders import has_class_folders, read_class_folders
 from segline.data.declarations.decathlon import INDEX, Declaration, Pair, read_declaration
-from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
 from segline.data.targets import Targets
+from segline.data.targets.label_maps import LABEL_MAPS
 from segline.imaging.files import read_to_learn
 from segline.imaging.geometry import Grid, Shape
 
@@ -72,7 +73,8 @@ def survey(
 
     Args:
         root: the folder that holds ``dataset.json``; Decathlon (``modality``, value to name) and nnU-Net v2
-            (``channel_names``, name to value, files by name) are understood.
+            (``channel_names``, name to value, files by name) are understood. Or a folder of folders, one a
+            class, with images in them.
         records: folder where findings are kept by content, so that the next call only hashes the files.
         workers: threads; each holds one image and its label in memory.
         progress: called after each case.
@@ -82,7 +84,7 @@ def survey(
         SeglineError: ``dataset.json`` cannot be read or declares no data set.
     """
     root = root.resolve()
-    declaration = read_declaration(root)
+    declaration = read_class_folders(root) if has_class_folders(root) else read_declaration(root)
 
     def examine(pair: Pair) -> _Sound | Fault:
         try:

@@ -24,6 +24,9 @@ class Figure:
     whole: bool = False
     """Missing for the case where one label lacks it: the worst there is, which a mean would hide."""
 
+    yes_or_no: bool = False
+    """Of a case it is 1 or 0: one that changes sides says what the mean says, and no more."""
+
     @property
     def heading(self) -> str:
         """The title with its unit."""
@@ -95,6 +98,12 @@ SEGMENTATION = declared(
     ),
 )
 """Of a mask."""
+CLASSIFICATION = declared(
+    Figure("accuracy", "Accuracy", "share of the cases whose class was found", 3, "higher", yes_or_no=True),
+    Figure("true_class", "Probability of the true class", "mean over cases, 0 to 1", 3, "higher"),
+    Figure("log_loss", "Log loss", "minus the logarithm of that probability", 3, "lower"),
+)
+"""Of a class."""
 
 KEY = 3
 """How many of a kind's figures are shown where there is room for few."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
+from segline.evaluation.class_scores import ClassScores
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import EVALUATION, Evaluation, figures_over
@@ -95,11 +96,13 @@ def _pooled(evaluations: Sequence[Evaluation], whole: Plan) -> Evaluation:
     cases = sorted((case for one in evaluations for case in one.cases), key=lambda case: case.case)
     confusions = [one.confusion for one in evaluations if one.confusion]
     scores = [one.scores for one in evaluations if one.scores]
+    classes = [one.classes for one in evaluations if one.classes]
     return evaluations[0].model_copy(
         update={
             "plan_digest": whole.digest,
             **figures_over(cases, list(evaluations[0].by_label), evaluations[0].figures),
             "confusion": Confusion.total(confusions) if confusions else None,
             "scores": ScoreCounts.total(scores) if scores else None,
+            "classes": ClassScores.total(classes) if classes else None,
         }
     )

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from segline.backends import Precision
 from segline.common.documents import Document
+from segline.evaluation.class_scores import ClassScores
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
@@ -27,7 +28,7 @@ class CaseEvaluation(BaseModel):
 
     case: str
     figures: dict[str, Measured] = Field(validation_alias=AliasChoices("figures", "labels"))
-    """By label."""
+    """By label; of a case that has one class, under that alone."""
     answer: str = Field(validation_alias=AliasChoices("answer", "mask"))
     """File name of what was predicted, beside the evaluation."""
 
@@ -69,6 +70,8 @@ class Evaluation(Document):
     """Over all voxels of the label files."""
     scores: ScoreCounts | None = None
     """Over the voxels of the plan's grid, which the network gave scores for."""
+    classes: ClassScores | None = Field(default=None, exclude_if=lambda classes: classes is None)
+    """Of cases that have a class."""
 
     @model_validator(mode="before")
     @classmethod
@@ -114,9 +117,8 @@ def figures_over(
 
 
 def _of_label(cases: Sequence[CaseEvaluation], label: str, figures: Sequence[Figure]) -> dict[str, Estimate]:
-    return {
-        figure.name: Estimate.of([case.figures[label][figure.name] for case in cases]) for figure in figures
-    }
+    measured = [case.figures[label] for case in cases if label in case.figures]
+    return {figure.name: Estimate.of([one[figure.name] for one in measured]) for figure in figures}
 
 
 def _over_labels(case: CaseEvaluation, figure: Figure) -> float | None:

@@ -138,13 +138,15 @@ def _unchecked_sidecar(model: Model) -> OnnxSidecar:
 
 
 def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
-    x, y, z = (4 * stride for stride in plan.network.total_stride)
-    example = torch.zeros(2, len(plan.channels), x, y, z)
-    sizes = [
-        stride * torch.export.Dim(f"blocks_{axis}")
-        for axis, stride in zip("xyz", plan.network.total_stride, strict=True)
+    along = list(zip("xyz", plan.network.total_stride, plan.inference.largest_window, strict=True))
+    example = torch.zeros(
+        2, len(plan.channels), *(1 if edge == 1 else 4 * stride for _, stride, edge in along)
+    )
+    # of images of one slice, there is nothing free along it
+    free = [
+        None if edge == 1 else stride * torch.export.Dim(f"blocks_{axis}") for axis, stride, edge in along
     ]
-    batch = torch.export.Dim("batch")
+    sizes = {0: torch.export.Dim("batch"), **{2 + n: size for n, size in enumerate(free) if size is not None}}
     with _quiet_exporter():
         program = torch.onnx.export(
             network,
@@ -153,7 +155,7 @@ def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
             opset_version=OPSET,
             input_names=[onnx_runtime.INPUT],
             output_names=[onnx_runtime.OUTPUT],
-            dynamic_shapes=({0: batch, 2: sizes[0], 3: sizes[1], 4: sizes[2]},),
+            dynamic_shapes=(sizes,),
             external_data=False,
         )
     assert program is not None

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segline.common.errors import SeglineError
-from segline.imaging import formats
+from segline.imaging.formats import others as formats
+from segline.imaging.formats.pictures import is_picture, picture_volume
 from segline.imaging.gzipped import peeled
 from segline.imaging.headers import contradiction
 from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_nifti, is_pair, nifti_volume, write_nifti
 from segline.imaging.volume import Volume
 
-UNDERSTOOD = "NIfTI, DICOM, MGH, NRRD and MetaImage are read"
+UNDERSTOOD = "NIfTI, DICOM, MGH, NRRD and MetaImage are read, and pictures, JPEG and PNG"
 _DICOM_MAGIC = slice(128, 132)
 _HEAD_BYTES = 1 << 16
 """More than enough of a file to unzip its header."""
@@ -25,7 +26,8 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
 
     Args:
         path: a NIfTI file, of version 1 or 2, one or a pair, gzipped or not; an MGH, NRRD or MetaImage file;
-            a DICOM file with many frames, or a folder with the slices of one DICOM series.
+            a picture, JPEG or PNG, which is one slice; a DICOM file with many frames, or a folder with the
+            slices of one DICOM series.
         name: how errors name the file; ``path`` by default.
 
     Raises:
@@ -94,6 +96,8 @@ def _volume(path: Path, name: str) -> Volume:
     except DAMAGED_GZIP as error:  # type: ignore[misc]  # the stub lacks its base
         raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
     head = _head(raw, name)
+    if is_picture(head):
+        return picture_volume(raw, name)
     if formats.is_mgh(head, path):
         return formats.mgh_volume(raw, head, name)
     if formats.is_itk(head):

@@ -34,15 +34,18 @@ class Volume:
         header: Header | None = None,
         remarks: Sequence[str] = (),
     ) -> "Volume":
-        """Voxels ``(X, Y, Z)`` or ``(X, Y, Z, C)`` as a file has them; ``name`` says which.
+        """Voxels ``(X, Y)``, ``(X, Y, Z)`` or ``(X, Y, Z, C)`` as a file has them; ``name`` says which.
 
         Integers keep their type, in native byte order; all else becomes float32.
 
         Raises:
-            SeglineError: not of three spatial axes or of real numbers, or the affine is not invertible.
+            SeglineError: not of two or three spatial axes or of real numbers, or the affine is not
+                invertible.
         """
-        if array.ndim not in (3, 4) or min(array.shape) < 1 or min(array.shape[:3]) < 2:
-            shape = by(array.shape)
+        shape = by(array.shape)
+        if array.ndim == 2:
+            array = array[..., None]
+        if array.ndim not in (3, 4) or min(array.shape) < 1 or min(array.shape[:2]) < 2:
             raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
         if array.dtype.kind not in "iuf":
             raise SeglineError(
@@ -73,6 +76,16 @@ class Volume:
     def grid(self) -> Grid:
         """The spatial grid, without the channels."""
         return Grid(as_shape(self.array.shape[1:]), self.affine)
+
+    def require_depth(self, name: str) -> None:
+        """Refuse a single slice; ``name`` says whose.
+
+        Raises:
+            SeglineError: it is one.
+        """
+        if min(self.grid.shape) < 2:
+            shape = by(self.grid.shape)
+            raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {shape}")
 
     def require_finite(self, name: str) -> None:
         """Refuse voxels that are no number; ``name`` says whose.

@@ -1,6 +1,6 @@
 """What whoever predicts is handed in place of knowing what is predicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,9 @@ class Answers(Protocol):
 
     def words(self, plan: Plan) -> str:
         """What the model answers, for people."""
+
+    def labels(self, plan: Plan) -> Mapping[int, str]:
+        """What the network's classes are called that are looked for, by their index."""
 
     def predictor(
         self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None

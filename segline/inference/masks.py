@@ -1,5 +1,6 @@
 """Masks as answers: a label map on the volume's own grid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ class Masks:
         """The labels and their values."""
         labels = ", ".join(f"{plan.labels[value]} ({value})" for value in plan.label_values)
         return f"a mask of {labels} on the volume's own grid"
+
+    def labels(self, plan: Plan) -> Mapping[int, str]:
+        """All but the background."""
+        return plan.foreground
 
     def predictor(self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None) -> Predictor:
         """From a volume to its label map ``(1, X, Y, Z)`` uint8."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from segline.common.errors import SeglineError
 from segline.imaging.placement import Placement
 from segline.imaging.preprocessing import CPU, Preprocessor
 from segline.imaging.restoring import restore
@@ -21,6 +22,8 @@ class Predictor:
     """
 
     def __init__(self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None) -> None:
+        if plan.network.answers != "voxels":
+            raise SeglineError(f"plan: network {plan.network.name} answers with a class, not of every voxel")
         self.plan = plan
         self.network = network
         self.device = getattr(network, "device", CPU)
@@ -39,8 +42,10 @@ class Predictor:
         """The first half: what the network says, on the plan's grid.
 
         Raises:
-            SeglineError: the volume does not have the plan's channels, or the scores are not finite.
+            SeglineError: the volume is a single slice or does not have the plan's channels, or the scores
+                are not finite.
         """
+        volume.require_depth("prediction")
         preprocessor = Preprocessor(self.plan.preprocessing, self.device)
         with self.watch.lap("preprocess"):
             placement = preprocessor.place(volume)

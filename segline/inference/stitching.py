@@ -17,7 +17,8 @@ from segline.plan.preprocessing.normalisation import OUTSIDE
 WindowScorer = Callable[[Tensor], Tensor]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.
 
-The scores become the caller's, who may overwrite them.
+Of a network that answers with one class a window they are ``(B, K)``. They become the caller's, who may
+overwrite them.
 """
 
 

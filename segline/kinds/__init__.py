@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from segline.report.page import Section
     from segline.training.objectives.objective import Objective
 
-KINDS: Mapping[str, str] = {"segmentation": "segline.kinds.segmentation"}
+KINDS: Mapping[str, str] = {
+    "segmentation": "segline.kinds.segmentation",
+    "classification": "segline.kinds.classification",
+}
 """The module of each, by the name that a task gives."""
 GROUP = "segline.kinds"
 """Of the entry points of others."""

@@ -6,8 +6,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segline.data.fingerprint import Fingerprint
-    from segline.data.label_maps import LabelMaps
     from segline.data.manifest import Manifest
+    from segline.data.targets.label_maps import LabelMaps
     from segline.evaluation.masks import yardstick
     from segline.inference import masks as answers
     from segline.model.package import Model
@@ -22,7 +22,7 @@ class Segmentation:
     @property
     def targets(self) -> "LabelMaps":
         """A label map a case."""
-        from segline.data.label_maps import LABEL_MAPS
+        from segline.data.targets.label_maps import LABEL_MAPS
 
         return LABEL_MAPS
 

@@ -15,9 +15,10 @@ from segline.common.wording import by
 
 OPERATORS = frozenset(
     (
-        *("Add", "BatchNormalization", "Cast", "Concat", "Constant", "Conv", "ConvTranspose", "Div"),
-        *("GroupNormalization", "Identity", "InstanceNormalization", "LeakyRelu", "Mul", "PRelu", "Relu"),
-        *("Reshape", "Resize", "Shape", "Sub", "Sum"),
+        *("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Constant", "Conv", "ConvTranspose"),
+        *("Div", "Gemm", "GroupNormalization", "Identity", "InstanceNormalization", "LeakyRelu", "MaxPool"),
+        *("Mul", "PRelu", "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Squeeze", "Sub"),
+        *("Sum",),
     )
 )
 """What exported networks consist of; none makes a tensor of nothing, as ``ConstantOfShape`` does."""

@@ -135,6 +135,11 @@ class Plan(Part):
         """Values in the label files, the network's class order; background first."""
         return tuple(sorted(self.labels))
 
+    def scores_shape(self, windows: Sequence[int]) -> tuple[int, ...]:
+        """Of the class scores of windows ``(B, C, x, y, z)``: of each voxel, or of each window."""
+        batch, _, *size = windows
+        return batch, len(self.labels), *(size if self.network.answers == "voxels" else ())
+
     @property
     def foreground(self) -> dict[int, str]:
         """Network class index to name, without the background."""

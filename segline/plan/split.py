@@ -16,6 +16,8 @@ class Split(Part):
     test: tuple[str, ...] = Field(min_length=1)
     twins: tuple[tuple[str, ...], ...] = Field(default=(), exclude_if=lambda twins: not twins)
     """Groups of names that one image has; each group is on one side."""
+    strata: dict[str, float] = Field(default={}, exclude_if=lambda strata: not strata)
+    """Of each case, what every part is to have its share of, such as its class."""
 
     @model_validator(mode="after")
     def _no_case_twice(self) -> "Split":
@@ -43,4 +45,5 @@ class Split(Part):
             part: [names.get(case, case) for case in getattr(self, part)] for part in ("train", "val", "test")
         }
         twins = [[names.get(case, case) for case in group] for group in self.twins]
-        return Split.model_validate({**parts, "twins": twins})
+        strata = {names.get(case, case): stratum for case, stratum in self.strata.items()}
+        return Split.model_validate({**parts, "twins": twins, "strata": strata})

@@ -37,7 +37,7 @@ def resplit(plan: Plan, task: Task) -> Plan:
     if plan.ensemble.members > 1:
         split = over.member_split(cases)
     else:
-        split = over.split([*cases.train, *cases.val, *cases.test], cases.twins)
+        split = over.split([*cases.train, *cases.val, *cases.test], cases.twins, cases.strata)
     return Plan.parse({**plan.of_one_member().model_dump(), "split": split}, over.name)
 
 

@@ -11,7 +11,7 @@ from segline.imaging.geometry import Shape
 from segline.plan import NETWORKS, Network, Split, Task, Training, merged
 from segline.plan.layouts import of_today
 from segline.planning.proposals import propose_network, propose_training
-from segline.planning.splits import SPLIT_PARTS, SplitRule, Twins, split_cases
+from segline.planning.splits import NONE, SPLIT_PARTS, SplitRule, Strata, Twins, split_cases
 
 _PARTS = ("preprocessing", "training", "network", "ensemble", "inference", "gate", "split")
 Part = TypeVar("Part", bound=BaseModel)
@@ -57,16 +57,18 @@ class Overrides:
         size = self.apply("training", Training, propose_training(patch)).patch_size
         return self.apply("training", Training, propose_training(size))
 
-    def split(self, names: Sequence[str], twins: Twins = ()) -> dict[str, Any]:
+    def split(self, names: Sequence[str], twins: Twins = (), strata: Strata = NONE) -> dict[str, Any]:
         if self._lists_cases:
             return self._explicit_split(names, twins)
-        return self._followed(self.split_rule(), names, twins)
+        return self._followed(self.split_rule(), names, twins, strata)
 
-    def ensemble_split(self, names: Sequence[str], twins: Twins = ()) -> dict[str, Any]:
+    def ensemble_split(
+        self, names: Sequence[str], twins: Twins = (), strata: Strata = NONE
+    ) -> dict[str, Any]:
         """An ensemble's folds are no matter of its own split."""
         if self._lists_cases:
             return self._explicit_split(names, twins, leave_out=SplitRule.model_fields)
-        return self._followed(self.split_rule().model_copy(update={"folds": 0}), names, twins)
+        return self._followed(self.split_rule().model_copy(update={"folds": 0}), names, twins, strata)
 
     def split_rule(self) -> SplitRule:
         return self.apply("split", SplitRule, {})
@@ -80,16 +82,21 @@ class Overrides:
         rule = self.members_rule()
         listed = tuple(tuple(sorted({*cases} - {*whole.test})) for cases in rule.fold_cases)
         return self._followed(
-            rule.model_copy(update={"fold_cases": listed}), [*whole.train, *whole.val], whole.twins
+            rule.model_copy(update={"fold_cases": listed}),
+            [*whole.train, *whole.val],
+            whole.twins,
+            whole.strata,
         )
 
     @property
     def _lists_cases(self) -> bool:
         return bool(set(SPLIT_PARTS) & self.part("split").keys())
 
-    def _followed(self, rule: SplitRule, names: Sequence[str], twins: Twins) -> dict[str, Any]:
+    def _followed(
+        self, rule: SplitRule, names: Sequence[str], twins: Twins, strata: Strata
+    ) -> dict[str, Any]:
         try:
-            return split_cases(names, rule, twins)
+            return split_cases(names, rule, twins, strata)
         except SeglineError as error:
             raise SeglineError(f"{self.name}.{error}") from error
 

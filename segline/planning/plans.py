@@ -54,7 +54,9 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Ga
         "ensemble": ensemble.model_dump(),
         "inference": inference.model_dump(),
         "gate": over.apply("gate", Gate, (gate or Gate()).model_dump()).model_dump(),
-        "split": (over.ensemble_split if ensemble.members > 1 else over.split)(names, manifest.twins),
+        "split": (over.ensemble_split if ensemble.members > 1 else over.split)(
+            names, manifest.twins, manifest.values
+        ),
         "pseudonyms": manifest.pseudonyms,
     }
     return Plan.parse({**values, **over.rest()}, over.name)
@@ -80,7 +82,8 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     }
     if over.part("training").get("tune"):
         parts |= _to_be_tuned(over, previous, manifest)
-    split = continued_split(previous.split, [case.name for case in manifest.cases])
+    names = [case.name for case in manifest.cases]
+    split = continued_split(previous.split, names, strata=manifest.values)
     of_data = {
         "dataset_digest": manifest.digest,
         "split": split,

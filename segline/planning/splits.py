@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,12 +39,19 @@ Twins = Sequence[Sequence[str]]
 """Groups of names that one image has."""
 
 
-def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dict[str, Any]:
+Strata = Mapping[str, float]
+"""What cases have, of which every part is to have its share, such as a class; by name."""
+NONE: Strata = MappingProxyType({})
+
+
+def split_cases(
+    names: Sequence[str], rule: SplitRule, twins: Twins = (), strata: Strata = NONE
+) -> dict[str, Any]:
     """Shuffle cases into train, val and test; at least one each, and as many as possible to train.
 
     A fold validates on cases that the next one tests, so that no case validates in two, unless there are too
     few: what is peculiar to a few cases is not in the choices of all folds. Of ``twins``, one is drawn for
-    all, unless the cases of the folds are listed.
+    all, unless the cases of the folds are listed. Each of the ``strata`` is shared out alike.
 
     Raises:
         SeglineError: fewer than three cases, no such fold, too few cases are left to train and validate, or
@@ -52,8 +60,9 @@ def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dic
     groups = among(names, twins)
     if groups and not rule.fold_cases:
         followers = {name for group in groups for name in group[1:]}
-        drawn = split_cases([name for name in names if name not in followers], rule)
-        return {**_with_twins(drawn, groups), "twins": groups}
+        drawn = split_cases([name for name in names if name not in followers], rule, strata=strata)
+        parts = {part: drawn[part] for part in SPLIT_PARTS}
+        return {**drawn, **_with_twins(parts, groups), "twins": groups}
     if len(names) < 3:
         raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
     if rule.folds and not (2 <= rule.folds <= len(names) and rule.fold < rule.folds):
@@ -63,8 +72,7 @@ def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dic
         )
     if rule.fold_cases:
         _require_listed_folds(rule, names)
-    shuffled = sorted(names)
-    random.Random(rule.seed).shuffle(shuffled)
+    shuffled = _shuffled(names, rule.seed, strata)
     test, tested_next = (frozenset(_test_cases(fold, shuffled)) for fold in (rule, rule.next))
     rest = [name for name in shuffled if name not in test]
     if len(rest) < 2:
@@ -74,10 +82,12 @@ def split_cases(names: Sequence[str], rule: SplitRule, twins: Twins = ()) -> dic
     rest.sort(key=lambda name: name not in tested_next)
     val_count = min(max(1, round(rule.val_share * len(names))), len(rest) - 1)
     parts = {"train": sorted(rest[val_count:]), "val": sorted(rest[:val_count]), "test": sorted(test)}
-    return {**parts, "twins": groups} if groups else parts
+    return {**parts, "strata": dict(strata)} if strata else parts
 
 
-def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def continued_split(
+    previous: Split, names: Sequence[str], seed: int = 0, strata: Strata = NONE
+) -> dict[str, Any]:
     """Every case where it was; of new cases, test and validation get the usual share, training the rest.
 
     Raises:
@@ -88,13 +98,12 @@ def continued_split(previous: Split, names: Sequence[str], seed: int = 0) -> dic
     for part, kept in parts.items():
         if not kept:
             raise SeglineError(f"split: none of the champion's {part} cases is left in the data set")
-    new = sorted(there - {name for kept in parts.values() for name in kept})
-    random.Random(seed).shuffle(new)
+    new = _shuffled(there - {name for kept in parts.values() for name in kept}, seed, strata)
     usual = SplitRule()
     test, val = round(usual.test_share * len(new)), round(usual.val_share * len(new))
     added = {"test": new[:test], "val": new[test : test + val], "train": new[test + val :]}
     whole = {part: sorted([*kept, *added[part]]) for part, kept in parts.items()}
-    return {**whole, "twins": among(names, previous.twins)}
+    return {**whole, "twins": among(names, previous.twins), "strata": dict(strata)}
 
 
 def among(names: Collection[str], twins: Twins) -> list[list[str]]:
@@ -102,6 +111,20 @@ def among(names: Collection[str], twins: Twins) -> list[list[str]]:
     there = set(names)
     groups = [[name for name in group if name in there] for group in twins]
     return [group for group in groups if len(group) > 1]
+
+
+def _shuffled(names: Collection[str], seed: int, strata: Strata) -> list[str]:
+    """In an order of which every stretch, and every so-manieth, has of each stratum about its share."""
+    shuffled = sorted(names)
+    random.Random(seed).shuffle(shuffled)
+    if not strata:
+        return shuffled
+    sizes, seen, place = Counter(map(strata.get, shuffled)), Counter[float | None](), dict[str, float]()
+    for name in shuffled:
+        stratum = strata.get(name)
+        place[name] = (seen[stratum] + 0.5) / sizes[stratum]
+        seen[stratum] += 1
+    return sorted(shuffled, key=place.__getitem__)
 
 
 def _with_twins(parts: Mapping[str, Sequence[str]], twins: Twins) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ _NEEDED = (
     "numpy",
     "onnxruntime",
     "pandas",
+    "pillow",
     "pydantic",
     "pydicom",
     "python-gdcm",
@@ -67,7 +68,7 @@ def save_pyfunc(model: Model, answers: Answers, folder: Path, model_id: str, run
             pip_requirements=requirements(),
             signature=_signature(answers),
             input_example=_example(plan.channels, answers),
-            metadata={"task": plan.task, "channels": list(plan.channels), "labels": plan.foreground},
+            metadata={"task": plan.task, "channels": list(plan.channels), "labels": answers.labels(plan)},
             mlflow_model=MlflowModel(model_id=model_id, run_id=run_id),
         )
 

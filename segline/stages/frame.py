@@ -128,6 +128,8 @@ def tell_figures(scalars: Mapping[str, float], log_metric: LogMetric | None) -> 
 def tell_classes(evaluation: Evaluation, log: LogClasses | None) -> None:
     if log and (confusion := evaluation.confusion):
         log.log_confusion_matrix(list(confusion.labels), [list(row) for row in confusion.voxels])
+    if log and (classes := evaluation.classes):
+        log.log_confusion_matrix(list(classes.names), [list(row) for row in classes.confusion])
     if log and evaluation.scores and (roc := evaluation.scores.roc()):
         rates = list(roc.false_positive_rate), list(roc.true_positive_rate)
         log.log_roc_curve(*rates, list(roc.threshold))

@@ -152,6 +152,9 @@ class Answers:
     def words(self, plan: Plan) -> str:
         return f"the volume of {', '.join(plan.foreground.values())} in ml"
 
+    def labels(self, plan: Plan) -> Mapping[int, str]:
+        return plan.foreground
+
     def predictor(
         self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None
     ) -> Callable[[Volume], float]:

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import fanout
 from benchmarks.fanout import FanOut
 from pipelines.cluster.footprint import STAGES
-from segline.data.label_maps import LOCATIONS_A_LABEL
+from segline.data.targets.label_maps import LOCATIONS_A_LABEL
 
 from .conftest import Document
 from .test_kustomize import named

@@ -35,11 +35,11 @@ class TensorRtBackend:
             raise SeglineError(f"{name}: too little memory on {target.gpu}; free some")
         self._profiles = sidecar.profiles
         self._profile: int | None = None
-        self._classes = len(model.plan.labels)
+        self._plan = model.plan
         self.version = f"{flavour.name} {flavour.version} on {target.gpu}"
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device.
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, on the caller's device.
 
         On the engine's GPU the call returns at once: later work of the caller's stream waits for the scores.
 
@@ -49,7 +49,7 @@ class TensorRtBackend:
         profile = choose_profile(self._profiles, windows.shape)
         with torch.cuda.device(self.device):
             inputs = windows.to(self.device, torch.float32).contiguous()
-            scores = torch.empty(len(inputs), self._classes, *inputs.shape[2:], device=self.device)
+            scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
             caller = torch.cuda.current_stream()
             self._stream.wait_stream(caller)
             self._enqueue(profile, inputs, scores)

@@ -17,9 +17,9 @@ from segline.common.parallel import do_all
 from segline.common.processes import deaf_to_ctrl_c, end_with_parent
 from segline.data.cases.index import case_folder, case_key
 from segline.data.kept_files import bring_dataset
-from segline.data.label_maps import LABEL_MAPS
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.targets import Targets
+from segline.data.targets.label_maps import LABEL_MAPS
 from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan
 from segline.storage.access import Access

@@ -1,1 +1,1 @@
-"""What a folder declares to hold in its dataset.json, in the wording of the Decathlon or of nnU-Net."""
+"""What a folder declares to hold: in its dataset.json, or by the names of its folders."""

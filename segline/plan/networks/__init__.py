@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BeforeValidator, Field
 
 from segline.plan.networks.architecture import Architecture
+from segline.plan.networks.classifiers import DenseNet121, EfficientNet, ResNet
 from segline.plan.networks.segresnet import SegResNet
 from segline.plan.networks.unet import UNet
 
@@ -18,11 +19,24 @@ def _named(settings: Any) -> Any:
     return {"name": "unet", **settings} if isinstance(settings, dict) else settings
 
 
-Network = Annotated[UNet | SegResNet, Field(discriminator="name"), BeforeValidator(_named)]
+Network = Annotated[
+    UNet | SegResNet | DenseNet121 | EfficientNet | ResNet,
+    Field(discriminator="name"),
+    BeforeValidator(_named),
+]
 
-NETWORKS: Mapping[str, type[UNet] | type[SegResNet]] = {
+NETWORKS: Mapping[str, Any] = {
     each.model_fields["name"].default: each for each in get_args(get_args(Network)[0])
 }
 """By the name that a task gives."""
 
-__all__ = ["NETWORKS", "Architecture", "Network", "SegResNet", "UNet"]
+__all__ = [
+    "NETWORKS",
+    "Architecture",
+    "DenseNet121",
+    "EfficientNet",
+    "Network",
+    "ResNet",
+    "SegResNet",
+    "UNet",
+]

@@ -1,10 +1,13 @@
 """What every network's settings tell of it."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 
 class Architecture(Protocol):
     """Settings of a network, and what follows from them."""
+
+    answers: ClassVar[Literal["voxels", "classes"]]
+    """Of what it gives class scores: of each voxel of a window, or of the window as a whole."""
 
     @property
     def total_stride(self) -> tuple[int, int, int]:

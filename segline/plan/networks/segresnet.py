@@ -3,7 +3,7 @@
 Myronenko, 3D MRI brain tumor segmentation using autoencoder regularization, BrainLes 2018.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ _Blocks = Annotated[int, Field(ge=1, le=32)]
 
 class SegResNet(Part):
     """A MONAI ``SegResNet``: residual blocks with GroupNorm, each level half as fine as the one before."""
+
+    answers: ClassVar[Literal["voxels", "classes"]] = "voxels"
 
     name: Literal["segresnet"] = "segresnet"
     first_channels: int = Field(default=16, ge=1, le=512, multiple_of=_GROUPS)

@@ -1,6 +1,6 @@
 """MONAI's UNet with residual units."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,8 @@ _Stride = Annotated[int, Field(ge=1, le=16)]
 
 class UNet(Part):
     """A MONAI ``UNet`` with residual units."""
+
+    answers: ClassVar[Literal["voxels", "classes"]] = "voxels"
 
     name: Literal["unet"] = "unet"
     channels: tuple[Channels, ...] = Field(min_length=2, max_length=_MOST_LEVELS)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segline.acceptance.times import STAGES, Benchmark
+from segline.evaluation.class_scores import Bin
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import titled
 from segline.evaluation.records import Evaluation
@@ -140,6 +141,22 @@ def score_by_case(evaluation: Evaluation) -> Html:
         axes.set_xlabel(f"{deciding.title} of a test case")
         axes.grid(visible=False, axis="y")
         return _svg(figure, f"{deciding.title} of every test case")
+
+
+def reliability(bins: Sequence[Bin]) -> Html:
+    """Accuracy over probability, a point a bin; the line is where the two are equal."""
+    total = sum(one.count for one in bins)
+    with _figure(2.8, 1) as (figure, (axes,)):
+        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+        probabilities, shares = [one.probability for one in bins], [one.accuracy for one in bins]
+        axes.plot(probabilities, shares, color=_SERIES[0], linewidth=1)
+        sizes = [18 + 220 * one.count / total for one in bins]
+        axes.scatter(probabilities, shares, s=sizes, color=_SERIES[0], alpha=0.75, linewidths=0, zorder=3)
+        axes.set_xlim(0, 1.03)
+        axes.set_ylim(0, 1.08)
+        axes.set_xlabel("probability of the predicted class")
+        axes.set_ylabel("share that is right")
+        return _svg(figure, "Accuracy over probability")
 
 
 def stage_times(benchmark: Benchmark) -> Html:

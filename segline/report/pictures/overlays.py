@@ -171,7 +171,7 @@ class Frame:
 
 
 def _panels(view: View, plan: Plan, case: str) -> list[Html]:
-    grey = _grey(view.image, plan)
+    grey = grey_of(view.image, plan)
     whole, close = view.whole(), view.around_masks()
     near = view.sample(grey, close, 1)
     truth, prediction = (view.sample(mask, close, 0) for mask in (view.truth, view.prediction))
@@ -193,13 +193,13 @@ def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
         "span", f"{bar_mm} mm", class_="scale-bar", style=f"width:{100 * bar_mm / frame.side_mm:.2f}%"
     )
     marks = [element("span", letter, class_=f"mark {letter.lower()}") for letter in "RL"]
-    image = element("img", src=data_uri(_webp(pixels), "image/webp"), alt=f"{title} of {subject}")
+    image = element("img", src=data_uri(webp(pixels), "image/webp"), alt=f"{title} of {subject}")
     return element(
         "figure", element("div", image, *marks, bar or None), element("figcaption", title), class_="panel"
     )
 
 
-def _grey(image: np.ndarray, plan: Plan) -> np.ndarray:
+def grey_of(image: np.ndarray, plan: Plan) -> np.ndarray:
     """Intensities in 0..1, as the plan's rule shows them."""
     low, high = plan.preprocessing.intensity[0].display_range(image)
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
@@ -257,7 +257,8 @@ def color_of(name: str) -> np.ndarray:
     return np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
 
 
-def _webp(rgb: np.ndarray) -> bytes:
+def webp(rgb: np.ndarray) -> bytes:
+    """A picture ``(rows, columns, 3)`` in 0..1, as a file's bytes."""
     from PIL import Image
 
     stream = io.BytesIO()

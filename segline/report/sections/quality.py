@@ -20,6 +20,7 @@ from segline.report.html.markup import (
 )
 from segline.report.html.wording import counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
+from segline.report.sections.classes.tables import classes
 from segline.report.sections.voxels import voxels
 from segline.runs.records import StageRecord
 
@@ -45,6 +46,7 @@ def evaluation(findings: Findings) -> Html | None:
         _side_by_side(sorted(evaluations, key=lambda other: other is not first)),
         _distribution(findings),
         voxels(first),
+        classes(first),
         id="evaluation",
     )
 
@@ -174,7 +176,7 @@ def _case_row(
 
 def _distribution(findings: Findings) -> Html | None:
     reference = findings.reference
-    if reference is None or not reference.cases:
+    if reference is None or not reference.cases or reference.figures[0].yes_or_no:
         return None
     caption = "A dot is a test case; the diamond is the mean, the bar its 95 % confidence interval."
     return chart(lambda: charts.score_by_case(reference), caption, id="score-by-case")

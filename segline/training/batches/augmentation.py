@@ -58,6 +58,8 @@ class Augmenter:
         if rng.random() >= settings.affine:
             return image, label
         angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
+        if image.shape[-1] == 1:
+            angles[:2] = 0.0  # a single slice turns in its plane alone
         zoom = 1 + rng.uniform(-settings.scale, settings.scale)
         spacing = np.array(self.spacing_mm)
         return apply_affine(image, label, rotation_matrix(angles) / zoom * spacing / spacing[:, None])

@@ -88,9 +88,7 @@ class PatchSampler:
         return torch.from_numpy(images).float(), torch.from_numpy(labels)
 
     def _case_number(self, draw: int) -> int:
-        """Cases are shuffled anew each epoch, and none is drawn again before all have been."""
-        epoch, position = divmod(draw, len(self.cases))
-        return int(_order(self.seed, epoch, len(self.cases))[position])
+        return case_in_epoch(self.seed, draw, len(self.cases))
 
     def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, 0, draw))
@@ -102,6 +100,12 @@ class PatchSampler:
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
         labelled = [locations for locations in case.locations if len(locations)]
         return np.asarray(self.centres.centre(labelled, case.shape, rng))
+
+
+def case_in_epoch(seed: int, draw: int, cases: int) -> int:
+    """Cases are shuffled anew each epoch, and none is drawn again before all have been."""
+    epoch, position = divmod(draw, cases)
+    return int(_order(seed, epoch, cases)[position])
 
 
 @lru_cache(2)

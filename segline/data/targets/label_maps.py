@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.data.declarations.decathlon import INDEX, Declaration, Pair
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.targets import Prepared
@@ -29,9 +30,13 @@ class LabelMaps:
         """Count the voxels of every declared label value.
 
         Raises:
-            SeglineError: no file is named or it cannot be read, it lies on another grid, or has a value that
-                is not declared.
+            SeglineError: the image is a single slice, no file is named or it cannot be read, it lies on
+                another grid, or has a value that is not declared.
         """
+        if min(grid.shape) < 2:
+            raise SeglineError(
+                f"{pair.images[0]}: a volume of three spatial axes is needed, this file is {by(grid.shape)}"
+            )
         if not isinstance(pair.label, str):
             raise SeglineError(
                 f"{INDEX}: the label of {pair.name} is {pair.label:g}; name the file of its label map"

@@ -1,4 +1,4 @@
-"""Formats besides NIfTI and DICOM: MGH by nibabel, NRRD and MetaImage by SimpleITK; others by their names."""
+"""Volumes besides NIfTI and DICOM: MGH by nibabel, NRRD and MetaImage by SimpleITK; others by their names."""
 
 import re
 from pathlib import Path
@@ -24,8 +24,6 @@ _KNOWN = (
     (b"\x93NUMPY", "NumPy"),
     (b"# vtk", "VTK"),
     (b"PK\x03\x04", "ZIP"),
-    (b"\x89PNG", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
     (b"II*\x00", "TIFF"),
     (b"MM\x00*", "TIFF"),
     (b"%PDF", "PDF"),

@@ -1,0 +1,95 @@
+"""A folder a class: what a folder declares to hold by the names of the folders in it, as MedNIST does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from segline.common.errors import SeglineError
+from segline.data.declarations.decathlon import INDEX, Declaration, Pair
+from segline.imaging.files import read_volume
+from segline.imaging.formats import pictures
+from segline.plan.names import fault_of_name
+
+SUFFIXES = (*pictures.SUFFIXES, ".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha")
+_CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
+_OF_THE_SYSTEM = ("__MACOSX",)
+_MOST_CLASSES = 256
+
+
+def has_class_folders(root: Path) -> bool:
+    """Whether a folder has no ``dataset.json``, and two or more folders with images in them."""
+    if (root / INDEX).is_file():
+        return False
+    return sum(any(_images(folder)) for folder in _folders(root)) > 1
+
+
+def read_class_folders(root: Path) -> Declaration:
+    """Every image of every class, which are numbered in the order of their names.
+
+    A case is called by its class and its file, such as ``Hand_006500``.
+
+    Raises:
+        SeglineError: a name cannot be used or stands for two cases, or there are too many classes.
+    """
+    folders = [folder for folder in _folders(root) if any(_images(folder))]
+    if len(folders) > _MOST_CLASSES:
+        raise SeglineError(f"{root}: {len(folders)} folders with images; at most {_MOST_CLASSES} are classes")
+    for folder in folders:
+        if fault := fault_of_name(folder.name):
+            raise SeglineError(f"{root}: class {folder.name!r} {fault}; rename the folder")
+    pairs = [
+        Pair(f"{folder.name}_{_stem(path)}", (f"{folder.name}/{path.name}",), float(number))
+        for number, folder in enumerate(folders)
+        for path in sorted(_images(folder))
+    ]
+    _require_names_apart(pairs)
+    return Declaration(
+        name=root.name,
+        licence=_licence(root),
+        modalities=_modalities(root / pairs[0].images[0], pairs[0].images[0]),
+        labels={number: folder.name for number, folder in enumerate(folders)},
+        ignore=None,
+        pairs=tuple(pairs),
+    )
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.is_dir() and path.name not in _OF_THE_SYSTEM and not path.name.startswith(".")
+    )
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    return (
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _stem(path: Path) -> str:
+    suffix = max((s for s in SUFFIXES if path.name.lower().endswith(s)), key=len)
+    return path.name[: -len(suffix)]
+
+
+def _require_names_apart(pairs: list[Pair]) -> None:
+    first: dict[str, str] = {}
+    for pair in pairs:
+        other = first.setdefault(pair.name, pair.images[0])
+        if other != pair.images[0]:
+            raise SeglineError(f"{pair.images[0]}: would be called {pair.name}, as {other}; rename one")
+
+
+def _modalities(path: Path, name: str) -> tuple[str, ...]:
+    """Of the first image: a picture's colours, or numbered channels."""
+    channels = len(read_volume(path, name).array)
+    return _CHANNELS.get(channels, tuple(f"channel {number}" for number in range(channels)))
+
+
+def _licence(root: Path) -> str:
+    """The first line of what says it, where there is such a file."""
+    for name in ("LICENSE", "LICENSE.txt", "LICENCE"):
+        if (path := root / name).is_file():
+            return path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[0][:200]
+    return "not stated"

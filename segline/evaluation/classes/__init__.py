@@ -1,0 +1,1 @@
+"""How good classes are that were predicted."""

@@ -1,0 +1,1 @@
+"""Formats of files besides NIfTI and DICOM."""

@@ -1,0 +1,1 @@
+"""Of predicted classes: figures, confusion and calibration, and what errors look like."""

@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,17 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
     )
     predict.add_argument("model", help="model package, folder of a run, or reference as for pull")
     predict.add_argument(
-        "image", type=Path, nargs="+", help="a file, or a DICOM folder; one a channel, or all"
+        "image",
+        type=Path,
+        nargs="+",
+        help="a file, or a DICOM folder; one a channel, or all; of classes also a folder of images",
     )
     predict.add_argument(
-        "-o", "--output", type=Path, required=True, help="what to write; a mask is .nii, .nii.gz or .nrrd"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="what to write; a mask is .nii, .nii.gz or .nrrd, classes are .json or .csv",
     )
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
@@ -70,13 +78,48 @@ def _predict(options: argparse.Namespace) -> None:
     if options.plan:
         model.require_plan(Plan.read(options.plan), options.plan)
     require_output(options.output, options.image, answers)
-    volume = read_channels(options.image)
-    answer = answers.predictor(model.plan, open_backend(options.backend, model, options.device))(volume)
-    answers.write(options.output, answer)
-    remarks = doubts(model.plan, volume)
-    if options.json:
-        told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
-        sys.stdout.write(json.dumps({**told, "remarks": remarks}) + "\n")
-        return
-    sys.stdout.write(f"{options.output}: {answers.told(answer)}\n")
-    sys.stderr.writelines(f"segline predict: {options.image[0]}: {remark}\n" for remark in remarks)
+    several = _images_in(options.image) if answers.write_table else []
+    predictor = answers.predictor(model.plan, open_backend(options.backend, model, options.device))
+    found, odd = {}, {}
+    for images in [[image] for image in several] or [options.image]:
+        volume = read_channels(images)
+        with _named(images[0] if several else None):
+            found[images[0]], odd[images[0]] = predictor(volume), doubts(model.plan, volume)
+    if several and answers.write_table:
+        answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
+    else:
+        answers.write(options.output, *found.values())
+    _tell(options, answers, found, odd)
+
+
+def _images_in(paths: Sequence[Path]) -> list[Path]:
+    """The images of a folder that is no DICOM series; none if it is one, or if these are files."""
+    from segline.data.declarations.class_folders import images_of
+
+    return sorted(images_of(paths[0])) if len(paths) == 1 and paths[0].is_dir() else []
+
+
+@contextmanager
+def _named(image: Path | None) -> Iterator[None]:
+    """Say which of several images it is that cannot be answered."""
+    try:
+        yield
+    except SeglineError as error:
+        raise (SeglineError(f"{image}: {error}") if image else error) from error
+
+
+def _tell(
+    options: argparse.Namespace,
+    answers: "Answers",
+    found: Mapping[Path, Any],
+    odd: Mapping[Path, Sequence[str]],
+) -> None:
+    """One line an image, in words or as JSON."""
+    for image, answer in found.items():
+        if options.json:
+            told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
+            which = {"image": str(image)} if len(found) > 1 else {}
+            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image]}) + "\n")
+            continue
+        sys.stdout.write(f"{image if len(found) > 1 else options.output}: {answers.told(answer)}\n")
+        sys.stderr.writelines(f"segline predict: {image}: {remark}\n" for remark in odd[image])

@@ -42,6 +42,12 @@ class CaseEvaluation(BaseModel):
         """The mean over labels of the figure that decides; an undefined one counts as 0."""
         return float(np.mean([value or 0.0 for value in self.deciding]))
 
+    @property
+    def order(self) -> tuple[float, float]:
+        """By which cases are ranked, the worst first: the score, and of equal ones the second figure."""
+        second = [list(measured.values())[1:2] for measured in self.figures.values()]
+        return self.score, float(np.mean([value or 0.0 for values in second for value in values] or [0.0]))
+
 
 class Evaluation(Document):
     """What a backend's predictions are worth, with the digests it rests on."""
@@ -105,7 +111,7 @@ def figures_over(
     cases: Sequence[CaseEvaluation], labels: Sequence[str], figures: Sequence[Figure]
 ) -> dict[str, Any]:
     """The parts of an :class:`Evaluation` that follow from its cases."""
-    ranked = sorted(cases, key=lambda case: case.score)
+    ranked = sorted(cases, key=lambda case: case.order)
     return {
         "cases": tuple(cases),
         "overall": {

@@ -46,6 +46,10 @@ class Answers(Protocol):
     def write(self, path: Path, answer: Any) -> None:
         """Write an answer, atomically."""
 
+    @property
+    def write_table(self) -> Callable[[Path, Mapping[str, Any]], None] | None:
+        """Write those of several volumes, by name, into one file; ``None`` where no file holds them."""
+
     def measured(self, answer: Any) -> float:
         """One number of an answer, for whoever keeps a table."""
 

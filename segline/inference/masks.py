@@ -21,6 +21,7 @@ class Masks:
     suffixes = (".nii.gz", ".nii", ".nrrd")
     measure = "labelled_voxels"
     counts = True
+    write_table = None
 
     def words(self, plan: Plan) -> str:
         """The labels and their values."""

@@ -48,7 +48,8 @@ def probabilities(
 
 def middle(image: Tensor, window: Shape) -> Tensor:
     """The window ``(C, *window)`` around the middle of ``image`` ``(C, X, Y, Z)``; outside it is air."""
-    missing = [edge - size for edge, size in zip(window, image.shape[1:], strict=True)]
-    before = [gap // 2 for gap in missing]
-    pads = [p for gap, first in zip(missing[::-1], before[::-1], strict=True) for p in (first, gap - first)]
-    return functional.pad(image, pads, value=OUTSIDE) if any(missing) else image
+    pads: list[int] = []
+    for edge, size in zip(window[::-1], image.shape[:0:-1], strict=True):
+        first = (edge - size) // 2 if edge > size else edge // 2 - size // 2  # as MONAI pads and crops
+        pads += [first, edge - size - first]
+    return functional.pad(image, pads, value=OUTSIDE) if any(pads) else image

@@ -42,7 +42,7 @@ class Overrides:
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
 
-    def network(self, patch: Shape) -> Network:
+    def network(self, patch: Shape, answers: str = "voxels") -> Network:
         """Proposed for the architecture that the task names; what it names besides takes its place."""
         given = self.part("network")
         name = str(given.get("name", "unet"))
@@ -50,6 +50,13 @@ class Overrides:
             proposal = propose_network(patch, name)
         except SeglineError as error:
             raise SeglineError(f"{self.name}.network.name: {error}") from error
+        if NETWORKS[name].answers != answers:
+            fitting = ", ".join(known for known, each in NETWORKS.items() if each.answers == answers)
+            of = "voxel" if NETWORKS[name].answers == "voxels" else "image"
+            raise SeglineError(
+                f"{self.name}.network.name: {name} answers of every {of}, not what this kind of task asks; "
+                f"choose of {fitting}"
+            )
         return self._checked("network", NETWORKS[name], merged(proposal, given))
 
     def training(self, patch: Shape) -> Training:

@@ -3,7 +3,7 @@
 Spacing, patch and intensity follow the reasoning of nnU-Net (Isensee et al., Nature Methods 2021).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,13 @@ from segline.planning.proposals import propose_inference, propose_patch, propose
 from segline.planning.splits import continued_split
 
 
-def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Gate | None = None) -> Plan:
+def make_plan(
+    manifest: Manifest,
+    fingerprint: Fingerprint,
+    task: Task,
+    gate: Gate | None = None,
+    answers: Literal["voxels", "classes"] = "voxels",
+) -> Plan:
     """Propose a plan; what ``task.plan`` names takes its place before the next part is proposed from it.
 
     Args:
@@ -25,6 +31,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Ga
         fingerprint: of it.
         task: whose ``plan`` overrides what is proposed.
         gate: what is proposed to be asked; as of masks by default.
+        answers: what the network gives class scores of.
 
     Raises:
         SeglineError: an override is unknown, of the wrong type or does not fit the rest; or there are fewer
@@ -37,7 +44,7 @@ def make_plan(manifest: Manifest, fingerprint: Fingerprint, task: Task, gate: Ga
         for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
     ]
     training = over.training(propose_patch(shapes))
-    network = over.network(training.patch_size)
+    network = over.network(training.patch_size, answers)
     ensemble = over.apply("ensemble", Ensemble, {})
     inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
     names = [case.name for case in manifest.cases]

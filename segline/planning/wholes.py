@@ -1,8 +1,5 @@
 """Proposals for networks that see an image whole: one window that holds it, on a grid as fine as may be."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from segline.data.fingerprint import Fingerprint
@@ -10,6 +7,8 @@ from segline.data.manifest import Manifest
 from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
 from segline.plan import Agreement, Gate, Plan, Task, merged
+from segline.plan.layouts import of_today
+from segline.plan.networks.classifiers import STRIDE
 from segline.planning.overrides import Overrides
 from segline.planning.plans import make_plan
 
@@ -35,11 +34,12 @@ def plan_of_wholes(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> 
         SeglineError: as :func:`~segline.planning.plans.make_plan`.
     """
     dimensions = 2 if all(shape[2] == 1 for shape in fingerprint.shapes) else 3
-    spacing = _spacing(fingerprint, dimensions)
-    given = Overrides(task).part("preprocessing").get("spacing_mm", spacing)
+    over, spacing = Overrides(task), _spacing(fingerprint, dimensions)
+    given = over.part("preprocessing").get("spacing_mm", spacing)
+    network = {"name": _NETWORK, "spatial_dims": dimensions, **over.part("network")}
     proposal = {
         "preprocessing": {"spacing_mm": spacing, "foreground_above": None},
-        "network": {"name": _NETWORK, "spatial_dims": dimensions},
+        "network": network,
         "training": {
             "patch_size": _window(fingerprint, tuple(given)),
             "batch_size": min(_BATCH[dimensions], max(2, len(manifest.cases) // 8)),
@@ -51,16 +51,8 @@ def plan_of_wholes(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> 
             "augmentation": {"rotation_degrees": 15.0, "scale": 0.1},
         },
     }
-    over = merged(proposal, _named(task.plan))
-    return make_plan(manifest, fingerprint, task.model_copy(update={"plan": over}), _GATE)
-
-
-def _named(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a task says of the network is of the one proposed, unless it names another."""
-    network = given.get("network")
-    if not isinstance(network, Mapping) or "name" in network:
-        return dict(given)
-    return {**given, "network": {"name": _NETWORK, **network}}
+    plan = {**merged(proposal, of_today(task.plan)), "network": network}
+    return make_plan(manifest, fingerprint, task.model_copy(update={"plan": plan}), _GATE, "classes")
 
 
 def _spacing(fingerprint: Fingerprint, dimensions: int) -> tuple[float, ...]:
@@ -74,7 +66,9 @@ def _spacing(fingerprint: Fingerprint, dimensions: int) -> tuple[float, ...]:
 
 def _window(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple[int, int, int]:
     """The largest image that is no outlier: nothing of nineteen in twenty is cut off."""
-    return as_shape(int(edge) for edge in np.percentile(_shapes(fingerprint, spacing), 95, axis=0).round())
+    edges = np.percentile(_shapes(fingerprint, spacing), 95, axis=0).round()
+    multiples = np.where(edges > 1, STRIDE, 1)
+    return as_shape(int(edge) for edge in -(-edges // multiples) * multiples)
 
 
 def _shapes(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> list[tuple[int, int, int]]:

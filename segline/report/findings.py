@@ -48,7 +48,7 @@ class Findings:
     @property
     def ranked(self) -> list[CaseEvaluation]:
         """The test cases of the reference, the lowest score first."""
-        return sorted(self.reference.cases, key=lambda case: case.score) if self.reference else []
+        return sorted(self.reference.cases, key=lambda case: case.order) if self.reference else []
 
     @cached_property
     def export(self) -> OnnxSidecar | str:

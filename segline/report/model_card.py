@@ -131,7 +131,8 @@ def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yards
         f"{len(reference.cases)} test cases, scored {by.how}{_tolerances(reference)}. "
         "Intervals are of the mean over cases, bootstrapped.\n"
     )
-    groups = [("mean over labels", reference.overall), *reference.by_label.items()]
+    whole = "all cases" if reference.classes else "mean over labels"
+    groups = [(whole, reference.overall), *reference.by_label.items()]
     yield from table(
         ("Label", "Figure", "Mean", "95 % interval", "Median", "Cases", "Undefined"),
         (
@@ -216,7 +217,7 @@ def _licences(manifest: Manifest) -> Iterator[str]:
 
 
 def _ranked(evaluation: Evaluation) -> list[CaseEvaluation]:
-    return sorted(evaluation.cases, key=lambda case: case.score)
+    return sorted(evaluation.cases, key=lambda case: case.order)
 
 
 def _tolerances(evaluation: Evaluation) -> str:

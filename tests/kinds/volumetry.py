@@ -148,6 +148,7 @@ def _voxels(scores: Tensor) -> Tensor:
 
 class Answers:
     noun, suffixes, measure, counts = "volume", (".json",), "ml", False
+    write_table = None
 
     def words(self, plan: Plan) -> str:
         return f"the volume of {', '.join(plan.foreground.values())} in ml"

@@ -19,7 +19,7 @@ def has_class_folders(root: Path) -> bool:
     """Whether a folder has no ``dataset.json``, and two or more folders with images in them."""
     if (root / INDEX).is_file():
         return False
-    return sum(any(_images(folder)) for folder in _folders(root)) > 1
+    return sum(any(images_of(folder)) for folder in _folders(root)) > 1
 
 
 def read_class_folders(root: Path) -> Declaration:
@@ -30,7 +30,7 @@ def read_class_folders(root: Path) -> Declaration:
     Raises:
         SeglineError: a name cannot be used or stands for two cases, or there are too many classes.
     """
-    folders = [folder for folder in _folders(root) if any(_images(folder))]
+    folders = [folder for folder in _folders(root) if any(images_of(folder))]
     if len(folders) > _MOST_CLASSES:
         raise SeglineError(f"{root}: {len(folders)} folders with images; at most {_MOST_CLASSES} are classes")
     for folder in folders:
@@ -39,7 +39,7 @@ def read_class_folders(root: Path) -> Declaration:
     pairs = [
         Pair(f"{folder.name}_{_stem(path)}", (f"{folder.name}/{path.name}",), float(number))
         for number, folder in enumerate(folders)
-        for path in sorted(_images(folder))
+        for path in sorted(images_of(folder))
     ]
     _require_names_apart(pairs)
     return Declaration(
@@ -60,7 +60,8 @@ def _folders(root: Path) -> list[Path]:
     )
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def images_of(folder: Path) -> Iterator[Path]:
+    """The images that lie in a folder, by the endings of their names."""
     return (
         path
         for path in folder.iterdir()

@@ -33,18 +33,19 @@ def inference(plan: Plan) -> Config:
         "output_dir": "$@bundle_root + '/eval'",
         "images": "$sorted(str(path) for path in pathlib.Path(@dataset_dir).glob('*.nii*'))",
         "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
-        "network_def": _network(plan),
+        "network_def": network_definition(plan),
         "network": "$@network_def.to(@device)",
         "preprocessing": {"_target_": "Compose", "transforms": preprocessing(plan.preprocessing)},
-        **_data(),
+        **data(),
         **_inferer(plan),
         "postprocessing": {"_target_": "Compose", "transforms": postprocessing(plan)},
-        **_evaluation(),
+        **evaluation_by(),
         "run": ["$@evaluator.run()"],
     }
 
 
-def _data() -> Config:
+def data() -> Config:
+    """The images, one at a time."""
     return {
         "dataset": {
             "_target_": "Dataset",
@@ -55,7 +56,8 @@ def _data() -> Config:
     }
 
 
-def _evaluation() -> Config:
+def evaluation_by(*handlers: Config) -> Config:
+    """MONAI's evaluator with the bundle's weights, and what else is to be told of its answers."""
     weights = {
         "_target_": "CheckpointLoader",
         "load_path": f"$@bundle_root + '/{WEIGHTS}'",
@@ -72,13 +74,14 @@ def _evaluation() -> Config:
         "val_handlers": "@handlers",
         "amp": False,
     }
-    return {"handlers": [weights], "evaluator": evaluator}
+    return {"handlers": [weights, *handlers], "evaluator": evaluator}
 
 
-def _network(plan: Plan) -> Config:
+def network_definition(plan: Plan) -> Config:
+    """The network by MONAI's name, or a list of such where there are several."""
     if (count := plan.ensemble.count) > 1:
         (one, *_) = plan.of_one_member().of_each_seed()
-        return {"_target_": "torch.nn.ModuleList", "modules": [_network(one) for _ in range(count)]}
+        return {"_target_": "torch.nn.ModuleList", "modules": [network_definition(one) for _ in range(count)]}
     name, arguments = plan.network.monai(len(plan.channels), len(plan.labels))
     return {"_target_": name, **arguments}
 

@@ -18,8 +18,10 @@ Config = dict[str, Any]
 """What names a ``_target_`` is made by calling it with the rest; what starts with ``$`` is evaluated."""
 
 
-def metadata(plan: Plan, evaluation: Evaluation | None, version: str) -> Config:
-    """What the bundle says of itself, in the terms of MONAI's schema."""
+def metadata(
+    plan: Plan, evaluation: Evaluation | None, version: str, task: str, answers: str = "segmentation"
+) -> Config:
+    """What the bundle says of itself, in the terms of MONAI's schema; ``task`` and ``answers`` in words."""
     return {
         "schema": _SCHEMA,
         "version": version,
@@ -30,7 +32,7 @@ def metadata(plan: Plan, evaluation: Evaluation | None, version: str) -> Config:
         "required_packages_version": {"nibabel": importlib.metadata.version("nibabel")},
         "optional_packages_version": {},
         "name": plan.task,
-        "task": f"segmentation of {', '.join(plan.foreground.values())}",
+        "task": task,
         "description": f"A {plan.network.name} trained by segline for the task {plan.task}",
         "authors": _NOT_STATED,
         "copyright": _NOT_STATED,
@@ -44,7 +46,7 @@ def metadata(plan: Plan, evaluation: Evaluation | None, version: str) -> Config:
         "intended_use": "Research only; not a medical device",
         "network_data_format": {
             "inputs": {"image": _format(plan, "image", "magnitude", plan.channels)},
-            "outputs": {"pred": _format(plan, "probabilities", "segmentation", _classes(plan))},
+            "outputs": {"pred": _format(plan, "probabilities", answers, _classes(plan))},
         },
     }
 
@@ -54,7 +56,7 @@ def _classes(plan: Plan) -> list[str]:
 
 
 def _figures(evaluation: Evaluation) -> dict[str, float]:
-    means = {f"mean_{name}": evaluation.overall[name].mean for name in ("dice", "nsd")}
+    means = {f"mean_{figure.name}": evaluation.overall[figure.name].mean for figure in evaluation.figures[:2]}
     return {name: round(mean, 4) for name, mean in means.items() if mean is not None}
 
 

@@ -8,6 +8,7 @@ PLACES = f"runpy.run_path(@bundle_root + '/{SCRIPT}')"
 
 
 def preprocessing(settings: Preprocessing) -> list[Config]:
+    """From a file to the plan's grid."""
     return [
         {
             "_target_": "LoadImaged",
@@ -24,7 +25,7 @@ def preprocessing(settings: Preprocessing) -> list[Config]:
             "mode": "bilinear",
             "padding_mode": "border",
         },
-        *_normalisation(settings.intensity, settings.foreground_above),
+        *normalisation(settings.intensity, settings.foreground_above),
     ]
 
 
@@ -50,7 +51,8 @@ def _crop(settings: Preprocessing) -> list[Config]:
     ]
 
 
-def _normalisation(rules: tuple[Intensity, ...], foreground_above: float | None) -> list[Config]:
+def normalisation(rules: tuple[Intensity, ...], foreground_above: float | None) -> list[Config]:
+    """Each channel by its own rule."""
     one_by_one = (
         rule.monai(f"image[{number}:{number + 1}]", foreground_above) for number, rule in enumerate(rules)
     )

@@ -2,9 +2,12 @@
 
 import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
@@ -34,17 +37,44 @@ def export_bundle(
     Raises:
         SeglineError: something lies at ``folder``, or the weights are damaged or of another plan.
     """
+    plan, network = model.plan, load_network(model.weights, model.plan)
+    state = (network.members if isinstance(network, Ensemble) else network).state_dict()
+    words = f"segmentation of {', '.join(plan.foreground.values())}"
+    described = metadata(plan, evaluation, version, words)
+    return write_bundle(folder, described, inference(plan), state, (places, windows))
+
+
+class Carried(Protocol):
+    """A module that a bundle carries in part."""
+
+    SCRIPT: str
+
+    def script(self) -> str:
+        """What is carried."""
+
+
+def write_bundle(
+    folder: Path,
+    described: Config,
+    workflow: Config,
+    state: Mapping[str, Tensor],
+    scripts: Sequence[Carried],
+) -> Path:
+    """Write the parts of a bundle into a new folder, whole or not at all.
+
+    Raises:
+        SeglineError: something lies at ``folder``.
+    """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise SeglineError(f"{folder}: there is something already; give a new folder for the bundle")
-    network = load_network(model.weights, model.plan)
     weights = io.BytesIO()  # given a path, torch would write its name into the file
-    torch.save((network.members if isinstance(network, Ensemble) else network).state_dict(), weights)
+    torch.save(state, weights)
     with atomic.new_folder(folder) as scratch:
-        for part in (METADATA, INFERENCE, WEIGHTS, windows.SCRIPT):
+        for part in (METADATA, INFERENCE, WEIGHTS, places.SCRIPT):
             (scratch / part).parent.mkdir(exist_ok=True)
-        _write_json(scratch / METADATA, metadata(model.plan, evaluation, version))
-        _write_json(scratch / INFERENCE, inference(model.plan))
-        for carried in (places, windows):
+        _write_json(scratch / METADATA, described)
+        _write_json(scratch / INFERENCE, workflow)
+        for carried in scripts:
             (scratch / carried.SCRIPT).write_text(carried.script(), encoding="utf-8")
         (scratch / WEIGHTS).write_bytes(weights.getvalue())
     return folder

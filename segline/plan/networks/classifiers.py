@@ -6,7 +6,7 @@ from pydantic import Field
 
 from segline.plan.part import Part
 
-_STRIDE = 32
+STRIDE = 32
 """By which each of them has shrunk a window before it takes the mean."""
 _BACKWARD = 1.3
 """Numbers of a training step to those that its forward half saves for the other."""
@@ -22,7 +22,7 @@ class Classifier(Part):
     @property
     def total_stride(self) -> tuple[int, int, int]:
         """Spatial sizes must be multiples of this, voxels."""
-        return _STRIDE, _STRIDE, _STRIDE if self.spatial_dims == 3 else 1
+        return STRIDE, STRIDE, STRIDE if self.spatial_dims == 3 else 1
 
     @property
     def needs_fixed_window(self) -> bool:

@@ -124,12 +124,29 @@ def _targets(manifest: Manifest) -> tuple[Html, Html]:
     values = [case.value for case in manifest.cases if case.value is not None]
     if not values:
         return element("h3", "Labels"), _labels(manifest)
+    if {*values} <= manifest.labels.keys():
+        return element("h3", "Classes"), _classes(manifest.labels, Counter(values))
     facts: list[tuple[str, Content]] = [
         ("Cases with one", f"{len(values)} of {len(manifest.cases)}"),
         ("Median", f"{np.median(values):g}"),
         ("Range", f"{min(values):g}–{max(values):g}"),
     ]
     return element("h3", "Values"), fact_list(facts)
+
+
+def _classes(names: Mapping[int, str], counts: Mapping[float, int]) -> Html:
+    total = sum(counts.values())
+    rows = [
+        (
+            number(str(value)),
+            element("strong", name),
+            number(str(counts.get(value, 0))),
+            number(percent(counts.get(value, 0) / total)),
+        )
+        for value, name in names.items()
+    ]
+    head = (heading("Value", numeric=True), "Class", *(heading(c, numeric=True) for c in ("Cases", "Share")))
+    return table(head, rows)
 
 
 def _labels(manifest: Manifest) -> Html:
@@ -197,7 +214,9 @@ def _plan_in_words(plan: Plan) -> list[tuple[str, str]]:
         (
             "Inference",
             f"windows of {times(inference.smallest_window)} to {times(inference.largest_window)} voxels, "
-            f"overlap {times(inference.overlap)} voxels, {inference.blending} blending",
+            f"overlap {times(inference.overlap)} voxels, {inference.blending} blending"
+            if network.answers == "voxels"
+            else f"one window of {times(inference.largest_window)} voxels around the middle",
         ),
         ("Post-processing", plan.postprocessing or "none"),
         ("Seed", str(plan.seed)),

@@ -127,7 +127,8 @@ def _side_by_side(evaluations: Sequence[Evaluation]) -> Html:
     labels = list(evaluations[0].by_label)
     groups = [(label, [e.by_label[label] for e in evaluations]) for label in labels]
     if len(labels) > 1:
-        groups.insert(0, ("mean over labels", [e.overall for e in evaluations]))
+        whole = "all cases" if evaluations[0].classes else "mean over labels"
+        groups.insert(0, (whole, [e.overall for e in evaluations]))
     rows = [row for label, estimates in groups for row in _label_rows(label, evaluations, estimates)]
     return table(("Label", "Backend", *figure_headings(evaluations[0].figures)), rows, "compared")
 

@@ -21,24 +21,19 @@ def pictures(findings: Findings) -> Html | None:
     plan, reference = findings.contents.plan, findings.reference
     if plan is None or reference is None or not reference.cases:
         return None
-    worst = sorted(reference.cases, key=_loss, reverse=True)[:_MOST]
     wrong = sum(case.score < 1 for case in reference.cases)
     lead = (
-        f"{wrong} of {len(reference.cases)} test cases were taken for another class. Below are the cases "
-        "whose true class was called least probable; of volumes, the middle slice."
+        f"{wrong} of {len(reference.cases)} test cases were taken for another class. Below are those, "
+        "then the ones whose true class was called least probable; of volumes, the middle slice."
     )
+    shown_cases = [_pictured(findings, plan, case) for case in findings.ranked[:_MOST]]
     return element(
         "section",
         element("h2", "Where it is right and wrong"),
         element("p", lead),
-        element("div", *(_pictured(findings, plan, case) for case in worst), class_="panels"),
+        element("div", *shown_cases, class_="panels"),
         id="pictures",
     )
-
-
-def _loss(case: CaseEvaluation) -> float:
-    (measured,) = case.figures.values()
-    return measured["log_loss"] or 0.0
 
 
 def _pictured(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:

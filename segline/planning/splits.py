@@ -73,7 +73,7 @@ def split_cases(
     if rule.fold_cases:
         _require_listed_folds(rule, names)
     shuffled = _shuffled(names, rule.seed, strata)
-    test, tested_next = (frozenset(_test_cases(fold, shuffled)) for fold in (rule, rule.next))
+    test, tested_next = (frozenset(_test_cases(fold, shuffled, strata)) for fold in (rule, rule.next))
     rest = [name for name in shuffled if name not in test]
     if len(rest) < 2:
         raise SeglineError(
@@ -114,7 +114,7 @@ def among(names: Collection[str], twins: Twins) -> list[list[str]]:
 
 
 def _shuffled(names: Collection[str], seed: int, strata: Strata) -> list[str]:
-    """In an order of which every stretch, and every so-manieth, has of each stratum about its share."""
+    """In an order of which every stretch has of each stratum about its share."""
     shuffled = sorted(names)
     random.Random(seed).shuffle(shuffled)
     if not strata:
@@ -136,10 +136,13 @@ def _with_twins(parts: Mapping[str, Sequence[str]], twins: Twins) -> dict[str, l
     }
 
 
-def _test_cases(rule: SplitRule, shuffled: Sequence[str]) -> Sequence[str]:
+def _test_cases(rule: SplitRule, shuffled: Sequence[str], strata: Strata) -> Sequence[str]:
     if not rule.folds:
         return shuffled[: max(1, round(rule.test_share * len(shuffled)))]
-    return rule.fold_cases[rule.fold] if rule.fold_cases else shuffled[rule.fold :: rule.folds]
+    if rule.fold_cases:
+        return rule.fold_cases[rule.fold]
+    dealt = sorted(shuffled, key=lambda name: strata.get(name, 0.0))
+    return dealt[rule.fold :: rule.folds]
 
 
 def _require_listed_folds(rule: SplitRule, names: Sequence[str]) -> None:

@@ -128,3 +128,42 @@ def test_twins_keep_together_under_other_names():
 def test_a_split_that_goes_on_knows_the_twins():
     split = Split(train=("a", "b"), val=("c",), test=("d",), twins=(("a", "b"),))
     assert continued_split(split, ["a", "b", "c", "d", "e"])["twins"] == [["a", "b"]]
+
+
+STRATA = {f"case_{number:03d}": float(number % 10 == 0) for number in range(100)}
+"""A tenth is of one class."""
+
+
+class TestStrata:
+    """Of what cases have, such as a class, every part has its share."""
+
+    def rare(self, names):
+        return sum(STRATA[name] for name in names)
+
+    def test_every_part_has_its_share(self):
+        split = split_cases(list(STRATA), SplitRule(), strata=STRATA)
+        assert [self.rare(split[part]) for part in ("train", "val", "test")] == [7, 1, 2]
+        assert Split(**split).strata == STRATA
+
+    def test_so_has_every_fold(self):
+        folds = [split_cases(list(STRATA), SplitRule(folds=5, fold=n), strata=STRATA) for n in range(5)]
+        assert [self.rare(fold["test"]) for fold in folds] == [2] * 5
+        assert len({name for fold in folds for name in fold["test"]}) == 100
+
+    def test_twins_stay_together(self):
+        twins = [["case_000", "case_001"]]
+        for seed in range(20):
+            split = split_cases(list(STRATA), SplitRule(seed=seed), twins, STRATA)
+            assert len({part for part in ("train", "val", "test") if {*twins[0]} & {*split[part]}}) == 1
+            assert Split(**split)
+
+    def test_new_cases_are_shared_out_alike(self):
+        old = Split(**split_cases(list(STRATA)[:20], SplitRule(), strata=STRATA))
+        split = continued_split(old, list(STRATA), strata=STRATA)
+        assert {*old.test} <= {*split["test"]}
+        assert self.rare(set(split["test"]) - {*old.test}) == 2
+
+    def test_they_are_renamed_with_the_cases(self):
+        split = Split(**split_cases(list(STRATA), SplitRule(), strata=STRATA))
+        renamed = split.renamed({"case_000": "x"})
+        assert renamed.strata["x"] == 1.0 and "case_000" not in renamed.strata

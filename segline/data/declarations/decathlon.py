@@ -56,7 +56,10 @@ class Declaration:
 
 def read_declaration(root: Path) -> Declaration:
     if not (root / INDEX).is_file():
-        raise SeglineError(f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr")
+        raise SeglineError(
+            f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr, or one with "
+            "images in folders, one a class"
+        )
     content = read_json_object(root / INDEX, INDEX, _LARGEST)
     modalities = _modalities(content.get("modality") or content.get("channel_names"))
     values = _label_values(content.get("labels"))

@@ -52,7 +52,7 @@ class DenseNet121(Classifier):
     @property
     def words(self) -> str:
         """In words, for reports."""
-        return f"DenseNet-121 in {self.spatial_dims} dimensions"
+        return f"{self.name} in {self.spatial_dims} dimensions"
 
     def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
         """``monai.networks.nets.DenseNet121`` and its arguments."""
@@ -73,7 +73,7 @@ class EfficientNet(Classifier):
     @property
     def words(self) -> str:
         """In words, for reports."""
-        return f"EfficientNet-B{self.scale} in {self.spatial_dims} dimensions"
+        return f"{self.name} B{self.scale} in {self.spatial_dims} dimensions"
 
     def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
         """``monai.networks.nets.EfficientNetBN`` and its arguments; no weights are downloaded."""
@@ -99,7 +99,7 @@ class ResNet(Classifier):
     @property
     def words(self) -> str:
         """In words, for reports."""
-        return f"ResNet-{self.depth} in {self.spatial_dims} dimensions"
+        return f"{self.name} of {self.depth} layers in {self.spatial_dims} dimensions"
 
     def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
         """``monai.networks.nets.resnet18`` and its like, and the arguments."""

@@ -13,7 +13,7 @@ from segline.common.errors import SeglineError
 from segline.imaging.files import read_to_learn, read_volume, write_volume
 from segline.imaging.volume import Volume
 
-from .headers import ARRAY, placed, write_nifti
+from ..headers import ARRAY, placed, write_nifti
 
 AFFINE = placed(degrees=(10, 20, 30))
 

@@ -1,6 +1,7 @@
 """TensorBoard's event files: what is in a record, and whole files in place of earlier ones."""
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,15 +34,18 @@ class Events:
     def begin(self, started: datetime, events: Iterable["Event"] = ()) -> Path:
         """A new file in place of all that are there; it appears whole.
 
-        A TensorBoard that is looking forgets what it read in the earlier ones.
+        A TensorBoard that is looking forgets what it read before. It goes on to the next file only from one
+        that is still there: the last one stays, empty.
         """
         earlier = sorted(self.folder.glob(_NAMES))
         number = 1 + int(earlier[-1].name.split(".")[-2]) if earlier else 0
         path = self.folder / f"events.out.tfevents.{started.timestamp():010.0f}.{number:03}.segline"
         with atomic.new_file(path) as scratch:
             append(scratch, [*_head(started), *events])
-            for each in earlier:
+            for each in earlier[:-1]:
                 each.unlink(missing_ok=True)
+            if earlier:
+                os.truncate(earlier[-1], 0)
         return path
 
 

@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterable
+from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 LONGEST_FINISH_S = 8
 """For what is not sent yet when the training ends, or is killed."""
-_SHUT_S = 2.0 * LONGEST_FINISH_S
-"""After which a client that does not come back is ended."""
+_SHUT_S = LONGEST_FINISH_S + 2.0
+"""After which a client that does not come back is ended, once nobody asks any more."""
 _KEPT_TO_ITSELF = {
     "console": "off",
     "disable_code": True,
@@ -64,10 +67,19 @@ class Client:
         self.run.summary.update(figures)
 
     def finish(self, *, exit_code: int) -> None:
-        """Wait for what is not sent yet, a while."""
+        """Wait for what is not sent yet, a while.
+
+        Raises:
+            RuntimeError: there is more, which lies in files.
+        """
         run, self.run = self.run, None
         if run:
-            run.finish(exit_code=exit_code)
+            kept = Path(run.dir).parent
+            try:
+                run.finish(exit_code=exit_code)
+            except Exception as error:
+                waited = f"not all could be sent within {LONGEST_FINISH_S} s"
+                raise RuntimeError(f"{waited}; later, wandb sync {kept}") from error
 
 
 def main() -> None:
@@ -76,23 +88,31 @@ def main() -> None:
     os.environ["WANDB_ERROR_REPORTING"] = "false"
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    client = Client()
-    _answer_all(client, answers)
-    _end_within(_SHUT_S)
+    client, asked = Client(), SimpleQueue[str | None]()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    _answer_all(client, iter(asked.get, None), answers)
     try:
         client.finish(exit_code=1)
     finally:
         os._exit(0)  # and none of what the client wants to do at the end
 
 
-def _answer_all(client: Client, answers: IO[str]) -> None:
+def _read(asked: "SimpleQueue[str | None]") -> None:
+    """In a thread, so that the end is heard of while the client waits for its server."""
     for line in sys.stdin:
+        asked.put(line)
+    asked.put(None)
+    _end_within(_SHUT_S)
+
+
+def _answer_all(client: Client, lines: Iterable[str], answers: IO[str]) -> None:
+    for line in lines:
         asked = json.loads(line)
         try:
             getattr(client, asked.pop("do"))(**asked)
             answer = ""
         except BaseException as error:  # the client raises anything, and exits
-            answer = " ".join(f"{type(error).__name__}: {error}".split()) or "no reason is given"
+            answer = " ".join(str(error).split()) or type(error).__name__
         try:
             answers.write(json.dumps(answer) + "\n")
             answers.flush()

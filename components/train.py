@@ -15,6 +15,7 @@ def train(
     curves: dsl.Output[dsl.HTML],
     final_plan: dsl.Output[dsl.Artifact],
     device: str = "auto",
+    tracking: str = "",
 ) -> None:
     """Train, or continue the interrupted training of the same plan and cases.
 
@@ -27,7 +28,9 @@ def train(
         curves: the learning curves, a page.
         final_plan: what it was trained under: the plan, or what a probe made of one that asks to be tuned.
         device: ``cpu``, ``cuda`` or ``auto``.
+        tracking: URI of an MLflow server that shows the curves while they are drawn.
     """
     from segline import stages
 
-    stages.train(run, store, plan.path, cases.path, model.path, device, curves.path, final_plan.path)
+    outputs = model.path, device, curves.path, final_plan.path
+    stages.train(run, store, plan.path, cases.path, *outputs, tracking)

@@ -22,15 +22,17 @@ class Folds(NamedTuple):
     """The folds' packages, to be collected."""
 
 
-def each_fold(run: Any, store: Any, device: Any, breadth: Breadth) -> Folds:
+def each_fold(at: Place) -> Folds:
     """A model for each fold of a data set, and their evaluations together."""
+    run, store, device, tracking, breadth = at
     data = stage.download(run=run, store=store).outputs["manifest"]
     whole = stage.plan(run=run, manifest=data).outputs["plan"]
     cases = stage.preprocess(run=run, store=store, manifest=data, plan=whole).outputs["cases"]
     folds = stage.split_folds(run=run)
     with dsl.ParallelFor(folds.output, name="each-fold", parallelism=breadth.folds_at_once) as fold:
         plan = stage.take_fold(run=fold, whole=whole).outputs["plan"]
-        trained = stage.train(run=fold, store=store, plan=plan, cases=cases, device=device)
+        where = {"store": store, "device": device, "tracking": tracking}
+        trained = stage.train(run=fold, plan=plan, cases=cases, **where)
         exported = stage.export_onnx(run=fold, trained=trained.outputs["model"], cases=cases)
         model = exported.outputs["model"]
         scores = stage.evaluate(run=fold, backend=REFERENCE, model=model, manifest=data, device=device)
@@ -43,8 +45,8 @@ def cross_validation(breadth: Breadth) -> Any:
 
     @dsl.pipeline(name="segline-folds", description="Every case tested once, by k-fold cross-validation.")
     def folds_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
-        with dsl.ExitHandler(stage.report(run=run), name=NAME):
-            folds = each_fold(run, store, device, breadth)
+        with dsl.ExitHandler(stage.report(run=run, store=store, tracking=tracking), name=NAME):
+            folds = each_fold(Place(run, store, device, tracking, breadth))
             stage.track_folds(run=run, store=store, tracking=tracking).after(folds.pooled)
 
     return folds_pipeline
@@ -55,11 +57,11 @@ def ensembling(breadth: Breadth) -> Any:
 
     @dsl.pipeline(name="segline-ensemble", description="The models of a cross-validation as one model.")
     def ensemble_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
-        with dsl.ExitHandler(stage.report(run=run), name=NAME):
-            data, whole, cases, pooled, each = each_fold(run, store, device, breadth)
+        with dsl.ExitHandler(stage.report(run=run, store=store, tracking=tracking), name=NAME):
+            at = Place(run, store, device, tracking, breadth)
+            data, whole, cases, pooled, each = each_fold(at)
             made = stage.assemble(run=run, plan=whole, members=dsl.Collected(each)).after(pooled)
             ensemble = made.outputs["model"]
-            at = Place(run, store, device, tracking, breadth)
             timed = export_and_judge(ensemble, Prepared(data, whole, cases), at)
             members = dsl.Collected(each)
             compared = stage.compare_members(run=run, members=members, manifest=data, device=device)

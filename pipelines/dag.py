@@ -53,7 +53,8 @@ class Prepared(NamedTuple):
 def model_from(data: Any, plan: Any, at: Place) -> None:
     """From a verified data set and a plan to a model that is trained, judged, timed and registered."""
     cases = stage.preprocess(run=at.run, store=at.store, manifest=data, plan=plan).outputs["cases"]
-    trained = stage.train(run=at.run, store=at.store, plan=plan, cases=cases, device=at.device)
+    where = {"store": at.store, "device": at.device, "tracking": at.tracking}
+    trained = stage.train(run=at.run, plan=plan, cases=cases, **where)
     made = Prepared(data, trained.outputs["final_plan"], cases)
     export_and_judge(trained.outputs["model"], made, at)
 
@@ -91,7 +92,7 @@ def training(breadth: Breadth) -> Any:
             device: ``cpu``, ``cuda`` or ``auto``.
             tracking: URI of an MLflow server; the store's own registry where it is empty.
         """
-        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+        with dsl.ExitHandler(stage.report(run=run, store=store, tracking=tracking), name=NAME):
             data = stage.download(run=run, store=store).outputs["manifest"]
             contract = stage.plan(run=run, manifest=data).outputs["plan"]
             model_from(data, contract, Place(run, store, device, tracking, breadth))
@@ -104,7 +105,7 @@ def retraining(breadth: Breadth) -> Any:
 
     @dsl.pipeline(name="segline-retrain", description="A new model, if there are new cases and it is better.")
     def retraining_pipeline(run: str, store: str, device: str = "auto", tracking: str = "") -> None:
-        with dsl.ExitHandler(stage.report(run=run), name=NAME):
+        with dsl.ExitHandler(stage.report(run=run, store=store, tracking=tracking), name=NAME):
             taken = stage.intake(run=run, store=store, tracking=tracking)
             with dsl.If(taken.outputs["Output"] == "new", name="new-cases"):
                 data, previous = taken.outputs["manifest"], taken.outputs["previous"]

@@ -24,7 +24,7 @@ from kfp.local import docker_task_handler
 from urllib3.exceptions import HTTPError
 
 from pipelines.cluster.footprint import STAGES, Demand, quantity
-from pipelines.cluster.names import S3_KEYS, S3_PLACE
+from pipelines.cluster.names import S3_KEYS, S3_PLACE, TRACKED, TRACKER_SETTINGS, WANDB_KEY
 from pipelines.images import VERSION_LABEL, content_tag
 from pipelines.interruption import Interruption
 from pipelines.resources import USER_ID, Variant
@@ -33,6 +33,7 @@ from segline.common.errors import SeglineError
 from segline.common.limits import VARIABLE as LARGEST
 from segline.machine.nvidia import nvidia_driver_missing
 from segline.storage.access import Access, is_uri
+from segline.tracking.asked import WANDB_FOLDER, tracker_folders
 
 Volumes = dict[str, dict[str, str]]
 
@@ -108,7 +109,7 @@ class Mounts:
     """What containers see of this machine, at the same paths."""
 
     work: tuple[Path, ...]
-    """Folders to read and write: the run and the store."""
+    """Folders to read and write: the run, the store, and those of trackers."""
     data: tuple[Path, ...]
     """To read only."""
     environment: Mapping[str, str]
@@ -127,7 +128,10 @@ class Mounts:
         kept = Access.from_environment(environment).scratch if remote else Path(store.removeprefix("file://"))
         if Path(__file__).is_relative_to(kept):
             raise SeglineError(f"{kept}: holds segline itself; give STORE a folder of its own")
-        return cls((run, kept.absolute()), (data,) if data.is_absolute() else (), environment, remote)
+        trackers = tracker_folders(environment, run.parent)
+        known = {**environment, **{name: str(folder) for name, folder in trackers.items()}}
+        work = (run, kept.absolute(), *trackers.values())
+        return cls(work, (data,) if data.is_absolute() else (), known, remote)
 
     def volumes(self, mode: str) -> dict[str, dict[str, str]]:
         """As Docker is told; ``mode`` is what else its engine wants to know, such as ``z``."""
@@ -138,12 +142,14 @@ class Mounts:
         }
 
     def variables(self, stage: Stage) -> dict[str, str]:
-        """Keys of the object store and of the registry only for stages that go there."""
+        """Keys of the object store, the registry and other trackers only for stages that go there."""
         names = [LARGEST]
         if stage.name in FETCHING or self.remote:
             names += S3_VARIABLES
         if "tracking" in stage.inputs:
             names += TRACKING_VARIABLES
+        if stage.name in TRACKED:
+            names += (*TRACKER_SETTINGS, WANDB_KEY, WANDB_FOLDER)
         passed = {name: self.environment[name] for name in names if name in self.environment}
         return passed | ({"SEGLINE_SCRATCH": str(self.work[1])} if self.remote else {})
 

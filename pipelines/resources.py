@@ -21,7 +21,12 @@ from pipelines.cluster.names import (
     S3_SECRET,
     SETTINGS,
     STAGE_LABEL,
+    TRACKED,
+    TRACKER_SETTINGS,
+    TRACKERS,
     TRACKING,
+    WANDB_KEY,
+    WANDB_SECRET,
 )
 from segline import __version__
 from segline.common.errors import SeglineError
@@ -152,6 +157,10 @@ def _connect(task: dsl.PipelineTask) -> None:
     if TRACKING in told:  # a registry that starts again must not cost a training
         task.set_env_variable("MLFLOW_PATIENCE_S", "300")
     kubernetes.use_config_map_as_env(task, SETTINGS, {key: key for key in told})
+    if stage_of(task) in TRACKED:
+        chosen = {key: key for key in TRACKER_SETTINGS}
+        kubernetes.use_config_map_as_env(task, TRACKERS, chosen, optional=True)
+        kubernetes.use_secret_as_env(task, WANDB_SECRET, {WANDB_KEY: WANDB_KEY}, optional=True)
 
 
 def _read_digests(path: Path) -> Mapping[str, str]:

@@ -43,3 +43,21 @@ S3_PLACE = ("S3_ENDPOINT", "AWS_REGION", "SEGLINE_BUCKET")
 
 
 TRACKING = "MLFLOW_TRACKING_URI"
+
+
+TRACKERS = "segline-trackers"
+"""A ConfigMap that need not be there: which trackers show a run beside MLflow."""
+
+
+TRACKER_SETTINGS = ("TENSORBOARD", "WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL")
+
+
+WANDB_SECRET = "segline-wandb"
+"""A Secret that need not be there."""
+
+
+WANDB_KEY = "WANDB_API_KEY"
+
+
+TRACKED = ("train", "report")
+"""The stages that show a run in these trackers."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from segline.common import atomic
@@ -19,10 +20,14 @@ from segline.plan import Plan
 from segline.runs.names import MODEL, PLAN, TUNING
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, stage
+from segline.stages.tracked import shown_live
 from segline.storage.depot import Depot
 from segline.training.checkpoints import CheckpointKeeper
+from segline.training.listening import Listener, unheard
+from segline.training.objectives.objective import Objective
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
+from segline.training.ranks import ALONE
 from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -39,11 +44,14 @@ def train(
     device: str = "auto",
     page_out: Location | None = None,
     plan_out: Location | None = None,
+    tracking: str = "",
 ) -> None:
     """Train, or continue an interrupted training of the same plan and cases; write the model package.
 
     Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
     people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
+    The curves are shown while they are drawn in the trackers that the environment asks for, and in MLflow
+    where ``tracking`` is its URI; what cannot be reached is a warning.
     """
     keep_freed_memory()
     with stage(run, "train") as (record, outcome):
@@ -54,7 +62,9 @@ def train(
             tuning = _tuning(plan, source, depot, key, device) if plan.training.tune else None
             tuned = tuning.plan(plan) if tuning else plan
             keys = [_training_key(one, index) for one in tuned.of_each_seed()]
-            history, shipped = _trained(tuned, keys, source, depot, Path(model_out), device, record)
+            with shown_live(record, run, store, tracking, several=len(keys) > 1) as listener:
+                training = _Training(tuned, keys, source, device, listener)
+                history, shipped = _trained(training, depot, Path(model_out), record)
             if shipped != plan:
                 record.publish(Path(model_out) / PLAN, PLAN)
             if tuning:
@@ -90,32 +100,32 @@ def _tuning(plan: Plan, source: CaseSource, depot: Depot, key: str, device: str)
     return Tuning.read(path)
 
 
-def _trained(
-    plan: Plan,
-    keys: Sequence[str],
-    source: CaseSource,
-    depot: Depot,
-    model_out: Path,
-    device: str,
-    record: Run,
-) -> tuple[History, Plan]:
+@dataclass(frozen=True)
+class _Training:
+    """What is trained, and who is told."""
+
+    plan: Plan
+    keys: Sequence[str]
+    """One a network."""
+    source: CaseSource
+    device: str
+    listener: Listener
+
+
+def _trained(training: _Training, depot: Depot, model_out: Path, record: Run) -> tuple[History, Plan]:
     """Train to the end, from wherever an earlier one came to; the model is published. Also gives its plan."""
-    plans, progress = plan.of_each_seed(), ConsoleProgress("[train]")
+    plan, keys, device = training.plan, training.keys, training.device
     objective = kind_of(plan.kind).objective
-    cases, val = source.open(plan.split.train), source.open(plan.split.val)
+    cases, val = training.source.open(plan.split.train), training.source.open(plan.split.val)
     with ExitStack() as stack:
         kept = [stack.enter_context(CheckpointKeeper(depot, key)) for key in keys]
-        paths = [keeper.path for keeper in kept]
-        if len(plans) > 1:
-            saved = [keeper.saved for keeper in kept]
-            train_seeds(plans, source, paths, keys, device, progress, lambda n: saved[n](), objective)
-        elif gpus := gpus_to_share(plan, device):
-            train_on(gpus, plan, source, paths[0], keys[0], progress, kept[0].saved, objective)
+        told = unheard if _train_aside(training, kept, objective) else training.listener
+        rest = device, ALONE, told, objective
         trainers = [
-            Trainer(one, cases, val, Checkpoint(keeper.path, key, keeper.saved), device, objective=objective)
-            for one, keeper, key in zip(plans, kept, keys, strict=True)
+            Trainer(one, cases, val, Checkpoint(keeper.path, key, keeper.saved), *rest)
+            for one, keeper, key in zip(plan.of_each_seed(), kept, keys, strict=True)
         ]
-        histories = [trainer.run(progress) for trainer in trainers]
+        histories = [trainer.run(ConsoleProgress("[train]")) for trainer in trainers]
         weights = [trainer.best_weights for trainer in trainers]
         shipped = ship(plan, weights, histories, val, trainers[0].device, objective)
         Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
@@ -123,6 +133,21 @@ def _trained(
         for keeper in kept:
             keeper.forget()
     return shipped.history, shipped.plan
+
+
+def _train_aside(training: _Training, kept: Sequence[CheckpointKeeper], objective: Objective) -> bool:
+    """Whether it was done to the end in other processes, which leave that in their checkpoints."""
+    plan, keys, device, source = training.plan, training.keys, training.device, training.source
+    plans, progress = plan.of_each_seed(), ConsoleProgress("[train]")
+    paths, saved = [keeper.path for keeper in kept], [keeper.saved for keeper in kept]
+    heard = objective, training.listener
+    if len(plans) > 1:
+        train_seeds(plans, source, paths, keys, device, progress, lambda n: saved[n](), *heard)
+        return True
+    gpus = gpus_to_share(plan, device)
+    if gpus:
+        train_on(gpus, plan, source, paths[0], keys[0], progress, saved[0], *heard)
+    return bool(gpus)
 
 
 def _describe_training(history: History) -> str:

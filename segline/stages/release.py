@@ -9,6 +9,7 @@ from segline.kinds import kind_of
 from segline.runs.names import BRIEF, REPORT
 from segline.runs.remote import open_whole_run
 from segline.stages.frame import Location, inference_device, open_registry, stage
+from segline.stages.tracked import end_tracked
 
 _BLOCKED = "the gate blocked the model; it is not registered"
 
@@ -49,10 +50,17 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     return outcome.answer
 
 
-def report(run: Location, page_out: Location | None = None, summary_out: Location | None = None) -> None:
+def report(
+    run: Location,
+    page_out: Location | None = None,
+    summary_out: Location | None = None,
+    store: Location = "",
+    tracking: str = "",
+) -> None:
     """Write ``summary.json``, ``summary.md`` and ``report.html`` from whatever the run has come to.
 
-    The latter two also to ``summary_out`` and ``page_out``.
+    The latter two also to ``summary_out`` and ``page_out``. Whatever tracks the run is told that it ended and
+    with what: MLflow, which ``tracking`` and ``store`` name as for ``register``, where that did not do so.
     """
     from segline.report import write_report
 
@@ -62,3 +70,4 @@ def report(run: Location, page_out: Location | None = None, summary_out: Locatio
         for name, out in ((REPORT, page_out), (BRIEF, summary_out)):
             if out:
                 shutil.copyfile(record.folder / name, out)
+        end_tracked(record, run, store, tracking)

@@ -14,6 +14,8 @@ from segline.tracking.facts import Facts
 
 TRACKERS: Mapping[str, str] = {
     "mlflow": "segline.tracking.mlflow",
+    "tensorboard": "segline.tracking.tensorboard.tracker",
+    "wandb": "segline.tracking.wandb.tracker",
 }
 
 
@@ -31,6 +33,8 @@ class Tracker(Protocol):
     def begin(self, facts: Facts) -> Tracked:
         """Show a run that goes on; the same one again after an interruption.
 
+        Its curves are added from their beginning then, by the training that goes on.
+
         Raises:
             SeglineError: the tracker cannot be reached or refuses.
         """
@@ -38,6 +42,22 @@ class Tracker(Protocol):
 
     def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
         """Add to the curves of a run; a point that is there already is not doubled.
+
+        Raises:
+            SeglineError: the tracker cannot be reached or refuses.
+        """
+        ...
+
+    def leave(self, tracked: Tracked, failed: bool) -> None:
+        """Know that nothing is added to the curves any more, and whether the training failed.
+
+        Raises:
+            SeglineError: the tracker cannot be reached or refuses.
+        """
+        ...
+
+    def finish(self, facts: Facts) -> None:
+        """End a run that was begun and has not been recorded; nothing where there is none.
 
         Raises:
             SeglineError: the tracker cannot be reached or refuses.
@@ -57,7 +77,7 @@ class Tracker(Protocol):
 
 
 def open_tracker(name: str, location: str) -> Tracker:
-    """The tracker of a name at a location of its own kind, as MLflow's tracking URI.
+    """The tracker of a name at a location of its own kind: MLflow's tracking URI, a folder for the others.
 
     Raises:
         SeglineError: no such tracker.

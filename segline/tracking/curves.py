@@ -15,6 +15,8 @@ class Point:
     value: float
     at: datetime
     step: int
+    network: int | None = None
+    """Of several that are trained at once, as in the name."""
 
 
 def curves(history: History, started: datetime) -> Iterator[Point]:
@@ -30,9 +32,11 @@ def values_at(point: TrainingPoint, started: datetime, several: bool = False) ->
     The moment is counted from the run's start in minutes of training, so that a point that was shown live
     and is recorded again is the same one.
     """
-    of_network = f"/network_{point.network}" if several else ""
+    network = point.network if several else None
+    of_network = "" if network is None else f"/network_{network}"
+    at = started + timedelta(minutes=point.minutes)
     for name, value in _values(point):
-        yield Point(name + of_network, value, started + timedelta(minutes=point.minutes), point.step)
+        yield Point(name + of_network, value, at, point.step, network)
 
 
 def _values(point: TrainingPoint) -> Iterator[tuple[str, float]]:

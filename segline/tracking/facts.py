@@ -26,7 +26,7 @@ class Facts:
     """What there is to know of a run, in the words of no tracker."""
 
     run: str
-    """Its id."""
+    """Its id; of a fold its number."""
     task: str
     asked: str
     """Digest of what was asked for, and when: the same from the run's start to its end."""
@@ -35,6 +35,8 @@ class Facts:
     content: str = ""
     """Digest of all that the run came to; empty while it goes on."""
     failed: bool = False
+    parent: str = ""
+    """Of a fold, the id of the run that it is part of."""
     commit: str = ""
     """Of the code that made it."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -46,15 +48,26 @@ class Facts:
     folds: tuple["Facts", ...] = ()
     """Of the runs nested in it."""
 
+    @property
+    def title(self) -> str:
+        """What the run is called among others."""
+        return f"{self.parent} fold {self.run}" if self.parent else self.run
 
-def facts_at_start(info: RunInfo, commit: str = "") -> Facts:
-    """Of a run of which no more is known than what was asked for."""
+    @property
+    def values(self) -> dict[str, str | float]:
+        """The parameters, numbers as such."""
+        return {name: _value(written) for name, written in self.parameters.items()}
+
+
+def facts_at_start(info: RunInfo, commit: str = "", parent: str = "") -> Facts:
+    """Of a run of which no more is known than what was asked for; ``parent`` is the run of a fold."""
     return Facts(
         run=info.id,
         task=info.task.name,
         asked=sha256_of_json(info.model_dump(mode="json")),
         started=info.started,
         ended=info.started,
+        parent=parent,
         commit=commit,
         parameters=dict(_run_parameters(info)),
         tags={"segline.run": info.id, "segline.task": info.task.name},
@@ -81,8 +94,9 @@ def facts_with_folds(run: Run, commit: str = "") -> Facts:
         SeglineError: this is not a run's folder.
     """
     contents = run.contents
-    folds = [_facts(fold, replace(fold.contents, manifest=contents.manifest), commit) for fold in run.folds]
-    return replace(_facts(run, contents, commit), folds=tuple(folds))
+    whole = _facts(run, contents, commit)
+    each = [_facts(fold, replace(fold.contents, manifest=contents.manifest), commit) for fold in run.folds]
+    return replace(whole, folds=tuple(replace(fold, parent=whole.run) for fold in each))
 
 
 def _facts(run: Run, contents: Contents, commit: str) -> Facts:
@@ -148,6 +162,19 @@ def _plan_parameters(plan: Plan) -> Iterator[tuple[str, str]]:
         values[f"split.{part}"] = len(getattr(plan.split, part))
     for path, value in _flat(values):
         yield f"plan.{path}", value if isinstance(value, str) else json.dumps(value)
+
+
+def _value(written: str) -> str | float:
+    """As a number, if it is one.
+
+    >>> _value("0.5"), _value("true"), _value("unet")
+    (0.5, 'true', 'unet')
+    """
+    try:
+        read = json.loads(written)
+    except ValueError:
+        return written
+    return read if isinstance(read, int | float) and not isinstance(read, bool) else written
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

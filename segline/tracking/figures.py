@@ -11,6 +11,7 @@ from segline.runs.contents import Contents
 
 Figure = tuple[str, float | None]
 """``None`` where it is undefined."""
+_CASES = "case/"
 
 
 def figures(contents: Contents, names: Pseudonyms) -> Iterator[Figure]:
@@ -25,6 +26,11 @@ def figures(contents: Contents, names: Pseudonyms) -> Iterator[Figure]:
     if contents.history:
         yield "train/minutes", contents.history.minutes
         yield f"train/best_val_{contents.history.figure}", contents.history.best_score
+
+
+def of_cases(name: str) -> bool:
+    """Whether a figure is of a single case."""
+    return name.startswith(_CASES)
 
 
 def _scalars(contents: Contents) -> Iterator[Figure]:
@@ -56,4 +62,4 @@ def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[Figure]
     for case in evaluation.cases:
         for label, values in case.figures.items():
             for figure in evaluation.figures:
-                yield f"case/{names[case.case]}/{label}/{figure.name}", values[figure.name]
+                yield f"{_CASES}{names[case.case]}/{label}/{figure.name}", values[figure.name]

@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -39,6 +39,8 @@ class MlflowRun(Tracked):
     """A run of MLflow."""
 
     experiment_id: str
+    steps: dict[str, set[int]] = field(default_factory=dict, compare=False, repr=False)
+    """At which its curves have points, as far as it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,23 @@ class MlflowTracker:
         return self.registry.patiently(lambda: self._begin(facts))
 
     def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
-        """Add to the curves of a run; MLflow keeps one of two equal points."""
+        """Add to the curves of a run; what MLflow has at a step already stays as it is.
+
+        A training that was killed and goes on comes to the same step at another time.
+        """
+        assert isinstance(tracked, MlflowRun)
         kept = tuple(points)
-        self.registry.patiently(lambda: self._log_points(tracked.run_id, kept))
+        self.registry.patiently(lambda: self._add_to_curves(tracked, kept))
+
+    def leave(self, tracked: Tracked, failed: bool) -> None:
+        """A run whose training failed is shown as failed until it goes on; any other is still running."""
+        if failed:
+            self.registry.patiently(lambda: self.registry.client.set_terminated(tracked.run_id, "FAILED"))
+
+    def finish(self, facts: Facts) -> None:
+        """Record a run that was begun, unless that was done."""
+        if self.registry.patiently(lambda: self._begun(facts)):
+            self.registry.patiently(lambda: self._record(facts, parent=""))
 
     def record(self, facts: Facts) -> MlflowRun:
         """Keep a run and its folds."""
@@ -66,7 +82,9 @@ class MlflowTracker:
     def _begin(self, facts: Facts) -> MlflowRun:
         experiment_id = self._experiment(facts)
         known = self._find(experiment_id, ONGOING_TAG, facts.asked)
-        run_id = known or self._create(experiment_id, facts, facts.run, {ONGOING_TAG: facts.asked})
+        if known:
+            self.registry.client.update_run(known, status="RUNNING")
+        run_id = known or self._create(experiment_id, facts, facts.title, {ONGOING_TAG: facts.asked})
         self._write(run_id, facts)
         return MlflowRun(run_id, experiment_id)
 
@@ -74,16 +92,21 @@ class MlflowTracker:
         """``parent`` is MLflow's id of the run in which this one is nested."""
         experiment_id = self._experiment(facts)
         run_id = self._run_to_record(experiment_id, facts, parent)
+        recorded = MlflowRun(run_id, experiment_id)
         self._write(run_id, facts)
-        self._log_points(run_id, facts.curves)
+        self._add_to_curves(recorded, facts.curves)
         self._log_points(run_id, (Point(*figure, facts.ended, 0) for figure in facts.figures.items()))
         self._log_documents(run_id, facts.documents)
         status = "FAILED" if facts.failed else "FINISHED"
         self.registry.client.set_terminated(run_id, status, _milliseconds(facts.ended))
-        return MlflowRun(run_id, experiment_id)
+        return recorded
+
+    def _begun(self, facts: Facts) -> bool:
+        experiment = self.registry.client.get_experiment_by_name(_experiment_name(facts))
+        return bool(experiment and self._find(experiment.experiment_id, ONGOING_TAG, facts.asked))
 
     def _experiment(self, facts: Facts) -> str:
-        return self.registry.experiment(f"segline-{facts.task}")
+        return self.registry.experiment(_experiment_name(facts))
 
     def _run_to_record(self, experiment_id: str, facts: Facts, parent: str) -> str:
         """The one that has this content, else the one that was begun, else a new one."""
@@ -132,6 +155,14 @@ class MlflowTracker:
         tags = [RunTag(key, value) for key, value in {**facts.tags, **commit}.items()]
         self.registry.client.log_batch(run_id, tags=tags)
 
+    def _add_to_curves(self, tracked: MlflowRun, points: Sequence[Point]) -> None:
+        for name in {point.name for point in points} - tracked.steps.keys():
+            there = self.registry.client.get_metric_history(tracked.run_id, _name(name))
+            tracked.steps[name] = {point.step for point in there}
+        self._log_points(tracked.run_id, (one for one in points if one.step not in tracked.steps[one.name]))
+        for point in points:
+            tracked.steps[point.name].add(point.step)
+
     def _log_points(self, run_id: str, points: Iterable[Point]) -> None:
         for batch in _batches(map(_metric, points), _METRICS_A_BATCH):
             self.registry.client.log_batch(run_id, metrics=batch)
@@ -143,6 +174,10 @@ class MlflowTracker:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             self.registry.client.log_artifacts(run_id, scratch)
+
+
+def _experiment_name(facts: Facts) -> str:
+    return f"segline-{facts.task}"
 
 
 def _metric(point: Point) -> "Metric":

@@ -50,7 +50,7 @@ class Trainer:
         device: ``cpu``, ``cuda``, ``cuda:<number>`` or ``auto``.
         ranks: the processes that train together, each calling the same methods; the first one keeps the
             checkpoint. Any number of ranks can continue it.
-        listener: is told of each point of the curves as it is reached.
+        listener: is told of each point of the curves as it is reached; of those before an interruption again.
         objective: what is learned, and what is validated.
 
     Raises:
@@ -101,6 +101,8 @@ class Trainer:
             SeglineError: the loss is no longer finite.
         """
         state = self.state
+        for point in state.points:
+            self.listener(point)
         started = saved = time.monotonic()
         minutes_before = state.minutes
 

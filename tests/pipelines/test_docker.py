@@ -266,6 +266,19 @@ class TestWhatAContainerGets:
         asked = Stage.of(executor_command("register", run="/run", tracking="http://127.0.0.1:5000"))
         assert view.variables(asked) == TRACKING
 
+    @pytest.mark.parametrize("stage", ["train", "report", "evaluate"])
+    def test_is_the_key_and_the_folders_of_trackers_only_where_a_run_is_shown(
+        self, stage: str, tmp_path: Path
+    ) -> None:
+        asked = {"TENSORBOARD": "1", "WANDB_API_KEY": "key", "WANDB_PROJECT": "ward", "WANDB_RUN_ID": "mine"}
+        view = Mounts.of(tmp_path / "runs" / "run", str(tmp_path / "store"), "phantom:6", asked)
+        beside = {"TENSORBOARD": tmp_path / "runs/tensorboard", "WANDB_DIR": tmp_path / "runs/wandb"}
+        assert view.work == (tmp_path / "runs" / "run", tmp_path / "store", *beside.values())
+        told = {name: str(folder) for name, folder in beside.items()}
+        told |= {"WANDB_API_KEY": "key", "WANDB_PROJECT": "ward"}
+        variables = view.variables(Stage.of(executor_command(stage, run="/run")))
+        assert variables == ({} if stage == "evaluate" else told)
+
 
 class TestBeforeItStarts:
     """One line, and no run's folder."""

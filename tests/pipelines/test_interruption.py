@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from segline.runs.summary import Summary
+from segline.tracking.mlflow_connection import Registry
+from segline.tracking.mlflow_settings import local_uri
 
 from ..tiny_task import ROOT, run_command
 from ..waiting import wait_until
@@ -33,11 +35,12 @@ class Ended:
 class Running:
     """A run in a process group of its own, as a shell starts it."""
 
-    def __init__(self, folder: Path, task: Path) -> None:
+    def __init__(self, folder: Path, task: Path, *more: str, **environment: str) -> None:
         self.folder = folder
         self.process = subprocess.Popen(
-            run_command(folder, task, *LONG),
+            run_command(folder, task, *LONG, *more),
             cwd=ROOT,
+            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -81,8 +84,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def interrupted(folder: Path, tiny_task: Path) -> Ended:
-    """Ctrl-C in the training, once there is a checkpoint."""
-    run = Running(folder, tiny_task).until("store/checkpoints/[0-9a-f]*.pt")
+    """Ctrl-C in the training, once there is a checkpoint, with every tracker on."""
+    trackers = {"TENSORBOARD": "1", "WANDB_MODE": "offline"}
+    run = Running(folder, tiny_task, "--tracking", local_uri(folder / "store"), **trackers)
+    run.until("store/checkpoints/[0-9a-f]*.pt", "runs/tensorboard/*/*", "runs/wandb/offline-run-*")
     run.press_ctrl_c()
     wait_until(lambda: "train" not in stages_of(run.process.pid), 3)
     return run.ended()
@@ -104,6 +109,15 @@ def test_ctrl_c_ends_a_run_with_130_and_one_line_that_says_how_to_go_on(interrup
     assert interrupted.err.startswith(f"segline: train {GOES_ON}")
     assert interrupted.err.count("\n") == 1
     assert "Traceback" not in interrupted.out + interrupted.err
+
+
+def test_what_was_interrupted_is_ended_in_mlflow_and_has_its_curves(interrupted: Ended) -> None:
+    client = Registry(local_uri(interrupted.folder / "store")).client
+    experiment = client.get_experiment_by_name("segline-tiny")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+    assert run.data.metrics["train/loss"] > 0
+    assert list(interrupted.folder.glob(f"runs/tensorboard/{run.info.run_name}/events*.segline"))
 
 
 def test_what_was_interrupted_stands_in_the_summary_and_the_report(interrupted: Ended) -> None:

@@ -155,7 +155,8 @@ def test_a_stage_that_is_not_in_the_table_is_refused(monkeypatch: pytest.MonkeyP
         compile_package("segline", Variant(Demand("none"), {}), tmp_path)
 
 
-TO_MLFLOW = ("intake", "register", "track_folds")
+TO_MLFLOW = ("intake", "train", "register", "track_folds", "report")
+TO_TRACKERS = ("train", "report")
 
 
 @pytest.mark.parametrize(("pipeline", "stage"), STAGES_OF)
@@ -238,7 +239,7 @@ class TestEveryStage:
         assert gpu.task(stage)["cachingOptions"] == {}
 
     def test_gets_the_keys_to_the_bucket_by_secret(self, stage: str, gpu: Compiled) -> None:
-        (secret,) = gpu.pod(stage)["secretAsEnv"]
+        secret, *_ = gpu.pod(stage)["secretAsEnv"]
         assert secret["secretName"] == "segline-s3"
         assert [pair["envVar"] for pair in secret["keyToEnv"]] == [
             "AWS_ACCESS_KEY_ID",
@@ -246,10 +247,23 @@ class TestEveryStage:
         ]
 
     def test_is_told_only_the_addresses_it_uses(self, stage: str, gpu: Compiled) -> None:
-        (settings,) = gpu.pod(stage)["configMapAsEnv"]
+        settings, *_ = gpu.pod(stage)["configMapAsEnv"]
         told = [pair["envVar"] for pair in settings["keyToEnv"]]
         tracking = ["MLFLOW_TRACKING_URI"] if stage in TO_MLFLOW else []
         assert told == ["S3_ENDPOINT", "AWS_REGION", "SEGLINE_BUCKET", *tracking]
+
+    def test_may_be_told_of_trackers_where_it_shows_a_run(self, stage: str, gpu: Compiled) -> None:
+        _, *settings = gpu.pod(stage)["configMapAsEnv"]
+        _, *secrets = gpu.pod(stage)["secretAsEnv"]
+        assert len(settings) == len(secrets) == (1 if stage in TO_TRACKERS else 0)
+        for given, name in ((settings, "segline-trackers"), (secrets, "segline-wandb")):
+            for source in given:
+                told = source.get("configMapName") or source["secretName"]
+                assert (told, source["optional"]) == (name, True)
+        assert [pair["envVar"] for source in secrets for pair in source["keyToEnv"]] in (
+            [],
+            ["WANDB_API_KEY"],
+        )
 
     def test_holds_no_secret_and_no_address_itself(self, stage: str, gpu: Compiled) -> None:
         values = {one["name"]: one["value"] for one in gpu.container(stage)["env"]}

@@ -18,6 +18,7 @@ from torch import Tensor
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
 from segline.machine.memory import peak_memory_bytes
+from segline.model.history import TrainingPoint
 from segline.networks.catalogue import build_network
 from segline.plan import Plan, merged
 from segline.training import trainer as trainer_module
@@ -184,7 +185,10 @@ def test_a_resumed_training_ends_as_an_unbroken_one_bit_for_bit(new_trainer: Cal
         new_trainer(**schedule).run(interrupt_at(0.5))
     resumed = new_trainer(**schedule)
     assert resumed.step == 27
+    heard: list[TrainingPoint] = []
+    resumed.listener = heard.append
     history = resumed.run()
+    assert heard == list(history.points)
     assert history.resumed_from_step == 27
     assert_same(resumed.state.network.state_dict(), unbroken.state.network.state_dict())
     assert_same(resumed.state.average.network.state_dict(), unbroken.state.average.network.state_dict())

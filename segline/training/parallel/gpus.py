@@ -9,7 +9,9 @@ import torch
 from segline.common.progress import Progress, silent
 from segline.data.cases.arriving import CaseSource
 from segline.machine.memory import keep_freed_memory
+from segline.model.history import TrainingPoint
 from segline.plan import Plan
+from segline.training.listening import Listener, unheard
 from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
 from segline.training.ranks import Ranks, Tell, in_ranks
@@ -35,15 +37,21 @@ def train_on(
     progress: Progress = silent,
     saved: Callable[[], None] = lambda: None,
     objective: Objective = MASKS,
+    listener: Listener = unheard,
 ) -> None:
     """Train to the end, a rank on each device; a :class:`Trainer` then finds the end in its checkpoint.
+
+    ``listener`` is told as a trainer's.
 
     Raises:
         SeglineError: as the trainer's; or a rank was killed or met a defect.
     """
 
-    def heed(news: tuple[float, str] | None) -> None:
-        progress(*news) if news else saved()
+    def heed(news: TrainingPoint | tuple[float, str] | None) -> None:
+        if isinstance(news, TrainingPoint):
+            listener(news)
+        else:
+            progress(*news) if news else saved()
 
     in_ranks("train", len(devices), heed, _train, devices, plan, source, checkpoint, key, objective)
 
@@ -73,5 +81,6 @@ def _train(
     keep_freed_memory()
     cases = (source.open(plan.split.train), source.open(plan.split.val))
     kept = Checkpoint(checkpoint, key, partial(tell, None))
-    trainer = Trainer(plan, *cases, kept, str(device), ranks, objective=objective)
-    trainer.run((lambda done, message: tell((done, message))) if ranks.rank == 0 else silent)
+    first = ranks.rank == 0
+    trainer = Trainer(plan, *cases, kept, str(device), ranks, tell if first else unheard, objective)
+    trainer.run((lambda done, message: tell((done, message))) if first else silent)

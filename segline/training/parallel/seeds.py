@@ -10,7 +10,9 @@ from segline.common.progress import Progress, silent
 from segline.data.cases.arriving import CaseSource
 from segline.machine.devices import usable_device
 from segline.machine.memory import keep_freed_memory
+from segline.model.history import TrainingPoint
 from segline.plan import Plan
+from segline.training.listening import Listener, unheard
 from segline.training.memory import check_memory
 from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
@@ -28,6 +30,7 @@ def train_seeds(
     progress: Progress = silent,
     saved: Callable[[int], None] = lambda _: None,
     objective: Objective = MASKS,
+    listener: Listener = unheard,
 ) -> None:
     """Train each plan to the end, all at once; a :class:`Trainer` of each finds the end in its checkpoint.
 
@@ -36,7 +39,7 @@ def train_seeds(
 
     ``plans`` are of one network each and differ in their seeds alone, see ``Plan.of_each_seed``; each has its
     checkpoint and its key, as a trainer's. ``progress`` is told of the first; ``saved`` is called with the
-    number of the plan after each checkpoint.
+    number of the plan after each checkpoint; ``listener`` is told as a trainer's, of all networks.
 
     Raises:
         SeglineError: a trainer's own; they do not fit into memory at once; one was killed or met a defect.
@@ -45,9 +48,11 @@ def train_seeds(
     check_memory(plans[0], torch.device(devices[0]), networks=devices.count(devices[0]))
     threads = max(1, torch.get_num_threads() // len(plans))
 
-    def heed(news: tuple[int, tuple[float, str] | None]) -> None:
+    def heed(news: tuple[int, TrainingPoint | tuple[float, str] | None]) -> None:
         number, done = news
-        if done is None:
+        if isinstance(done, TrainingPoint):
+            listener(done.model_copy(update={"network": number}))
+        elif done is None:
             saved(number)
         elif number == 0:
             progress(*done)
@@ -86,5 +91,10 @@ def _train(
     keep_freed_memory()
     cases = (source.open(plan.split.train), source.open(plan.split.val))
     kept = Checkpoint(checkpoints[number], keys[number], partial(tell, (number, None)))
-    trainer = Trainer(plan, *cases, kept, device, objective=objective)
+    listener = partial(_tell_of, tell, number)
+    trainer = Trainer(plan, *cases, kept, device, listener=listener, objective=objective)
     trainer.run(lambda done, message: tell((number, (done, message))))
+
+
+def _tell_of(tell: Tell, number: int, point: TrainingPoint) -> None:
+    tell((number, point))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
+from segline.model.history import TrainingPoint
 from segline.plan import Plan, merged
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.state import Checkpoint
@@ -67,6 +68,7 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
     wanted = alone.run()
     told: list[float] = []
     saves: list[None] = []
+    heard: list[TrainingPoint] = []
     train_on(
         ["cpu", "cpu"],
         plan,
@@ -75,6 +77,7 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
         "key",
         lambda done, _: told.append(done),
         lambda: saves.append(None),
+        listener=heard.append,
     )
     two = trainer("two.pt")
     history = two.run()
@@ -87,6 +90,7 @@ def test_two_ranks_give_the_weights_curve_and_dice_of_one(
     assert history.best_score == pytest.approx(wanted.best_score, abs=0.01)
     assert (history.steps, history.resumed_from_step) == (20, None)
     assert told[-1] == 1
+    assert heard == list(history.points)
     assert len(saves) == 2
 
 

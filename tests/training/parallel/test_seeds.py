@@ -9,6 +9,7 @@ import torch
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
 from segline.data.cases.index import CaseIndex
+from segline.model.history import TrainingPoint
 from segline.model.package import Model
 from segline.plan import Plan, merged
 from segline.runs.run import Run
@@ -63,8 +64,16 @@ def test_each_network_is_what_it_would_be_alone(plan: Plan, tiny_index: CaseInde
     each, paths = plan.of_each_seed(), [tmp_path / "0.pt", tmp_path / "1.pt"]
     told: list[float] = []
     saves: list[int] = []
+    heard: list[TrainingPoint] = []
     train_seeds(
-        each, tiny_index, paths, ["key"] * SEEDS, "cpu", lambda done, _: told.append(done), saves.append
+        each,
+        tiny_index,
+        paths,
+        ["key"] * SEEDS,
+        "cpu",
+        lambda done, _: told.append(done),
+        saves.append,
+        listener=heard.append,
     )
     for number, (one, path) in enumerate(zip(each, paths, strict=True)):
         alone = trainer(one, tiny_index, tmp_path / f"alone{number}.pt")
@@ -72,6 +81,8 @@ def test_each_network_is_what_it_would_be_alone(plan: Plan, tiny_index: CaseInde
         found = trainer(one, tiny_index, path)
         assert found.step == wanted.steps
         assert_same(found.best_weights, alone.best_weights)
+        of_network = [point.step for point in heard if point.network == number]
+        assert of_network == [point.step for point in wanted.points]
     assert told[-1] == 1 and sorted(set(saves)) == [0, 1]
 
 
@@ -82,10 +93,12 @@ def test_what_was_interrupted_goes_on_as_if_unbroken(
     with pytest.raises(InterruptionError):
         train_seeds(each, tiny_index, paths, ["key"] * SEEDS, "cpu", interrupt_at(0.5))
     assert trainer(each[0], tiny_index, paths[0]).step >= 10
-    train_seeds(each, tiny_index, paths, ["key"] * SEEDS)
+    heard: list[TrainingPoint] = []
+    train_seeds(each, tiny_index, paths, ["key"] * SEEDS, listener=heard.append)
     for number, (one, path) in enumerate(zip(each, paths, strict=True)):
         unbroken = trainer(one, tiny_index, tmp_path / f"unbroken{number}.pt")
-        unbroken.run()
+        wanted = unbroken.run().points
+        assert [p.step for p in heard if p.network == number] == [point.step for point in wanted]
         assert_same(trainer(one, tiny_index, path).best_weights, unbroken.best_weights)
 
 

@@ -1,0 +1,1 @@
+"""TensorBoard: event files in a folder of each run. Written without a TensorFlow, and without a server."""

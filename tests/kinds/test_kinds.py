@@ -139,7 +139,7 @@ def test_its_champion_answers_by_name(done: Path, segline: Segline, volumes: Pat
     )
     assert without.returncode == 2
     assert without.stderr == (
-        "segline predict: kind 'volumetry': unknown; there are segmentation, "
+        "segline predict: kind 'volumetry': unknown; there are segmentation, classification, "
         "or install the package that has it\n"
     )
 

@@ -31,7 +31,7 @@ class OnnxRuntimeBackend:
         wanted = as_device(_best_device() if device == "auto" else device)
         on_gpu = wanted.type == "cuda"
         self.device = wanted
-        self._classes = len(model.plan.labels)
+        self._plan = model.plan
         provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise SeglineError(
@@ -54,7 +54,7 @@ class OnnxRuntimeBackend:
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
         inputs = windows.to(self.device).contiguous()
-        scores = torch.empty(len(inputs), self._classes, *inputs.shape[2:], device=self.device)
+        scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
         if self.device.type == "cuda":
             torch.cuda.current_stream(self.device).synchronize()  # the session has a stream of its own
         with readable_refusals("onnxruntime: cannot run the graph"):

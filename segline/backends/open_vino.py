@@ -26,7 +26,7 @@ class OpenVinoBackend:
             raise SeglineError(f"{name}: runs on the CPU, not on {device}; use cpu")
         openvino = import_openvino(name)
         self.name, self.precision, self.device = name, precision, torch.device("cpu")
-        self._classes = len(model.plan.labels)
+        self._plan = model.plan
         # without the hint, OpenVINO computes the layers that are not int8 in bfloat16 where the CPU can
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         with readable_refusals(f"{graph}: {name} cannot load it"):
@@ -37,7 +37,7 @@ class OpenVinoBackend:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        scores = torch.empty(len(windows), self._classes, *windows.shape[2:])
+        scores = torch.empty(self._plan.scores_shape(windows.shape))
         inputs = {onnx_runtime.INPUT: windows.contiguous().cpu().numpy()}
         with readable_refusals(f"{self.name}: cannot run the graph"):
             # OpenVINO writes into PyTorch's memory: its own would be overwritten by the next call

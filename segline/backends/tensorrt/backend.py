@@ -35,7 +35,7 @@ class TensorRtBackend:
             raise SeglineError(f"{name}: too little memory on {target.gpu}; free some")
         self._profiles = sidecar.profiles
         self._profile: int | None = None
-        self._classes = len(model.plan.labels)
+        self._plan = model.plan
         self.version = f"{flavour.name} {flavour.version} on {target.gpu}"
 
     def __call__(self, windows: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class TensorRtBackend:
         profile = choose_profile(self._profiles, windows.shape)
         with torch.cuda.device(self.device):
             inputs = windows.to(self.device, torch.float32).contiguous()
-            scores = torch.empty(len(inputs), self._classes, *inputs.shape[2:], device=self.device)
+            scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
             caller = torch.cuda.current_stream()
             self._stream.wait_stream(caller)
             self._enqueue(profile, inputs, scores)

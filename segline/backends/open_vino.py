@@ -36,7 +36,7 @@ class OpenVinoBackend:
         self.version = f"openvino {plain_version(openvino)} CPU"
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, on the caller's device."""
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
         scores = torch.empty(self._plan.scores_shape(windows.shape))
         inputs = {onnx_runtime.INPUT: windows.contiguous().cpu().numpy()}
         with readable_refusals(f"{self.name}: cannot run the graph"):

@@ -1,4 +1,7 @@
-"""ONNX export: the folded network as a graph with free batch and spatial axes, checked by running it."""
+"""ONNX export: the folded network as a graph with free batch and spatial axes, checked by running it.
+
+A network that is for one size of window has a graph with a free batch alone.
+"""
 
 import copy
 import importlib
@@ -10,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +34,7 @@ from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
 
 OPSET = 20
+_ANY_SIZE = 2**40
 
 
 def export_onnx(
@@ -138,15 +143,7 @@ def _unchecked_sidecar(model: Model) -> OnnxSidecar:
 
 
 def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
-    along = list(zip("xyz", plan.network.total_stride, plan.inference.largest_window, strict=True))
-    example = torch.zeros(
-        2, len(plan.channels), *(1 if edge == 1 else 4 * stride for _, stride, edge in along)
-    )
-    # of images of one slice, there is nothing free along it
-    free = [
-        None if edge == 1 else stride * torch.export.Dim(f"blocks_{axis}") for axis, stride, edge in along
-    ]
-    sizes = {0: torch.export.Dim("batch"), **{2 + n: size for n, size in enumerate(free) if size is not None}}
+    example, shapes = _example(plan)
     with _quiet_exporter():
         program = torch.onnx.export(
             network,
@@ -155,10 +152,12 @@ def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
             opset_version=OPSET,
             input_names=[onnx_runtime.INPUT],
             output_names=[onnx_runtime.OUTPUT],
-            dynamic_shapes=(sizes,),
+            dynamic_shapes=(shapes,),
             external_data=False,
         )
     assert program is not None
+    if plan.network.needs_fixed_graph:
+        _compute_constants(program.model)
     proto = program.model_proto
     # the exporter notes source files and object order here: neither belongs into an artifact
     for noted in (proto.graph, *proto.graph.node, *proto.graph.value_info):
@@ -166,6 +165,32 @@ def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
     entry = proto.metadata_props.add()
     entry.key, entry.value = "segline.plan_digest", plan.digest
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _example(plan: Plan) -> tuple[Tensor, dict[int, Any]]:
+    """Windows ``(2, C, x, y, z)``, and which of their axes are free: the batch, and the others unless one
+    size is all that the network's graph is for."""
+    network = plan.network
+    free = {0: torch.export.Dim("batch")}
+    if network.needs_fixed_graph:
+        return torch.zeros(2, len(plan.channels), *plan.training.patch_size), free
+    sizes = [4 * stride for stride in network.total_stride]
+    for number, axis in enumerate("xyz"):
+        if axis == "z" and network.is_flat:
+            sizes[number] = 1
+        else:
+            free[2 + number] = network.total_stride[number] * torch.export.Dim(f"blocks_{axis}")
+    return torch.zeros(2, len(plan.channels), *sizes), free
+
+
+def _compute_constants(graph: Any) -> None:
+    """Compute what follows from constants alone, such as where attention is masked, however large it is.
+
+    The exporter leaves that to runtimes, and a package with such a graph is refused.
+    """
+    from onnxscript import optimizer
+
+    optimizer.optimize_ir(graph, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from segline.common.wording import by
 OPERATORS = frozenset(
     (
         *("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Constant", "Conv", "ConvTranspose"),
-        *("Div", "Gemm", "GroupNormalization", "Identity", "InstanceNormalization", "LeakyRelu", "MaxPool"),
-        *("Mul", "PRelu", "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Squeeze", "Sub"),
-        *("Sum",),
+        *("Div", "Elu", "Expand", "Gather", "Gelu", "Gemm", "GroupNormalization", "Identity"),
+        *("InstanceNormalization", "LayerNormalization", "LeakyRelu", "MatMul", "MaxPool", "Mul", "PRelu"),
+        *("Pad", "ReduceMean", "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Slice", "Softmax"),
+        *("Squeeze", "Sub", "Sum", "Tile", "Transpose"),
     )
 )
 """What exported networks consist of; none makes a tensor of nothing, as ``ConstantOfShape`` does."""
@@ -47,7 +48,8 @@ def require_plain(graph: Path) -> None:
 
     Each tensor must hold the elements that it claims, no node may compute from constants and shapes alone,
     and operators are those of exported networks. What such a graph computes of its windows is not bounded: a
-    ``Resize`` or ``Conv`` may still make large answers of them. Nor is it said that a runtime takes it.
+    ``Resize``, ``Pad`` or ``Conv`` may still make large answers of them. Nor is it said that a runtime takes
+    it.
 
     Raises:
         SeglineError: it is not plain, or no ONNX graph.

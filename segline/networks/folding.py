@@ -8,9 +8,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode in which every BatchNorm is part of the convolution before it.
+    """A copy in evaluation mode in which the BatchNorm of MONAI's ``Convolution`` is part of its kernel.
 
-    The same function to rounding, with fewer layers; a network without BatchNorm stays as it is.
+    The same function to rounding, with fewer layers; other BatchNorms stay as they are.
     """
     folded = copy.deepcopy(network).eval()
     for block in folded.modules():

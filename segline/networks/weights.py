@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
-from segline.networks.catalogue import build_network
+from segline.networks.catalogue import build_network, build_without_memory
 from segline.networks.torch_files import require_state_dict, require_whole
 from segline.plan import Plan
 
@@ -44,8 +44,7 @@ def load_network(path: Path, plan: Plan) -> nn.Module:
 
 def _fits(state: Any, plan: Plan) -> bool:
     """Whether a state dict is of the plan's network, seen before the network takes any memory."""
-    with torch.device("meta"):
-        wanted = {name: value.shape for name, value in build_network(plan).state_dict().items()}
+    wanted = {name: value.shape for name, value in build_without_memory(plan).state_dict().items()}
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         return False
     return {name: value.shape for name, value in state.items()} == wanted

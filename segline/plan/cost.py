@@ -49,5 +49,6 @@ def require_affordable(plan: Plan, name: str) -> None:
 def batch_bytes(plan: Plan) -> int:
     """Estimate of what one batch of the largest windows takes: itself, scores, probabilities, features."""
     voxels = plan.inference.batch_size * prod(plan.inference.largest_window)
-    maps = voxels * (len(plan.channels) + 2 * len(plan.labels))
+    answers = len(plan.labels) if plan.network.answers == "voxels" else 0
+    maps = voxels * (len(plan.channels) + 2 * answers)
     return int((maps + plan.network.feature_floats(voxels) * _LIVE_SHARE) * _BYTES_PER_FLOAT)

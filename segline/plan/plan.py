@@ -83,9 +83,27 @@ class Plan(Part):
                 f"inference.keep_largest: {min(unknown)} is no label's value; there are "
                 + ", ".join(map(str, self.label_values[1:]))
             )
-        windows = {self.inference.smallest_window, self.inference.largest_window}
-        if self.network.needs_fixed_window and len(windows) > 1:
-            raise ValueError("the norm of this network needs one window size: smallest as largest")
+        return self
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> "Plan":
+        network, inference = self.network, self.inference
+        if fault := network.fault_of(len(self.channels)):
+            raise ValueError(f"network {network.name}: {len(self.channels)} channels: {fault}")
+        patch, windows = self.training.patch_size, {inference.smallest_window, inference.largest_window}
+        if network.has_instance_norm and network.total_stride in {patch, *windows}:
+            raise ValueError(
+                f"network {network.name}: of a window of {network.total_stride} its InstanceNorm sees one "
+                "voxel; make an axis of training.patch_size twice as long"
+            )
+        if network.needs_fixed_window and len(windows) > 1:
+            raise ValueError(f"network {network.name} needs one window size: smallest as largest")
+        if network.needs_fixed_graph and windows != {patch}:
+            raise ValueError(f"network {network.name} needs windows as large as training.patch_size {patch}")
+        if network.is_flat and (deep := max(size[2] for size in (*windows, patch))) > 1:
+            raise ValueError(
+                f"network {network.name} sees images one voxel thick, not {deep}; see spatial_dims"
+            )
         return self
 
     @property
@@ -135,15 +153,16 @@ class Plan(Part):
         """Values in the label files, the network's class order; background first."""
         return tuple(sorted(self.labels))
 
-    def scores_shape(self, windows: Sequence[int]) -> tuple[int, ...]:
-        """Of the class scores of windows ``(B, C, x, y, z)``: of each voxel, or of each window."""
-        batch, _, *size = windows
-        return batch, len(self.labels), *(size if self.network.answers == "voxels" else ())
-
     @property
     def foreground(self) -> dict[int, str]:
         """Network class index to name, without the background."""
         return {index: self.labels[value] for index, value in enumerate(self.label_values) if index > 0}
+
+    def scores_shape(self, windows: Sequence[int]) -> tuple[int, ...]:
+        """Of what the network makes of windows ``(B, C, x, y, z)``: ``(B, K, x, y, z)``, or ``(B, K)``."""
+        batch, _, *spatial = windows
+        voxels = self.network.answers == "voxels"
+        return (batch, len(self.labels), *spatial) if voxels else (batch, len(self.labels))
 
     @classmethod
     def parse(cls, values: Any, name: str) -> "Plan":

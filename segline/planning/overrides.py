@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
-from segline.plan import NETWORKS, Network, Split, Task, Training, merged
+from segline.plan import NETWORKS, Split, Task, Training, merged
 from segline.plan.layouts import of_today
+from segline.plan.networks import Architecture
 from segline.planning.proposals import propose_network, propose_training
 from segline.planning.splits import NONE, SPLIT_PARTS, SplitRule, Strata, Twins, split_cases
 
@@ -42,7 +43,7 @@ class Overrides:
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
 
-    def network(self, patch: Shape, answers: str = "voxels") -> Network:
+    def network(self, patch: Shape, answers: str = "voxels") -> Architecture:
         """Proposed for the architecture that the task names; what it names besides takes its place."""
         given = self.part("network")
         name = str(given.get("name", "unet"))

@@ -13,7 +13,7 @@ from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
 from segline.plan import Ensemble, Gate, Inference, Plan, Preprocessing, Task, merged
 from segline.planning.overrides import Overrides
-from segline.planning.proposals import propose_inference, propose_patch, propose_preprocessing
+from segline.planning.proposals import accepted_patch, propose_inference, propose_patch, propose_preprocessing
 from segline.planning.splits import continued_split
 
 
@@ -45,6 +45,7 @@ def make_plan(
     ]
     training = over.training(propose_patch(shapes))
     network = over.network(training.patch_size, answers)
+    training = over.training(accepted_patch(training.patch_size, network))
     ensemble = over.apply("ensemble", Ensemble, {})
     inference = over.apply("inference", Inference, propose_inference(shapes, training.patch_size, network))
     names = [case.name for case in manifest.cases]
@@ -106,7 +107,7 @@ def _to_be_tuned(over: Overrides, previous: Plan, manifest: Manifest) -> dict[st
     shapes = [resampled_shape(shape, have, spacing) for have, shape in map(ras_geometry, manifest.cases)]
     stride = np.array(network.total_stride)
     largest = as_shape(np.maximum(np.array(propose_patch(shapes)) // stride, 1) * stride)
-    training = over.training(largest)
+    training = over.training(accepted_patch(largest, network))
     proposal = propose_inference(shapes, training.patch_size, network)
     inference = over.apply("inference", Inference, proposal)
     return {"training": training.model_dump(), "inference": inference.model_dump()}

@@ -70,6 +70,19 @@ def propose_patch(shapes: Sequence[Shape]) -> Shape:
     return as_shape(rounded)
 
 
+def accepted_patch(patch: Shape, network: Architecture) -> Shape:
+    """The patch, or the next larger one that the network takes.
+
+    >>> accepted_patch((32, 40, 32), BasicUNet())
+    (32, 48, 32)
+    """
+    stride = network.total_stride
+    sizes = [-(-size // step) * step for size, step in zip(patch, stride, strict=True)]
+    if network.has_instance_norm and as_shape(sizes) == stride:
+        sizes[0] *= 2
+    return as_shape(sizes)
+
+
 def propose_network(patch: Shape, name: str = "unet") -> dict[str, Any]:
     """Halve each axis while the feature map stays large enough; what that makes is for the network to say.
 

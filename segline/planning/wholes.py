@@ -8,7 +8,6 @@ from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
 from segline.plan import Agreement, Gate, Plan, Task, merged
 from segline.plan.layouts import of_today
-from segline.plan.networks.classifiers import STRIDE
 from segline.planning.overrides import Overrides
 from segline.planning.plans import make_plan
 
@@ -66,9 +65,7 @@ def _spacing(fingerprint: Fingerprint, dimensions: int) -> tuple[float, ...]:
 
 def _window(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> tuple[int, int, int]:
     """The largest image that is no outlier: nothing of nineteen in twenty is cut off."""
-    edges = np.percentile(_shapes(fingerprint, spacing), 95, axis=0).round()
-    multiples = np.where(edges > 1, STRIDE, 1)
-    return as_shape(int(edge) for edge in -(-edges // multiples) * multiples)
+    return as_shape(int(edge) for edge in np.percentile(_shapes(fingerprint, spacing), 95, axis=0).round())
 
 
 def _shapes(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> list[tuple[int, int, int]]:

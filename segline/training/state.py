@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.model.history import TrainingPoint
-from segline.networks.catalogue import build_network
+from segline.networks.catalogue import build_network_to_train, shipped_weights
 from segline.networks.on_cpu import quicken
 from segline.networks.running import channels_last
 from segline.networks.torch_files import require_whole
@@ -113,7 +113,7 @@ class TrainingState:
         """
         settings = plan.training
         torch.manual_seed(plan.seed)
-        network = channels_last(build_network(plan).to(device))
+        network = channels_last(build_network_to_train(plan).to(device))
         network = quicken(network) if device.type == "cpu" else ranks.synchronise(network)
         return cls(
             network=network,
@@ -156,6 +156,4 @@ class TrainingState:
 
     def choose(self, cases: Tensor) -> None:
         """Keep the averaged weights, whose scores ``(cases,)`` are, in place of those kept before."""
-        state = self.average.network.state_dict()
-        weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-        self.best = Choice(cases, self.step, weights)
+        self.best = Choice(cases, self.step, shipped_weights(self.average.network))

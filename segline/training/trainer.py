@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from segline.training.batches.prefetching import Prefetched
 from segline.training.clock import Clock
 from segline.training.listening import Listener, unheard
 from segline.training.memory import check_memory
+from segline.training.objectives.heads import loss_of_heads
 from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
 from segline.training.ranks import ALONE, Ranks
@@ -149,9 +151,10 @@ class Trainer:
             group["lr"] = learning_rate
         image, target = self.next_batch()
         state.network.train()
+        self._seed_dropout()
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
-        loss = self.objective.loss(self.plan, scores.float(), target, self.ranks.add_up)
+        loss = loss_of_heads(self.objective, self.plan, scores.float(), target, self.ranks.add_up)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
@@ -161,6 +164,11 @@ class Trainer:
         state.average.update(earlier=state.step)
         state.step += 1
         return loss.detach()
+
+    def _seed_dropout(self) -> None:
+        """What a network drops at random depends on the seed and the step alone, as its batch does."""
+        rng = np.random.default_rng((self.plan.seed, 3, self.step, self.sampler.first))
+        torch.manual_seed(int(rng.integers(2**62)))
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """The augmented image and target of this step, on the device.

@@ -38,7 +38,7 @@ from tests.tiny_task import ROOT, run_task
 
 KIND = kind_of("classification")
 SMALL = {
-    "network": {"name": "resnet", "depth": 10},
+    "network": {"name": "resnet10"},
     "training": {"epochs": 12, "batch_size": 12, "validations": 3},
     "export": {"int8_patches": 8},
 }

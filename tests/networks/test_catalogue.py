@@ -230,3 +230,17 @@ def test_quickened_layers_give_the_same_scores_and_gradients() -> None:
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         torch.testing.assert_close(value, states[1][name], msg=name)
+
+
+@pytest.mark.parametrize(("edge", "kernel"), [(1, 3), (2, 3), (4, 3), (2, 5), (4, 5)])
+def test_in_bfloat16_a_kernel_longer_than_its_features_gets_its_gradient(edge: int, kernel: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv3d(32, 16, kernel, padding=kernel // 2, bias=False))
+    quick = quicken(copy.deepcopy(plain))
+    features = torch.randn(3, 32, edge, 4, 4)
+    for network, half in ((plain, False), (quick, True)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            scores = network(features).float()
+        (scores * torch.linspace(-1, 1, scores.numel()).view_as(scores)).sum().backward()
+    wanted, found = (next(network.parameters()).grad for network in (plain, quick))
+    assert (found - wanted).abs().max() < 0.05 * wanted.abs().max()

@@ -8,8 +8,7 @@ import pytest
 
 from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
-from segline.plan import NETWORKS, Agreement, Plan
-from segline.planning.proposals import propose_network
+from segline.plan import Agreement, Plan
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -93,6 +92,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"preprocessing__intensity": [{"rule": "zscore"}] * 2}, "1 channels need as many intensity rules"),
     ({"network__channels": [16, 32]}, "2 levels need 1 strides"),
     ({"network__strides": [[2, 2, 2], [0, 2, 2]]}, "network.unet.strides"),
+    ({"training__patch_size": [64, 64]}, "training.patch_size"),
     ({"training__patch_size": [64, 64, 33]}, r"training.patch_size \(64, 64, 33\) must be a multiple"),
     ({"inference__largest_window": [66, 64, 32]}, r"inference.largest_window \(66, 64, 32\) must be a multi"),
     ({"inference__overlap": [0, 0, -1]}, "inference.overlap"),
@@ -101,7 +101,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"inference__keep_largest": [0]}, "inference.keep_largest: 0 is no label's value; there are 1"),
     (
         {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
-        "the norm of this network needs one window",
+        "network unet needs one window size",
     ),
     ({"split__test": []}, "split.test"),
     ({"split__test": ["a"]}, "case a is in the split more than once"),
@@ -298,19 +298,6 @@ class TestGate:
         flat = Agreement().model_dump()
         with pytest.raises(SeglineError, match=r"gate: .* dcie_difference: float32 and reduced must ask"):
             plan(gate__float32={**flat, "dcie_difference": 0.1})
-
-
-class TestNetworks:
-    def test_there_is_no_other(self):
-        with pytest.raises(SeglineError, match="network"):
-            plan(network={"name": "perceptron"})
-
-    @pytest.mark.parametrize("name", NETWORKS)
-    def test_settings_say_what_they_demand_of_windows(self, name):
-        settings = NETWORKS[name].model_validate(propose_network((64, 64, 64), name))
-        assert all(stride >= 1 for stride in settings.total_stride)
-        assert settings.first_convolutions >= 1
-        assert settings.words.startswith(name)
 
 
 def test_a_plan_that_comes_with_a_package_has_no_name_that_is_code() -> None:

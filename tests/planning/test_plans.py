@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segline.common.errors import SeglineError
-from segline.data.fingerprint import Fingerprint
+from segline.data.fingerprint import Fingerprint, take_fingerprint
 from segline.data.manifest import CaseEntry, FileEntry, Manifest
-from segline.plan import IntensityWindow, Plan, Task, ZScore
+from segline.networks.catalogue import build_without_memory
+from segline.networks.memory import training_bytes
+from segline.plan import NETWORKS, IntensityWindow, Plan, Task, ZScore, require_affordable
 from segline.planning.folds import fold_tasks, resplit
 from segline.planning.plans import make_plan
 from segline.planning.proposals import (
@@ -422,3 +425,34 @@ class TestFolds:
     def test_cases_that_are_named_have_no_folds(self):
         with pytest.raises(SeglineError, match=r"task test: plan\.split\.test"):
             self.tasks(folds=2, test=["case_00"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_gets_a_patch_that_it_takes(name: str, phantoms: Manifest):
+    coarse = {"preprocessing": {"spacing_mm": [8, 8, 8]}, "network": {"name": name}}
+    plan = make_plan(phantoms, take_fingerprint(phantoms), Task(name="small", source="none", plan=coarse))
+    assert plan.network.name == name
+    assert training_bytes(plan) > 0
+    require_affordable(plan, "plan")
+    windows = torch.zeros(2, 1, *plan.training.patch_size, device="meta")
+    scores = build_without_memory(plan).train()(windows)
+    assert tuple(scores.shape) == plan.scores_shape(windows.shape)
+
+
+def test_a_patch_that_a_task_names_is_not_made_another():
+    named = {"network": {"name": "basic_unet"}, "training": {"patch_size": [40, 40, 40]}}
+    with pytest.raises(SeglineError, match=r"training.patch_size \(40, 40, 40\) must be a multiple"):
+        planned(named)
+
+
+def test_a_network_that_cannot_take_so_many_channels_is_told():
+    names = ("T1", "T2", "FLAIR")
+    task = Task(name="small", source="none", plan={"network": {"name": "vnet"}})
+    with pytest.raises(SeglineError, match="network vnet: 3 channels: its first 16 feature maps"):
+        make_plan(manifest(modalities=names), fingerprint(names), task)
+
+
+def test_a_patch_of_one_stride_is_enlarged_for_instance_norm():
+    small = fingerprint(spacings_mm=((1, 1, 1),) * 10, shapes=((24, 24, 24),) * 10)
+    task = Task(name="small", source="none", plan={"network": {"name": "swin_unetr"}})
+    assert make_plan(manifest(), small, task).training.patch_size == (64, 32, 32)

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from segline.networks.catalogue import build_network
 from segline.training.averaging import WeightAverage
+
+from ..networks.test_architectures import planned
 
 
 def network() -> nn.Module:
@@ -55,3 +58,21 @@ def test_the_network_does_not_change_and_the_average_is_for_evaluation():
     assert all(value.equal(before[name]) for name, value in layers.state_dict().items())
     assert not average.network.training
     assert not any(weight.requires_grad for weight in average.network.parameters())
+
+
+@pytest.mark.parametrize("name", ["densenet121", "efficientnet-b0", "resnet18"])
+def test_buffers_of_a_classifier_are_averaged_and_its_counts_copied(name):
+    layers = build_network(planned(name, {"spatial_dims": 2}))
+    average = WeightAverage(layers, 0.9)
+    states, decays = [], [0.0, 2 / 11, 3 / 12]
+    for earlier in range(3):
+        layers.train()(torch.randn(4, 1, 64, 64, 1))
+        states.append({name: value.clone() for name, value in layers.state_dict().items()})
+        average.update(earlier)
+    for name, value in average.network.state_dict().items():
+        wanted = states[0][name]
+        for decay, state in zip(decays, states, strict=True):
+            wanted = decay * wanted + (1 - decay) * state[name] if value.is_floating_point() else state[name]
+        torch.testing.assert_close(value, wanted, msg=name)
+    assert any(name.endswith("running_var") for name in states[0])
+    assert all(value.isfinite().all() for value in average.network(torch.randn(2, 1, 64, 64, 1)))

@@ -3,14 +3,10 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from segline.backends import open_backend
 from segline.data.cases.index import CaseIndex
-from segline.export.onnx import export_onnx
 from segline.model.package import Model
-from segline.plan import NETWORKS, Plan, merged
-from segline.planning.proposals import propose_network
+from segline.plan import Plan, merged
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
@@ -44,22 +40,3 @@ def test_the_weights_are_others(part: dict, tiny_plan: Plan, tiny_index: CaseInd
     usual = trained(short(tiny_plan), tiny_index, tmp_path / "usual")
     other = trained(short(tiny_plan, training=part), tiny_index, tmp_path / "other")
     assert usual.weights.read_bytes() != other.weights.read_bytes()
-
-
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "unet"])
-def test_a_network_trains_is_exported_and_gives_the_same_on_every_backend(
-    name: str, tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path
-) -> None:
-    values = short(tiny_plan).model_dump(mode="json")
-    patch = (16, 16, 16)
-    windows = {"smallest_window": patch, "largest_window": patch, "overlap": (4, 4, 4)}
-    network = NETWORKS[name].model_validate(propose_network(patch, name)).model_dump()
-    values |= {"network": network, "inference": windows}
-    model = trained(Plan.parse(values, "plan"), tiny_index, tmp_path)
-    export_onnx(model, tiny_index.open(model.plan.split.val), patches=2)
-    given = torch.rand(2, 1, *patch, generator=torch.Generator().manual_seed(0))
-    reference, *others = (
-        open_backend(b, model, "cpu")(given) for b in ("pytorch", "onnxruntime", "openvino")
-    )
-    for scores in others:
-        assert torch.allclose(reference, scores, atol=1e-3)

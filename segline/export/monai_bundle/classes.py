@@ -11,7 +11,7 @@ from segline.export.monai_bundle.metadata import Config, metadata
 from segline.export.monai_bundle.transforms import PLACES, normalisation, preprocessing
 from segline.export.monai_bundle.writing import write_bundle
 from segline.model.package import Model
-from segline.networks.flat import Flat
+from segline.networks.catalogue import Flat
 from segline.networks.weights import load_network
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE

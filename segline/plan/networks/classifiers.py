@@ -1,111 +1,133 @@
-"""Networks that answer with one class a window; what they are made of is fixed by their names."""
+"""MONAI's DenseNet, EfficientNet and ResNet: class scores of a whole window, in 2-D or 3-D."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from segline.plan.networks.architecture import Answers, Architecture, Stride
 
-from segline.plan.part import Part
-
-STRIDE = 32
-"""By which each of them has shrunk a window before it takes the mean."""
-_BACKWARD = 1.3
-"""Numbers of a training step to those that its forward half saves for the other."""
+_HALVED = 32
 
 
-class Classifier(Part):
-    """What they have in common."""
+class Classifier(Architecture):
+    """A network that ends in the mean over its window: of an image in 2-D, of a volume in 3-D; BatchNorm."""
 
-    answers: ClassVar[Literal["voxels", "classes"]] = "classes"
+    answers: ClassVar[Answers] = "classes"
+    maps: ClassVar[Mapping[str, tuple[int, int]]]
+    """By name, full-size feature maps that a training step keeps, forward and backward: in 2-D, in 3-D."""
+    name: str
     spatial_dims: Literal[2, 3] = 3
-    """2 for images of one slice."""
+    """2 for images: volumes one voxel thick along the third axis."""
 
     @property
-    def total_stride(self) -> tuple[int, int, int]:
+    def total_stride(self) -> Stride:
         """Spatial sizes must be multiples of this, voxels."""
-        return STRIDE, STRIDE, STRIDE if self.spatial_dims == 3 else 1
+        return _HALVED, _HALVED, 1 if self.is_flat else _HALVED
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it sees images, which are windows one voxel thick along the third axis."""
+        return self.spatial_dims == 2
 
     @property
     def needs_fixed_window(self) -> bool:
-        """The answer is of the window that it sees."""
+        """It answers for the whole of its window."""
         return True
 
     @property
     def first_convolutions(self) -> int:
-        """The one that sees the windows."""
+        """One."""
         return 1
 
     @property
-    def _sizes(self) -> dict[str, int]:
-        return {"spatial_dims": self.spatial_dims}
-
-    @classmethod
-    def proposed(cls, halvings: tuple[int, int, int], full_resolution: bool) -> dict[str, Any]:  # noqa: ARG003
-        """Nothing: an axis that is not halved may be a short one."""
-        return {}
-
-
-class DenseNet121(Classifier):
-    """Huang et al., Densely connected convolutional networks, CVPR 2017."""
-
-    name: Literal["densenet121"] = "densenet121"
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
-        return f"{self.name} in {self.spatial_dims} dimensions"
-
-    def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
-        """``monai.networks.nets.DenseNet121`` and its arguments."""
-        return "DenseNet121", {**self._sizes, "in_channels": channels, "out_channels": classes}
+        return f"{self.name} in {self.spatial_dims}-D, batch norm"
 
     def feature_floats(self, voxels: int) -> int:
-        """Saved for each voxel of 64x64, and of 64x64x64."""
-        return int(voxels * _BACKWARD * (960 if self.spatial_dims == 2 else 166))
+        """Most of it is of the two finest levels."""
+        flat, deep = self.maps[self.name]
+        return voxels * (flat if self.is_flat else deep)
+
+
+class DenseNet(Classifier):
+    """A MONAI ``DenseNet121`` or a deeper one (Huang et al., CVPR 2017); the name says its depth."""
+
+    name: Literal["densenet121", "densenet169", "densenet201"] = "densenet121"
+    maps: ClassVar[Mapping[str, tuple[int, int]]] = {
+        "densenet121": (1168, 204),
+        "densenet169": (1412, 217),
+        "densenet201": (1823, 242),
+    }
+
+    def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
+        """``monai.networks.nets.DenseNet121``, or a deeper one, and its arguments."""
+        return self.name.replace("densenet", "DenseNet"), {
+            "spatial_dims": self.spatial_dims,
+            "in_channels": channels,
+            "out_channels": classes,
+        }
+
+
+_EfficientNets = Literal[
+    "efficientnet-b0",
+    "efficientnet-b1",
+    "efficientnet-b2",
+    "efficientnet-b3",
+    "efficientnet-b4",
+    "efficientnet-b5",
+    "efficientnet-b6",
+    "efficientnet-b7",
+]
 
 
 class EfficientNet(Classifier):
-    """Tan and Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019."""
+    """A MONAI ``EfficientNetBN`` (Tan and Le, ICML 2019), from fresh weights; the name says its size.
 
-    name: Literal["efficientnet"] = "efficientnet"
-    scale: int = Field(default=0, ge=0, le=7)
-    """The number after the B."""
+    Its BatchNorm forgets at torch's usual rate: at the paper's, a tenth of it, the statistics of a training
+    of some hundred steps would be those of its beginning.
+    """
 
-    @property
-    def words(self) -> str:
-        """In words, for reports."""
-        return f"{self.name} B{self.scale} in {self.spatial_dims} dimensions"
+    name: _EfficientNets = "efficientnet-b0"
+    maps: ClassVar[Mapping[str, tuple[int, int]]] = {
+        "efficientnet-b0": (814, 226),
+        "efficientnet-b1": (1137, 299),
+        "efficientnet-b2": (1195, 307),
+        "efficientnet-b3": (1581, 416),
+        "efficientnet-b4": (2094, 510),
+        "efficientnet-b5": (2884, 677),
+        "efficientnet-b6": (3696, 861),
+        "efficientnet-b7": (4962, 1118),
+    }
 
     def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
-        """``monai.networks.nets.EfficientNetBN`` and its arguments; no weights are downloaded."""
+        """``monai.networks.nets.EfficientNetBN`` and its arguments."""
         return "EfficientNetBN", {
-            "model_name": f"efficientnet-b{self.scale}",
+            "model_name": self.name,
             "pretrained": False,
-            **self._sizes,
+            "spatial_dims": self.spatial_dims,
             "in_channels": channels,
             "num_classes": classes,
+            "norm": ["batch", {"eps": 1e-3, "momentum": 0.1}],
         }
-
-    def feature_floats(self, voxels: int) -> int:
-        """Saved for each voxel of 64x64, and of 64x64x64, by B0; each number after it has about 1.5 times."""
-        return int(voxels * _BACKWARD * (523 if self.spatial_dims == 2 else 125) * 1.5**self.scale)
 
 
 class ResNet(Classifier):
-    """He et al., Deep residual learning for image recognition, CVPR 2016."""
+    """A MONAI ``resnet18`` or of another depth (He et al., CVPR 2016), which its name says."""
 
-    name: Literal["resnet"] = "resnet"
-    depth: Literal[10, 18, 34, 50] = 18
-
-    @property
-    def words(self) -> str:
-        """In words, for reports."""
-        return f"{self.name} of {self.depth} layers in {self.spatial_dims} dimensions"
+    name: Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    maps: ClassVar[Mapping[str, tuple[int, int]]] = {
+        "resnet10": (141, 46),
+        "resnet18": (196, 56),
+        "resnet34": (286, 69),
+        "resnet50": (768, 150),
+        "resnet101": (1137, 173),
+    }
 
     def monai(self, channels: int, classes: int) -> tuple[str, dict[str, Any]]:
-        """``monai.networks.nets.resnet18`` and its like, and the arguments."""
-        return f"resnet{self.depth}", {**self._sizes, "n_input_channels": channels, "num_classes": classes}
-
-    def feature_floats(self, voxels: int) -> int:
-        """Saved for each voxel of 64x64, and of 64x64x64, by 18 layers; of bottlenecks four times as many."""
-        bottlenecks = 4 if self.depth == 50 else 1
-        return int(voxels * _BACKWARD * (626 if self.spatial_dims == 2 else 350) * bottlenecks)
+        """``monai.networks.nets.resnet18``, or of another depth, and its arguments."""
+        return self.name, {
+            "spatial_dims": self.spatial_dims,
+            "n_input_channels": channels,
+            "num_classes": classes,
+            "conv1_t_stride": 2,  # as in the paper; MONAI's default is 1
+        }

@@ -3,11 +3,11 @@
 Myronenko, 3D MRI brain tumor segmentation using autoencoder regularization, BrainLes 2018.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from segline.plan.part import Part
+from segline.plan.networks.architecture import Architecture, Stride
 
 _GROUPS = 8
 _MAPS_A_BLOCK = 10
@@ -17,10 +17,8 @@ _MAPS_A_BLOCK = 10
 _Blocks = Annotated[int, Field(ge=1, le=32)]
 
 
-class SegResNet(Part):
+class SegResNet(Architecture):
     """A MONAI ``SegResNet``: residual blocks with GroupNorm, each level half as fine as the one before."""
-
-    answers: ClassVar[Literal["voxels", "classes"]] = "voxels"
 
     name: Literal["segresnet"] = "segresnet"
     first_channels: int = Field(default=16, ge=1, le=512, multiple_of=_GROUPS)
@@ -29,7 +27,7 @@ class SegResNet(Part):
     """Residual blocks of each level, the finest first."""
 
     @property
-    def total_stride(self) -> tuple[int, int, int]:
+    def total_stride(self) -> Stride:
         """Spatial sizes must be multiples of this, voxels."""
         halved: int = 2 ** (len(self.blocks_down) - 1)
         return halved, halved, halved
@@ -70,6 +68,6 @@ class SegResNet(Part):
         return floats
 
     @classmethod
-    def proposed(cls, halvings: tuple[int, int, int], full_resolution: bool) -> dict[str, Any]:  # noqa: ARG003
+    def proposed(cls, halvings: Stride, full_resolution: bool) -> dict[str, Any]:  # noqa: ARG003
         """As many levels as the shortest axis bears: all axes are halved alike."""
         return {"blocks_down": [1, 2, 2, 4][: min(halvings) + 1]}

@@ -1,10 +1,11 @@
 """MONAI's UNet with residual units."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from segline.plan.part import Channels, Part
+from segline.plan.networks.architecture import Architecture, Stride
+from segline.plan.part import Channels
 
 FIRST_CHANNELS = 16
 _MOST_LEVELS = 10
@@ -15,10 +16,8 @@ _MAPS_A_LEVEL = 26
 _Stride = Annotated[int, Field(ge=1, le=16)]
 
 
-class UNet(Part):
+class UNet(Architecture):
     """A MONAI ``UNet`` with residual units."""
-
-    answers: ClassVar[Literal["voxels", "classes"]] = "voxels"
 
     name: Literal["unet"] = "unet"
     channels: tuple[Channels, ...] = Field(min_length=2, max_length=_MOST_LEVELS)
@@ -34,7 +33,7 @@ class UNet(Part):
         return self
 
     @property
-    def total_stride(self) -> tuple[int, int, int]:
+    def total_stride(self) -> Stride:
         """Spatial sizes must be multiples of this, voxels."""
         x = y = z = 1
         for stride in self.strides:
@@ -42,8 +41,8 @@ class UNet(Part):
         return x, y, z
 
     @property
-    def needs_fixed_window(self) -> bool:
-        """InstanceNorm's statistics are of the window."""
+    def has_instance_norm(self) -> bool:
+        """Its statistics are of the window."""
         return self.norm == "instance"
 
     @property
@@ -81,7 +80,7 @@ class UNet(Part):
         return floats
 
     @classmethod
-    def proposed(cls, halvings: tuple[int, int, int], full_resolution: bool) -> dict[str, Any]:
+    def proposed(cls, halvings: Stride, full_resolution: bool) -> dict[str, Any]:
         """A short axis joins at the deeper levels; the channels double from level to level."""
         levels = max(1, *halvings)
         strides = [tuple(2 if level >= levels - n else 1 for n in halvings) for level in range(levels)]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Augmentation
 
 
@@ -58,8 +59,7 @@ class Augmenter:
         if rng.random() >= settings.affine:
             return image, label
         angles = np.radians(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees, 3))
-        if image.shape[-1] == 1:
-            angles[:2] = 0.0  # a single slice turns in its plane alone
+        angles = np.where(_turning(as_shape(image.shape[1:])), angles, 0.0)
         zoom = 1 + rng.uniform(-settings.scale, settings.scale)
         spacing = np.array(self.spacing_mm)
         return apply_affine(image, label, rotation_matrix(angles) / zoom * spacing / spacing[:, None])
@@ -80,6 +80,16 @@ class Augmenter:
                 channel.add_(sd * rng.uniform(-settings.intensity_shift, settings.intensity_shift))
             if rng.random() < settings.gamma:
                 change_gamma(channel, math.exp(rng.uniform(-settings.gamma_log, settings.gamma_log)))
+
+
+def _turning(shape: Shape) -> list[bool]:
+    """About which axes a patch may turn: an image, one voxel thick, would leave itself but for its plane.
+
+    >>> _turning((32, 32, 1)), _turning((32, 32, 16))
+    ([False, False, True], [True, True, True])
+    """
+    x, y, z = (size > 1 for size in shape)
+    return [y and z, z and x, x and y]
 
 
 def rotation_matrix(angles: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ class WholeSampler:
     def _case_number(self, draw: int) -> int:
         sampler = self.plan.training.sampler
         if isinstance(sampler, LabelSampler):
-            rng = np.random.default_rng((self.plan.seed, 3, draw))
+            rng = np.random.default_rng((self.plan.seed, 4, draw))
             if rng.random() * (sampler.ratio + 1) < sampler.ratio:
                 members = self._by_class[int(rng.integers(len(self._by_class)))]
                 return members[int(rng.integers(len(members)))]

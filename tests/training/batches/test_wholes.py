@@ -42,7 +42,7 @@ CASES = [case_of(number, label=int(number == 0)) for number in range(7)]
 def plan_of(**sampler: object) -> Plan:
     parts = {"patch_size": [32, 32, 1], "sampler": sampler or {"name": "uniform"}}
     windows = {"smallest_window": [32, 32, 1], "largest_window": [32, 32, 1], "overlap": [0, 0, 0]}
-    network = {"name": "resnet", "spatial_dims": 2}
+    network = {"name": "resnet18", "spatial_dims": 2}
     values = small_plan().model_dump()
     values |= {"network": network, "inference": windows, "training": {**values["training"], **parts}}
     return Plan.parse(values, "plan")

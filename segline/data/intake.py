@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from segline.common.documents import Document
 from segline.data.fingerprint import PERCENTILES, ras_geometry
 from segline.data.manifest import CaseEntry, Manifest
-from segline.data.portraits import SAME_LIKENESS, Percentiles, Portrait
+from segline.data.portraits import SAME_LIKENESS, SAME_SLICE, Percentiles, Portrait
 from segline.data.targets.label_maps import lost_voxels
 from segline.data.verification import Survey
 from segline.imaging.preprocessing import Preprocessor
@@ -36,6 +36,8 @@ class Limits(BaseModel):
     """Of percentiles beyond the known ones, in units of the known range from the 0.5th to the 99.5th."""
     likeness: float = Field(default=SAME_LIKENESS, gt=0, le=1)
     """From which two images are one."""
+    slice_likeness: float = Field(default=SAME_SLICE, gt=0, le=1)
+    """The same of single slices."""
 
 
 class Quarantined(BaseModel):
@@ -152,18 +154,13 @@ class _Judge:
     def _likeness(self, case: CaseEntry, portrait: Portrait) -> Iterator[Fault]:
         """A known name with new content is a correction, which may look like what it corrects."""
         for name, other in self.seen.items():
-            if name == case.name or not (same := self._same_image(portrait, other)):
+            limit = self.limits.likeness if min(case.shape) > 1 else self.limits.slice_likeness
+            if name == case.name or not (same := _same_image(portrait, other, limit)):
                 continue
             if name in self.held_back:
                 yield "leakage", f"{same} case {name}, which is held back from training"
             else:
                 yield "duplicate", f"{same} case {name}"
-
-    def _same_image(self, portrait: Portrait, other: Portrait) -> str:
-        if portrait.voxels_sha256 == other.voxels_sha256:
-            return "has every voxel of"
-        likeness = portrait.likeness(other)
-        return f"looks like (correlation {likeness:.4f})" if likeness >= self.limits.likeness else ""
 
     def _geometry(self, case: CaseEntry, _: Portrait) -> Iterator[Fault]:
         factor = self.limits.geometry_factor
@@ -220,6 +217,13 @@ class _Judge:
                     f"{what}: percentile {percent:g} is {mine[number]:.4g}, of the known cases {low:.4g} to "
                     f"{high:.4g}; wrong unit, or the label lies elsewhere",
                 )
+
+
+def _same_image(portrait: Portrait, other: Portrait, limit: float) -> str:
+    if portrait.voxels_sha256 == other.voxels_sha256:
+        return "has every voxel of"
+    likeness = portrait.likeness(other)
+    return f"looks like (correlation {likeness:.4f})" if likeness >= limit else ""
 
 
 def _lengths_mm(case: CaseEntry) -> dict[str, float]:

@@ -16,6 +16,9 @@ SAME_LIKENESS = 0.97
 """Likeness from which two images count as one. Measured on 208 hippocampus MR of as many patients: 0.871 at
 most between two of them; copies with noise of 5 % of the standard deviation: 0.9999 at least. Four abdominal
 CT: 0.761 at most between two, 0.995 at least after the loss of a slice."""
+SAME_SLICE = 0.998
+"""The same of single slices. Neighbours in one patient are alike: 5 % of MedNIST's abdomens have another at
+0.99 or more, none at 0.998; copies with noise of 5 % of the standard deviation: 0.9996 at least."""
 
 _EDGE = 16
 _VERSION = 1

@@ -10,6 +10,7 @@ from segline.plan import Agreement, Gate, Plan, Task, merged
 from segline.plan.layouts import of_today
 from segline.planning.overrides import Overrides
 from segline.planning.plans import make_plan
+from segline.planning.proposals import accepted_patch
 
 _LARGEST_EDGE = {2: 256, 3: 96}
 """By dimensions; images that are larger are taken on a coarser grid."""
@@ -36,11 +37,13 @@ def plan_of_wholes(manifest: Manifest, fingerprint: Fingerprint, task: Task) -> 
     over, spacing = Overrides(task), _spacing(fingerprint, dimensions)
     given = over.part("preprocessing").get("spacing_mm", spacing)
     network = {"name": _NETWORK, "spatial_dims": dimensions, **over.part("network")}
+    window = _window(fingerprint, tuple(given))
+    settings = Overrides(task.model_copy(update={"plan": {"network": network}})).network(window, "classes")
     proposal = {
         "preprocessing": {"spacing_mm": spacing, "foreground_above": None},
         "network": network,
         "training": {
-            "patch_size": _window(fingerprint, tuple(given)),
+            "patch_size": accepted_patch(window, settings),
             "batch_size": min(_BATCH[dimensions], max(2, len(manifest.cases) // 8)),
             "epochs": _EPOCHS[dimensions],
             "learning_rate": 1e-3,

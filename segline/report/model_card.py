@@ -25,6 +25,8 @@ from segline.runs.run import Run
 
 _UNKNOWN = "unknown"
 _NOTHING = "–"
+_MOST_CASES = 200
+"""Of those that are listed one by one."""
 
 
 def write_model_card(run: Run, by: Yardstick = MASKS) -> None:
@@ -163,10 +165,12 @@ def _cases(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:
                 label,
                 *(_figure(measured[figure.name]) for figure in evaluation.figures),
             )
-            for case in _ranked(evaluation)
+            for case in _ranked(evaluation)[:_MOST_CASES]
             for label, measured in case.figures.items()
         ),
     )
+    if (more := len(evaluation.cases) - _MOST_CASES) > 0:
+        yield f"\nAnd {more} more, which are better."
 
 
 def _failures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[str]:

@@ -13,6 +13,7 @@ from segline.acceptance.verdict import Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
+from segline.evaluation.classes.yardstick import CLASSES
 from segline.evaluation.masks.label_metrics import LabelMetrics
 from segline.evaluation.records import CaseEvaluation, Evaluation, Measured
 from segline.evaluation.scoring import summarise
@@ -78,6 +79,20 @@ def contender(
     digests = {f"patient_{number}": digest(number) for number in range(len(dice))}
     timed = timing(total_ms) if total_ms else None
     return Contender(evaluation(dice, **evaluated), digests, frozenset({digest(100)}), timed)
+
+
+def decided(right: Sequence[float]) -> Contender:
+    """A model of classes, which was right in some cases, 1, and wrong in others, 0."""
+    cases = [
+        CaseEvaluation(
+            case=f"patient_{number}",
+            figures={"label1": {"accuracy": value, "true_class": value, "log_loss": 1 - value}},
+            answer="",
+        )
+        for number, value in enumerate(right)
+    ]
+    digests = {case.case: digest(number) for number, case in enumerate(cases)}
+    return Contender(summarise(Named("pytorch"), small_plan(), cases, CLASSES), digests, frozenset())
 
 
 def timing(*totals_ms: float, **parts: Any) -> Benchmark:
@@ -251,6 +266,14 @@ class TestLowerTail:
         decision = against(contender(dice))
         assert decision.promoted
         assert decision.tail[0].loss == pytest.approx(0.04)
+
+    def test_a_figure_of_yes_or_no_has_none(self):
+        old, new = [0.0] * 11 + [1.0] * 9, [1.0] * 19 + [0.0]
+        of_masks = decide(contender(old), contender(new), PASSED, BETTER)
+        assert not of_masks.promoted and of_masks.tail
+        of_classes = decide(decided(old), decided(new), PASSED, BETTER)
+        assert of_classes.promoted and of_classes.tail == () and of_classes.difference is not None
+        assert of_classes.difference.mean == pytest.approx(0.5)
 
     def test_the_tail_is_a_share_of_the_cases_of_each_model(self):
         tail = against(contender(shifted(0.02)), PromotionRule(tail_share=0.25)).tail

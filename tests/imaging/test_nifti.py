@@ -114,14 +114,14 @@ class TestWhatCannotBeRead:
         with pytest.raises(SeglineError, match="not a readable NIfTI file"):
             read_volume(path)
 
-    @pytest.mark.parametrize("payload", [b"<html>not found</html>" * 50, bytes(1000), b"\x89PNG" * 400])
+    @pytest.mark.parametrize("payload", [b"<html>not found</html>" * 50, bytes(1000), b"II*\0" * 400])
     def test_a_file_of_another_kind(self, tmp_path, payload):
         path = tmp_path / "page.nii"
         path.write_bytes(payload)
         with pytest.raises(SeglineError, match="not a readable NIfTI file"):
             read_volume(path)
 
-    @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (1, 6, 7), (3, 4, 5, 1, 2)])
+    @pytest.mark.parametrize("shape", [(1, 6, 7), (6, 1, 7), (3, 4, 5, 1, 2)])
     def test_not_three_spatial_axes(self, tmp_path, shape):
         with pytest.raises(SeglineError, match=f"this file is {'x'.join(map(str, shape))}"):
             read_volume(file_of(tmp_path / "flat.nii", image_of(numbered(shape))))
@@ -141,6 +141,12 @@ class TestWhatCannotBeRead:
         path.write_bytes(payload)
         with pytest.raises(SeglineError, match="sform or qform"):
             read_volume(path)
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1)])
+def test_one_slice_is_read_as_such(tmp_path, shape):
+    volume = read_volume(file_of(tmp_path / "slice.nii", image_of(numbered(shape))))
+    np.testing.assert_array_equal(volume.array[0, ..., 0], numbered(shape).reshape(6, 7))
 
 
 class TestWriting:

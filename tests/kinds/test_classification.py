@@ -39,7 +39,7 @@ from tests.tiny_task import ROOT, run_task
 KIND = kind_of("classification")
 SMALL = {
     "network": {"name": "resnet10"},
-    "training": {"epochs": 12, "batch_size": 12, "validations": 3},
+    "training": {"epochs": 32, "batch_size": 12, "validations": 3},
     "export": {"int8_patches": 8},
 }
 
@@ -117,7 +117,7 @@ def test_every_backend_finds_the_classes(
 def test_a_training_that_was_killed_comes_to_the_same_weights(
     plan: Plan, index: CaseIndex, tmp_path: Path
 ) -> None:
-    short = plan.model_copy(update={"training": plan.training.model_copy(update={"epochs": 3})})
+    short = plan.model_copy(update={"training": plan.training.model_copy(update={"epochs": 2})})
     unbroken = trainer(short, index, tmp_path / "a")
     unbroken.run()
     broken = trainer(short, index, tmp_path / "b")
@@ -205,7 +205,7 @@ def test_volumes_go_through_the_whole_pipeline_to_a_champion(tmp_path: Path) -> 
     volumes = write_volumes(tmp_path / "Bodies", each=12)
     task = tmp_path / "bodies.yaml"
     gate = {"floor": 0.7}
-    training = {"epochs": 4, "batch_size": 4, "validations": 2}
+    training = {"epochs": 16, "batch_size": 4, "validations": 2}
     plan = {"network": SMALL["network"], "training": training, "gate": gate}
     task.write_text(
         yaml.safe_dump({"name": "bodies", "kind": "classification", "source": str(volumes), "plan": plan})

@@ -430,7 +430,8 @@ class TestFolds:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_gets_a_patch_that_it_takes(name: str, phantoms: Manifest):
     coarse = {"preprocessing": {"spacing_mm": [8, 8, 8]}, "network": {"name": name}}
-    plan = make_plan(phantoms, take_fingerprint(phantoms), Task(name="small", source="none", plan=coarse))
+    task, answers = Task(name="small", source="none", plan=coarse), NETWORKS[name].answers
+    plan = make_plan(phantoms, take_fingerprint(phantoms), task, answers=answers)
     assert plan.network.name == name
     assert training_bytes(plan) > 0
     require_affordable(plan, "plan")

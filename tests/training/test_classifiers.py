@@ -104,10 +104,11 @@ def short(name: str, epochs: int = 2, **settings: Any) -> Plan:
 @pytest.mark.parametrize(
     ("name", "spatial_dims"),
     [
-        ("densenet121", 2),
-        pytest.param("densenet121", 3, marks=pytest.mark.slow),  # two minutes, nearly all of it torch.export
+        # a minute or two each, nearly all of it torch.export
+        pytest.param("densenet121", 2, marks=pytest.mark.slow),
+        pytest.param("densenet121", 3, marks=pytest.mark.slow),
+        pytest.param("efficientnet-b0", 3, marks=pytest.mark.slow),
         ("efficientnet-b0", 2),
-        ("efficientnet-b0", 3),
         ("resnet18", 2),
         ("resnet18", 3),
     ],

@@ -23,6 +23,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "basic_unet": {"features": [4, 4, 8, 8, 8, 4]},
 }
 """What makes one train in seconds."""
+LARGE = ("swin_unetr", "vnet")
+"""A minute or two, most of it torch.export."""
 SEGMENTERS = [name for name, network in NETWORKS.items() if network.answers == "voxels"]
 
 
@@ -50,7 +52,11 @@ def trained(plan: Plan, index: CaseIndex, folder: Path) -> Model:
     return Model.write(folder / "model", plan, trainer.best_weights, history)
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+def _in_ci(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
+
+
+@pytest.mark.parametrize("name", map(_in_ci, SEGMENTERS))
 def test_a_network_trains_is_exported_and_gives_the_same_on_every_backend(
     name: str, tiny_plan: Plan, tiny_index: CaseIndex, tmp_path: Path
 ) -> None:

@@ -72,10 +72,15 @@ class Classes:
         Raises:
             SeglineError: a file cannot be read.
         """
-        return float(_decision(a) == _decision(b))
+        return float(decision(a) == decision(b))
 
 
-def _decision(path: Path) -> str:
+def decision(path: Path) -> str:
+    """The class that an answer's file tells.
+
+    Raises:
+        SeglineError: it cannot be read.
+    """
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["class"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,10 @@ from segline.report.html.markup import Cell, Html, element, heading, join, numbe
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "zero": "nearer 0 is better"}
 
 
+MOST_ROWS = 500
+"""Of a table, or a list of names: thousands of cases would make a page that no browser likes."""
+
+
 def dash(why: str) -> Html:
     """What stands where there is no figure; ``why`` shows on hovering."""
     return element("span", "–", class_="none", title=why)

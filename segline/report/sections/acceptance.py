@@ -8,7 +8,7 @@ from segline.evaluation.figures import figures_among
 from segline.model.sidecars import LARGEST_DIFFERENCE, OnnxSidecar
 from segline.plan import Agreement, Gate
 from segline.report.html.markup import Cell, Content, Html, cell, details, element, heading, number, table
-from segline.report.html.wording import counted, dash, decimal, scientific, short_digest
+from segline.report.html.wording import MOST_ROWS, counted, dash, decimal, scientific, short_digest
 from segline.report.sections.data import fact_list
 from segline.report.sections.overview import reason_list
 
@@ -167,12 +167,20 @@ def _by_case(verdict: Verdict) -> Html | None:
             *(_sorted(comparison.differences[figure.name]) for figure in figures),
             _sorted(comparison.agreement),
         )
-        for comparison in verdict.comparisons
+        for comparison in _most_apart(verdict.comparisons)
     ]
     names = (*(f"{figure.title} difference" for figure in figures), f"Equal {verdict.part}s")
     columns = [heading(name, numeric=True) for name in names]
     body = table(("Backend", "Case", *columns), rows, "sortable")
-    return details("Every case against PyTorch", element("div", body, class_="tall"))
+    total = len(verdict.comparisons)
+    which = f"The {MOST_ROWS} of {total} answers that differ most" if total > MOST_ROWS else "Every case"
+    return details(f"{which} against PyTorch", element("div", body, class_="tall"))
+
+
+def _most_apart(comparisons: Sequence[CaseComparison]) -> Sequence[CaseComparison]:
+    if len(comparisons) <= MOST_ROWS:
+        return comparisons
+    return sorted(comparisons, key=lambda one: -max(one.differences.values()))[:MOST_ROWS]
 
 
 def _sorted(value: float) -> Cell:

@@ -21,7 +21,16 @@ from segline.report.html.markup import (
     preformatted,
     table,
 )
-from segline.report.html.wording import counted, dash, decimal, percent, short_digest, small_share, times
+from segline.report.html.wording import (
+    MOST_ROWS,
+    counted,
+    dash,
+    decimal,
+    percent,
+    short_digest,
+    small_share,
+    times,
+)
 
 _MOST_REMARKS = 50
 _AXES = ("right–left", "posterior–anterior", "inferior–superior")
@@ -58,9 +67,7 @@ def split(parts: Split, asked: Mapping[str, Any]) -> Html:
         element("span", f"{name} {len(names)}", class_=name, style=f"flex-grow:{len(names) / total:.4f}")
         for name, names in sets.items()
     ]
-    listed = [
-        (element("strong", name), cell(", ".join(names), class_="words")) for name, names in sets.items()
-    ]
+    listed = [(element("strong", name), cell(_listed(names), class_="words")) for name, names in sets.items()]
     return element(
         "section",
         element("h2", "Split"),
@@ -74,6 +81,11 @@ def split(parts: Split, asked: Mapping[str, Any]) -> Html:
         details("Names of the cases", table(("Set", "Cases"), listed)),
         id="split",
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_ROWS} more, in plan.json" if len(names) > MOST_ROWS else ""
+    return ", ".join(names[:MOST_ROWS]) + more
 
 
 def _which_fold(asked: Mapping[str, Any]) -> str | None:

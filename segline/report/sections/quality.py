@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
-from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
+from segline.evaluation.records import EVALUATION, WORST_CASES, CaseEvaluation, Evaluation, Measured
 from segline.report.findings import Findings
 from segline.report.html.markup import (
     Cell,
@@ -18,10 +18,11 @@ from segline.report.html.markup import (
     number,
     table,
 )
-from segline.report.html.wording import counted, decimal, figure_headings, interval, show
+from segline.report.html.wording import MOST_ROWS, counted, decimal, figure_headings, interval, show
 from segline.report.pictures import charts
 from segline.report.sections.classes.tables import classes
 from segline.report.sections.voxels import voxels
+from segline.runs.names import predictions_of
 from segline.runs.records import StageRecord
 
 _VOLUMES = {"truth_ml": "True ml", "prediction_ml": "Found ml"}
@@ -71,10 +72,18 @@ def cases(findings: Findings) -> Html | None:
             f"Predicted with {reference.backend}. The worst by mean {reference.figures[0].title}: ",
             element("strong", named),
             ". A heading sorts by its column.",
+            _left_out(len(ranked), reference.backend),
         ),
-        element("div", _case_table(reference, ranked), class_="tall"),
+        element("div", _case_table(reference, ranked[:MOST_ROWS]), class_="tall"),
         id="test-cases",
     )
+
+
+def _left_out(cases: int, backend: str) -> str | None:
+    if cases <= MOST_ROWS:
+        return None
+    where = f"{predictions_of(backend)}/{EVALUATION}"
+    return f" The {MOST_ROWS} worst are listed; the other {cases - MOST_ROWS} are in {where}."
 
 
 def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html:

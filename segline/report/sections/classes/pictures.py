@@ -3,6 +3,7 @@
 import numpy as np
 
 from segline.common.errors import SeglineError
+from segline.evaluation.classes.yardstick import decision
 from segline.evaluation.records import CaseEvaluation
 from segline.imaging.volume import Volume
 from segline.plan import Plan
@@ -10,6 +11,7 @@ from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, drawn, element
 from segline.report.html.wording import decimal
 from segline.report.pictures.overlays import grey_of, webp
+from segline.runs.names import predictions_of
 
 _MOST = 12
 _EDGE = 220
@@ -39,9 +41,17 @@ def pictures(findings: Findings) -> Html | None:
 def _pictured(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:
     ((name, measured),) = case.figures.items()
     share = decimal(measured["true_class"] or 0.0, 3)
-    word = element("span", "right" if case.score == 1 else "wrong", class_=_pill(case))
-    caption = element("figcaption", f"{case.case}: {name} {share} ", word)
+    taken = "right" if case.score == 1 else f"taken for {_decided(findings, case)}"
+    caption = element(
+        "figcaption", f"{case.case}: {name} {share} ", element("span", taken, class_=_pill(case))
+    )
     return element("figure", drawn(lambda: _image(findings, plan, case)), caption, class_="panel")
+
+
+def _decided(findings: Findings, case: CaseEvaluation) -> str:
+    """The class that was found, of the answer's file."""
+    backend = findings.reference.backend if findings.reference else ""
+    return decision(findings.run.folder / predictions_of(backend) / case.answer)
 
 
 def _pill(case: CaseEvaluation) -> str:

@@ -30,7 +30,7 @@ def test_overrides_and_data_take_the_place_of_what_the_task_says() -> None:
 @pytest.mark.parametrize(
     ("asked", "overrides", "told"),
     [
-        ("liver", "", "task 'liver': no such task; there are hippocampus, phantom, spleen"),
+        ("liver", "", "task 'liver': no such task; there are hippocampus, mednist, phantom, spleen"),
         ("../tasks/phantom", "", "no such task"),
         ("", "", "task '': no such task"),
         ("none.yaml", "", "no such task"),

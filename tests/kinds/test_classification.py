@@ -201,6 +201,7 @@ def test_what_is_no_task_of_classes_is_refused(shapes: Manifest, phantoms: Manif
         verify(Path(shapes.root))
 
 
+@pytest.mark.slow
 def test_volumes_go_through_the_whole_pipeline_to_a_champion(tmp_path: Path) -> None:
     volumes = write_volumes(tmp_path / "Bodies", each=12)
     task = tmp_path / "bodies.yaml"

@@ -73,6 +73,7 @@ def propose_patch(shapes: Sequence[Shape]) -> Shape:
 def accepted_patch(patch: Shape, network: Architecture) -> Shape:
     """The patch, or the next larger one that the network takes.
 
+    >>> from segline.plan.networks import BasicUNet
     >>> accepted_patch((32, 40, 32), BasicUNet())
     (32, 48, 32)
     """

@@ -114,10 +114,8 @@ def decide(
         return Decision(promoted=False, reasons=(*blocked, *unfair), rule=rule)
     pairs = _pairs(champion, challenger)
     deciding = challenger.evaluation.figures[0]
-    tail, speed = (
-        () if deciding.yes_or_no else _tail(pairs, rule),
-        _speed(champion.benchmark, challenger.benchmark),
-    )
+    tail = () if deciding.yes_or_no else _tail(pairs, rule)
+    speed = _speed(champion.benchmark, challenger.benchmark)
     difference = paired_difference([pair.challenger for pair in pairs], [pair.champion for pair in pairs])
     title = deciding.title
     merit, shortfall = _merit(title, difference, speed, rule)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def _predict(options: argparse.Namespace) -> None:
     found, odd = {}, {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
-        with _named(images[0] if several else None):
+        with _named(images[0]) if several else nullcontext():
             found[images[0]], odd[images[0]] = predictor(volume), doubts(model.plan, volume)
     if several and answers.write_table:
         answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
@@ -100,12 +100,12 @@ def _images_in(paths: Sequence[Path]) -> list[Path]:
 
 
 @contextmanager
-def _named(image: Path | None) -> Iterator[None]:
+def _named(image: Path) -> Iterator[None]:
     """Say which of several images it is that cannot be answered."""
     try:
         yield
     except SeglineError as error:
-        raise (SeglineError(f"{image}: {error}") if image else error) from error
+        raise SeglineError(f"{image}: {error}") from error
 
 
 def _tell(

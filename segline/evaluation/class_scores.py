@@ -1,6 +1,6 @@
 """What predicted classes are worth together: figures that no mean over cases gives, and how sure they are."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
@@ -82,11 +82,6 @@ class ClassScores(BaseModel):
         each = list(every)
         truth = [index for one in each for index in one.truth]
         return cls.of(each[0].names, truth, [row for one in each for row in one.probabilities])
-
-    @property
-    def scalars(self) -> Mapping[str, float]:
-        """Each figure over all cases that is defined."""
-        return {name: of.value for name, of in self.overall.items() if of.value is not None}
 
 
 OVERALL = {

@@ -4,6 +4,7 @@ So a resumed training needs no saved random state and sees what an unbroken one 
 in parts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,21 +48,12 @@ def patch_sampler(
     return PatchSampler(cases, training.patch_size, size, training.sampler, plan.seed, part)
 
 
-@dataclass(frozen=True)
-class PatchSampler:
-    """Cuts batches of patches from memory-mapped cases.
-
-    Attributes:
-        centres: where patches are centred.
-        part: which of how many equal parts of each batch.
-    """
+class BatchesInParts(ABC):
+    """Draws of cases, numbered over the whole training, and which of them are of a step and of its part."""
 
     cases: Sequence[Case]
-    patch_size: Shape
     batch_size: int
-    centres: LabelSampler | UniformSampler
-    seed: int
-    part: tuple[int, int] = (0, 1)
+    part: tuple[int, int]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -79,10 +71,35 @@ class PatchSampler:
         begin = step * self.batch_size
         return [self._case_number(draw) for draw in range(begin, begin + self.batch_size)]
 
+    def _draws(self, step: int) -> range:
+        """Of the part of a step's batch."""
+        begin = step * self.batch_size + self.first
+        return range(begin, begin + self.batch_size // self.part[1])
+
+    @abstractmethod
+    def _case_number(self, draw: int) -> int:
+        """Which case a draw gives."""
+
+
+@dataclass(frozen=True)
+class PatchSampler(BatchesInParts):
+    """Cuts batches of patches from memory-mapped cases.
+
+    Attributes:
+        centres: where patches are centred.
+        part: which of how many equal parts of each batch.
+    """
+
+    cases: Sequence[Case]
+    patch_size: Shape
+    batch_size: int
+    centres: LabelSampler | UniformSampler
+    seed: int
+    part: tuple[int, int] = (0, 1)
+
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
-        begin = step * self.batch_size + self.first
-        patches = [self._patch(draw) for draw in range(begin, begin + self.batch_size // self.part[1])]
+        patches = [self._patch(draw) for draw in self._draws(step)]
         images = np.stack([image for image, _ in patches])
         labels = np.stack([label for _, label in patches])
         return torch.from_numpy(images).float(), torch.from_numpy(labels)

@@ -12,11 +12,11 @@ from segline.data.cases.case import Case
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
 from segline.plan.training.samplers import LabelSampler
-from segline.training.batches.patches import case_in_epoch, cut, patch_start
+from segline.training.batches.patches import BatchesInParts, case_in_epoch, cut, patch_start
 
 
 @dataclass(frozen=True)
-class WholeSampler:
+class WholeSampler(BatchesInParts):
     """Cuts batches of whole images, each anywhere in the plan's patch, or a part of it where it is larger.
 
     With the sampler ``label``, so many images are drawn by their class, each class as often as another, to
@@ -31,26 +31,9 @@ class WholeSampler:
     batch_size: int
     part: tuple[int, int] = (0, 1)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in which about every case has been seen once."""
-        return -(-len(self.cases) // self.batch_size)
-
-    @property
-    def first(self) -> int:
-        """Number in the whole batch of the part's first image."""
-        part, parts = self.part
-        return part * (self.batch_size // parts)
-
-    def cases_of(self, step: int) -> Sequence[int]:
-        """Numbers of the cases that the whole batch of a step consists of."""
-        begin = step * self.batch_size
-        return [self._case_number(draw) for draw in range(begin, begin + self.batch_size)]
-
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The images of a step: ``(B, C, *patch)`` float32, and their classes ``(B,)`` int64."""
-        begin = step * self.batch_size + self.first
-        draws = range(begin, begin + self.batch_size // self.part[1])
+        draws = self._draws(step)
         cases = [self.cases[self._case_number(draw)] for draw in draws]
         images = np.stack([self._image(case, draw) for case, draw in zip(cases, draws, strict=True)])
         classes = np.array([int(case.label) for case in cases], np.int64)

@@ -1,10 +1,7 @@
 """The charts, as SVG whose colours follow the page's scheme."""
 
-import io
 import math
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,41 +14,9 @@ from segline.evaluation.roc import Roc
 from segline.model.history import History, TrainingPoint
 from segline.report.html.markup import Html
 from segline.report.html.wording import shortened
+from segline.report.pictures.drawing import INK, LINE, MUTED, PAPER, SERIES, drawing, svg
 from segline.training.tuning.rate_test import RangeTest
 
-# Matplotlib knows no CSS variables: these colours are drawn, then replaced.
-_INK, _MUTED, _LINE, _PAPER = "#010203", "#020304", "#030405", "#040506"
-_SERIES = tuple(f"#0a0b{0x10 + i:02x}" for i in range(6))
-_VARIABLES = {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _LINE: "var(--line)",
-    _PAPER: "var(--card)",
-    **{color: f"var(--series-{i + 1})" for i, color in enumerate(_SERIES)},
-}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "segline",
-    "text.parse_math": False,
-    "font.size": 8.5,
-    "text.color": _INK,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _MUTED,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.6,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _MUTED,
-    "lines.linewidth": 1.6,
-    "figure.facecolor": "none",
-}
-_WIDTH_INCHES = 10.0
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEGEND_COLUMNS = 5
 _LONGEST_CASE = 60
@@ -66,7 +31,7 @@ def curves(history: History) -> Html:
     heights = [3, 3, 1.4] if validated else [3, 1.4]
     lines = math.ceil((len(validated[0][0].scores or {}) + 1) / _LEGEND_COLUMNS) if validated else 0
     height_inches = sum(heights) * 0.68 + lines * 0.2
-    with _figure(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
+    with drawing(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
         _loss(rows[0], history)
         if validated:
             _validation(rows[1], history, validated)
@@ -77,36 +42,36 @@ def curves(history: History) -> Html:
             _mark_steps(axes, history)
         _count_in_whole_steps(rows[-1])
         figure.align_ylabels()
-        return _svg(figure, "Training curves")
+        return svg(figure, "Training curves")
 
 
 def range_test(test: RangeTest, chosen: float) -> Html:
     """Loss over learning rate, whose axis is logarithmic; the chosen rate is marked."""
-    with _figure(2.2, 1) as (figure, (axes,)):
-        axes.plot(test.rates, test.losses, color=_LINE, linewidth=1)
-        axes.plot(test.rates, test.smoothed, color=_SERIES[0])
-        axes.axvline(chosen, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    with drawing(2.2, 1) as (figure, (axes,)):
+        axes.plot(test.rates, test.losses, color=LINE, linewidth=1)
+        axes.plot(test.rates, test.smoothed, color=SERIES[0])
+        axes.axvline(chosen, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         _count_in_powers_of_ten(axes)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
-        return _svg(figure, "Loss over learning rate")
+        return svg(figure, "Loss over learning rate")
 
 
 def roc(curve: Roc) -> Html:
     """True positives over false positives, whose axis is logarithmic; the usual threshold is marked."""
     alarms, hits = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
     seen = alarms > 0
-    with _figure(2.6, 1) as (figure, (axes,)):
-        axes.plot(alarms[seen], hits[seen], color=_SERIES[0], drawstyle="steps-post")
+    with drawing(2.6, 1) as (figure, (axes,)):
+        axes.plot(alarms[seen], hits[seen], color=SERIES[0], drawstyle="steps-post")
         half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
         if seen[half]:
-            axes.plot([alarms[half]], [hits[half]], "o", color=_INK, markersize=5)
+            axes.plot([alarms[half]], [hits[half]], "o", color=INK, markersize=5)
         _count_in_powers_of_ten(axes)
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("share of the background taken for foreground")
         axes.set_ylabel("share of the foreground found")
-        return _svg(figure, "ROC of foreground against background")
+        return svg(figure, "ROC of foreground against background")
 
 
 def _count_in_powers_of_ten(axes: Any) -> None:
@@ -129,38 +94,38 @@ def power_of_ten(value: float) -> str:
 def score_by_case(evaluation: Evaluation) -> Html:
     """A dot a test case, a row a label, with the mean and its 95 % confidence interval."""
     rows, deciding = list(evaluation.by_label), evaluation.figures[0]
-    with _figure(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
+    with drawing(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
         for place, label in enumerate(reversed(rows)):
-            color = _SERIES[(len(rows) - 1 - place) % len(_SERIES)]
+            color = SERIES[(len(rows) - 1 - place) % len(SERIES)]
             values = [(case.case, case.figures[label][deciding.name]) for case in evaluation.cases]
             _dots(axes, place, [(name, value) for name, value in values if value is not None], color)
             _mean(axes, place, evaluation.by_label[label][deciding.name])
-        axes.set_yticks(range(len(rows)), [shortened(label) for label in reversed(rows)], color=_INK)
+        axes.set_yticks(range(len(rows)), [shortened(label) for label in reversed(rows)], color=INK)
         axes.set_ylim(-0.55, len(rows) - 0.45)
         axes.set_xlabel(f"{deciding.title} of a test case")
         axes.grid(visible=False, axis="y")
-        return _svg(figure, f"{deciding.title} of every test case")
+        return svg(figure, f"{deciding.title} of every test case")
 
 
 def stage_times(benchmark: Benchmark) -> Html:
     """A bar a backend, made of its stages' medians."""
     backends = benchmark.backends
-    with _figure(0.95 + 0.42 * len(backends), 1) as (figure, (axes,)):
+    with drawing(0.95 + 0.42 * len(backends), 1) as (figure, (axes,)):
         _stacks(axes, benchmark)
-        axes.set_yticks(range(len(backends)), [times.backend for times in backends][::-1], color=_INK)
+        axes.set_yticks(range(len(backends)), [times.backend for times in backends][::-1], color=INK)
         axes.set_ylim(-0.55, len(backends) - 0.45)
         axes.set_xlabel("median milliseconds a volume, from file to file")
         axes.grid(visible=False, axis="y")
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=len(STAGES), frameon=False, handlelength=0.9
         )
-        return _svg(figure, "Time of every stage and backend")
+        return svg(figure, "Time of every stage and backend")
 
 
 def _loss(axes: Any, history: History) -> None:
     for points in history.networks:
         steps = [p.step for p in points]
-        axes.plot(steps, [p.loss for p in points], color=_SERIES[0], marker=_marker(points))
+        axes.plot(steps, [p.loss for p in points], color=SERIES[0], marker=_marker(points))
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
 
@@ -172,16 +137,16 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
         for number, label in enumerate(labels):
             values = [(point.scores or {})[label] for point in points]
             name = _ALWAYS_SHOWN + shortened(label) if network == 0 else None
-            color = _SERIES[(number + 1) % len(_SERIES)]
+            color = SERIES[(number + 1) % len(SERIES)]
             axes.plot(steps, values, color=color, marker="o", markersize=3, label=name)
         if len(labels) > 1:
             means = [point.score for point in points]
-            axes.plot(steps, means, color=_INK, linewidth=2, label="mean" if network == 0 else None)
+            axes.plot(steps, means, color=INK, linewidth=2, label="mean" if network == 0 else None)
     axes.set_ylabel(f"validation {titled(history.figure)}")
     axes.set_ylim(0, 1.15)
     axes.set_yticks(np.linspace(0, 1, 6))
     last = history.kept_steps[-1]
-    axes.plot([last], [history.best_score], "o", color=_INK, markersize=6)
+    axes.plot([last], [history.best_score], "o", color=INK, markersize=6)
     late = last > 0.7 * steps[-1]
     axes.annotate(
         f"kept: {history.best_score:.3f}, {history.kept}",
@@ -195,7 +160,7 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
 def _learning_rate(axes: Any, history: History) -> None:
     for points in history.networks:
         steps = [p.step for p in points]
-        axes.plot(steps, [p.learning_rate for p in points], color=_MUTED, marker=_marker(points))
+        axes.plot(steps, [p.learning_rate for p in points], color=MUTED, marker=_marker(points))
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:g}")
@@ -216,9 +181,9 @@ def _count_in_whole_steps(axes: Any) -> None:
 def _mark_steps(axes: Any, history: History) -> None:
     if history.best_score is not None:
         for step in history.kept_steps:
-            axes.axvline(step, color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+            axes.axvline(step, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if history.resumed_from_step is not None:
-        axes.axvline(history.resumed_from_step, color=_SERIES[4], linewidth=0.9, linestyle=(0, (1, 2)))
+        axes.axvline(history.resumed_from_step, color=SERIES[4], linewidth=0.9, linestyle=(0, (1, 2)))
 
 
 def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str) -> None:
@@ -232,7 +197,7 @@ def _dots(axes: Any, place: int, values: Sequence[tuple[str, float]], color: str
             xytext=(0, -17),
             textcoords="offset points",
             ha="left",
-            color=_MUTED,
+            color=MUTED,
         )
 
 
@@ -248,8 +213,8 @@ def _mean(axes: Any, place: int, estimate: Estimate) -> None:
     if estimate.mean is None:
         return
     if estimate.ci95 is not None:
-        axes.plot(estimate.ci95, (place, place), color=_INK, linewidth=2.2, solid_capstyle="butt")
-    axes.plot([estimate.mean], [place], "D", color=_PAPER, markeredgecolor=_INK, markersize=6)
+        axes.plot(estimate.ci95, (place, place), color=INK, linewidth=2.2, solid_capstyle="butt")
+    axes.plot([estimate.mean], [place], "D", color=PAPER, markeredgecolor=INK, markersize=6)
     axes.annotate(
         f"mean {estimate.mean:.3f}",
         (estimate.mean, place),
@@ -264,35 +229,9 @@ def _stacks(axes: Any, benchmark: Benchmark) -> None:
     lefts = np.zeros(len(places))
     for number, stage in enumerate(STAGES):
         widths = np.array([times.stages_ms[stage].p50 for times in benchmark.backends])
-        color = _SERIES[number % len(_SERIES)]
+        color = SERIES[number % len(SERIES)]
         axes.barh(places, widths, left=lefts, height=0.52, color=color, label=stage)
         lefts += widths
     for place, end, times in zip(places, lefts, benchmark.backends, strict=True):
         total = f"{times.end_to_end.volume_ms.p50:.0f}"
         axes.annotate(total, (end, place), xytext=(4, 0), textcoords="offset points", va="center")
-
-
-@contextmanager
-def _figure(height_inches: float, rows: int, **layout: Any) -> Iterator[tuple[Any, Any]]:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    share_x = layout.pop("sharex", False)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
-        yield figure, figure.subplots(rows, 1, sharex=share_x, squeeze=False, gridspec_kw=layout)[:, 0]
-
-
-def _svg(figure: Any, title: str) -> Html:
-    """The figure as one element that takes the page's fonts, colours and width."""
-    stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    drawn = stream.getvalue()
-    drawn = drawn[drawn.index("<svg") :].rstrip()
-    drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r"font-family: [^;\"]*;? ?", "", drawn)
-    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    drawn = re.sub(
-        r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 role="img" aria-label="{title}"', drawn
-    )
-    return Html(re.sub("|".join(_VARIABLES), lambda match: _VARIABLES[match[0]], drawn))

@@ -205,7 +205,7 @@ def panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
         "span", f"{bar_mm} mm", class_="scale-bar", style=f"width:{100 * bar_mm / frame.side_mm:.2f}%"
     )
     marks = [element("span", letter, class_=f"mark {letter.lower()}") for letter in "RL"]
-    image = element("img", src=data_uri(_webp(pixels), "image/webp"), alt=f"{title} of {subject}")
+    image = element("img", src=data_uri(webp(pixels), "image/webp"), alt=f"{title} of {subject}")
     return element(
         "figure", element("div", image, *marks, bar or None), element("figcaption", title), class_="panel"
     )
@@ -272,7 +272,8 @@ def color_of(name: str) -> np.ndarray:
     return np.array([int(name[i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32) / 255
 
 
-def _webp(rgb: np.ndarray) -> bytes:
+def webp(rgb: np.ndarray) -> bytes:
+    """Colours ``(H, W, 3)`` in 0..1 as a picture."""
     from PIL import Image
 
     stream = io.BytesIO()

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 
 from segline.common.errors import SeglineError
+from segline.common.parallel import tell_each
 from segline.common.processes import deaf_to_ctrl_c, end_with_parent
 from segline.common.progress import Progress, silent
 from segline.data.manifest import CaseEntry, Manifest
@@ -23,14 +24,21 @@ Measured = dict[str, CaseMeasures | Fault]
 
 
 def measure(manifest: Manifest, workers: int, progress: Progress = silent) -> Measured:
-    """Measure every case; of one that cannot be read any more, why.
+    """Measure every case, one worker in this process; of one that cannot be read any more, why.
 
     Raises:
         SeglineError: a process was killed.
     """
+    samples = _samples(manifest)
+    if workers == 1 or len(manifest.cases) == 1:
+        each = ((case.name, _measured(manifest, case, samples)) for case in manifest.cases)
+        return dict(tell_each(each, len(manifest.cases), "cases measured", progress))
+    return _in_processes(manifest, samples, workers, progress)
+
+
+def _in_processes(manifest: Manifest, samples: int, workers: int, progress: Progress) -> Measured:
     measured: Measured = {}
     cases, context = manifest.cases, multiprocessing.get_context("spawn")
-    samples = _samples(manifest)
     with ProcessPoolExecutor(min(workers, len(cases)), context, _start_worker, (manifest, samples)) as pool:
         with deaf_to_ctrl_c():
             futures = {pool.submit(_measure_here, case): case.name for case in cases}
@@ -67,6 +75,10 @@ def _start_worker(manifest: Manifest, samples: int) -> None:
 
 def _measure_here(case: CaseEntry) -> CaseMeasures | Fault:
     manifest, samples = _HERE[0]
+    return _measured(manifest, case, samples)
+
+
+def _measured(manifest: Manifest, case: CaseEntry, samples: int) -> CaseMeasures | Fault:
     try:
         return measure_case(manifest, case, samples)
     except SeglineError as error:

@@ -19,7 +19,7 @@ Z_LIMIT = 3.5
 _FEW_NAMES = 3
 _SD_OF_MAD = 1.4826
 """Standard deviation of a normal distribution, in units of its median absolute deviation."""
-_LEAST_SD = 0.05
+LEAST_SD = 0.05
 """Of a logarithm: where nearly all cases are equal, a difference of a sixth still is none."""
 
 
@@ -39,16 +39,16 @@ class Finding:
     """What to do."""
 
 
-def robust_z(values: Mapping[str, float]) -> dict[str, float]:
+def robust_z(values: Mapping[str, float], least_sd: float = LEAST_SD) -> dict[str, float]:
     """Of the logarithms: distance from their median in units of 1.4826 median absolute deviations.
 
-    That unit is taken to be 0.05 at least. Empty for fewer than ``FEWEST_CASES`` values.
+    That unit is taken to be ``least_sd`` at least. Empty for fewer than ``FEWEST_CASES`` values.
     """
     if len(values) < FEWEST_CASES:
         return {}
     logs = np.log(np.array(list(values.values())))
     distances = logs - np.median(logs)
-    sd = max(_SD_OF_MAD * float(np.median(np.abs(distances))), _LEAST_SD)
+    sd = max(_SD_OF_MAD * float(np.median(np.abs(distances))), least_sd)
     return {name: float(z) for name, z in zip(values, distances / sd, strict=True)}
 
 

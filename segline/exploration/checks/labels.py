@@ -9,6 +9,9 @@ from segline.exploration.facts import Facts
 from segline.exploration.measures import LabelMeasures
 from segline.report.html.wording import decimal, percent
 
+_LEAST_SD = 0.1
+"""Of the logarithm of an organ's volume, which differs by a tenth even where most happen to be equal."""
+
 
 def missing_labels(facts: Facts) -> Iterator[Finding]:
     """Empty label maps, labels that no case has, and labels that nearly all other cases have."""
@@ -50,7 +53,7 @@ def cut_labels(facts: Facts) -> Iterator[Finding]:
                 level="remark",
                 check="Label at the volume's border",
                 case=None,
-                what=f"{name} reaches its volume's border ({most}) in {some_of(cut)}: cut, or images are crops",
+                what=f"{name} reaches its volume's border ({most}) in {some_of(cut)}: cut, or crops",
                 number=f"{len(cut)} of {len(lying)} cases",
                 remedy="its volumes are of what is inside; nothing else if crops are what is predicted",
             )
@@ -108,7 +111,7 @@ def outlying_volumes(facts: Facts) -> Iterator[Finding]:
     wrong = mistaken_units(facts)
     for value, name in facts.foreground.items():
         volumes = {case: ml for case, ml in facts.millilitres(value).items() if case not in wrong}
-        for case, z in sorted(robust_z(volumes).items()):
+        for case, z in sorted(robust_z(volumes, _LEAST_SD).items()):
             if abs(z) > Z_LIMIT:
                 usual = median(volumes.values())
                 yield Finding(

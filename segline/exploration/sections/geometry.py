@@ -50,7 +50,7 @@ def _orientations(facts: Facts) -> list[tuple[str, Content]]:
 
 def _on_the_plans_grid(facts: Facts) -> list[tuple[str, Content]]:
     if not isinstance(facts.plan, Plan):
-        return [("On the plan's grid", f"no plan: {facts.plan}")]
+        return [("On the plan's grid", "no plan can be proposed, see below")]
     target = facts.plan.preprocessing.spacing_mm
     shapes = sorted(
         (resampled_shape(shape, have, target) for have, shape in facts.geometry.values()), key=np.prod

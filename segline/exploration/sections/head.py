@@ -58,9 +58,11 @@ def findings_section(facts: Facts, findings: Sequence[Finding]) -> Html:
             "p", "Nothing looks wrong: every check below found all cases in line.", class_="absent"
         )
         state = "succeeded"
+    few = f"{counted(len(facts.cases), 'case')} tell little of what is usual; {FEWEST_CASES} or more would."
     return element(
         "section",
         element("h2", "What looks wrong"),
+        element("p", few, class_="note") if len(facts.cases) < FEWEST_CASES else None,
         body,
         details("What was looked for, and by which rules", _rules(facts)),
         id="findings",
@@ -126,8 +128,8 @@ def _rules(facts: Facts) -> Html:
         f"Outliers are not looked for: that needs {FEWEST_CASES} cases. "
         if few
         else "Outlying spacing, field of view and volume of a label: the logarithm's robust z-score, its "
-        "distance from the median in units of 1.4826 median absolute deviations (0.05 at least), is beyond "
-        f"±{Z_LIMIT:g} (Iglewicz and Hoaglin, 1993). "
+        "distance from the median in units of 1.4826 median absolute deviations (0.05 at least, 0.1 of "
+        f"volumes), is beyond ±{Z_LIMIT:g} (Iglewicz and Hoaglin, 1993). "
     )
     rules = (
         "Every case: its files can be read, image and label share a grid, labels have declared values only.",

@@ -31,6 +31,10 @@ def in_metres(body: Body) -> None:
     body.affine[:3, :3] /= 1000
 
 
+def in_micrometres(body: Body) -> None:
+    body.affine[:3, :3] *= 1000
+
+
 def offset(body: Body) -> None:
     body.image = body.image + np.int16(1024)
 
@@ -83,6 +87,7 @@ def large(body: Body) -> None:
 FAULTS: list[tuple[Callable[[Body], None], str, str, str]] = [
     (turned, "remark", "Orientation", "LAS"),
     (in_metres, "wrong", "Spacing in another unit", "0.002 × 0.002 × 0.003 mm"),
+    (in_micrometres, "wrong", "Spacing in another unit", "1000 times the median size"),
     (offset, "wrong", "Values with an offset", "no value is below"),
     (scaled, "wrong", "Values on another scale", "times the median range"),
     (unlabelled, "wrong", "Empty label map", "no voxel is labelled"),
@@ -114,7 +119,9 @@ def test_each_fault_is_found_by_name(
     assert one.remedy
 
 
-@pytest.mark.parametrize("fault", [turned, in_metres, offset, unlabelled, without_kidney, touching, in_parts])
+@pytest.mark.parametrize(
+    "fault", [turned, in_metres, in_micrometres, offset, unlabelled, without_kidney, touching, in_parts]
+)
 def test_one_fault_is_told_once(fault: Callable[[Body], None], tmp_path: Path) -> None:
     assert len(found(write_bodies(tmp_path, fault))) == 1
 

@@ -15,12 +15,13 @@ from segline.exploration.page import explore, html
 from segline.exploration.sections import intensities, labels
 from segline.exploration.sections.cases import choose
 from segline.exploration.sections.head import findings_section
+from segline.exploration.sections.listing import listing
 from segline.exploration.sections.plan import plan_section
 from segline.plan import Task
 from tests.kinds.volumetry import KIND
 
 from .bodies import PARTS, TASK, Body, facts_of, write_bodies
-from .test_findings import in_parts, offset, scaled, turned
+from .test_findings import in_micrometres, in_parts, offset, scaled, turned
 
 SECTIONS = ["findings", "data-set", "geometry", "intensities", "labels", "cases", "plan", "patches"]
 
@@ -67,7 +68,7 @@ def test_the_page_needs_nothing_else(written: str) -> None:
     assert page.addresses
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "url(http" not in written
-    assert "default-src 'none'" in written
+    assert "default-src &#x27;none&#x27;" in written
 
 
 def test_the_same_data_give_the_same_page(written: str, tmp_path: Path) -> None:
@@ -112,6 +113,22 @@ def test_each_value_of_the_plan_has_its_reason(tmp_path: Path) -> None:
     assert dict(cells)["Grid"] == "set by the task"
     assert "0.5th to 99.5th percentile" in dict(cells)["Intensity"]
     assert all(why for _, why in cells)
+
+
+def test_a_case_in_another_unit_spoils_no_plan(tmp_path: Path) -> None:
+    facts = facts_of(write_bodies(tmp_path, in_micrometres))
+    text = html(facts, look(facts), PARTS)
+    assert "It is proposed without body_003, whose spacing is to be corrected first" in text
+    assert "RAS, 2 × 2 × 3 mm" in text
+    assert "No picture" not in text
+
+
+def test_every_case_is_in_a_table_that_has_an_end(tmp_path: Path) -> None:
+    facts = facts_of(write_bodies(tmp_path, in_parts, cases=205))
+    table = listing(facts, look(facts))
+    assert table.count("<tr>") == 1 + 200
+    assert "5 more" in table
+    assert "body_003" in table
 
 
 def test_what_cannot_be_planned_is_told_and_the_rest_is_shown(tmp_path: Path) -> None:

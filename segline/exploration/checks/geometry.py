@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from segline.exploration.checks.finding import Z_LIMIT, Finding, is_rule, robust_z
-from segline.exploration.facts import Facts
+from segline.exploration.facts import Facts, median_spacing
 from segline.report.html.wording import decimal, times
 
-_UNIT_FACTOR = 50.0
-"""Between a spacing and the median, from which one of them is in another unit."""
 _AXES = ("right to left", "back to front", "bottom to top")
 
 
@@ -34,11 +32,11 @@ def orientations(facts: Facts) -> Iterator[Finding]:
 
 def spacing_units(facts: Facts) -> Iterator[Finding]:
     """Cases whose spacing is some thousand times off."""
-    middle = _median_spacing(facts)
-    for name in mistaken_units(facts):
+    middle = median_spacing(facts.geometry)
+    for name in sorted(facts.misscaled):
         spacing = facts.geometry[name][0]
         ratio = float(np.exp(np.log(np.array(spacing) / middle).mean()))
-        off = f"{ratio:.3g} times" if ratio > 1 else f"1/{1 / ratio:.3g} of"
+        off = f"{ratio:.0f} times" if ratio > 1 else f"1/{1 / ratio:.0f} of"
         yield Finding(
             level="wrong",
             check="Spacing in another unit",
@@ -49,20 +47,9 @@ def spacing_units(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def mistaken_units(facts: Facts) -> set[str]:
-    """Names of the cases whose spacing is in another unit, by which no other length can be judged."""
-    middle = _median_spacing(facts)
-    ratios = {name: np.array(spacing) / middle for name, (spacing, _) in facts.geometry.items()}
-    return {
-        name
-        for name, ratio in ratios.items()
-        if (ratio > _UNIT_FACTOR).all() or (ratio < 1 / _UNIT_FACTOR).all()
-    }
-
-
 def outlying_sizes(facts: Facts) -> Iterator[Finding]:
     """Cases whose spacing or field of view is far from the others'."""
-    wrong = mistaken_units(facts)
+    wrong = facts.misscaled
     spacings = {name: spacing for name, (spacing, _) in facts.geometry.items() if name not in wrong}
     extents = {
         name: tuple(mm * voxels for mm, voxels in zip(spacing, facts.geometry[name][1], strict=True))
@@ -89,7 +76,3 @@ def _farthest(lengths: Mapping[str, Sequence[float]]) -> dict[str, tuple[int, fl
             if abs(z) > max(Z_LIMIT, abs(found[name][1]) if name in found else 0.0):
                 found[name] = (axis, z)
     return found
-
-
-def _median_spacing(facts: Facts) -> np.ndarray:
-    return np.median([spacing for spacing, _ in facts.geometry.values()], axis=0)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from segline.exploration.checks.finding import Z_LIMIT, Finding, is_rule, median, robust_z, some_of
-from segline.exploration.checks.geometry import mistaken_units
 from segline.exploration.facts import Facts
 from segline.exploration.measures import LabelMeasures
 from segline.report.html.wording import decimal, percent
@@ -108,9 +107,8 @@ def parted_labels(facts: Facts) -> Iterator[Finding]:
 
 def outlying_volumes(facts: Facts) -> Iterator[Finding]:
     """Labels much larger or smaller than in the other cases."""
-    wrong = mistaken_units(facts)
     for value, name in facts.foreground.items():
-        volumes = {case: ml for case, ml in facts.millilitres(value).items() if case not in wrong}
+        volumes = {case: ml for case, ml in facts.millilitres(value).items() if case not in facts.misscaled}
         for case, z in sorted(robust_z(volumes, _LEAST_SD).items()):
             if abs(z) > Z_LIMIT:
                 usual = median(volumes.values())

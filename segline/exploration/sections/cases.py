@@ -7,6 +7,7 @@ import numpy as np
 from segline.exploration.checks.finding import Finding
 from segline.exploration.facts import Facts
 from segline.exploration.pictures.slices import Shown, channels, slices
+from segline.exploration.sections.listing import listing
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import IntensityWindow, ZScore
 from segline.report.html.markup import Html, drawn, element
@@ -33,6 +34,7 @@ def cases_section(facts: Facts, findings: Sequence[Finding]) -> Html:
         *(_pictured(facts, name, title) for name, title in chosen.items()),
         _all_channels(facts, usual) if len(facts.manifest.modalities) > 1 else None,
         _others(facts, findings, chosen),
+        listing(facts, findings),
         id="cases",
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segline.data.manifest import CaseEntry
-from segline.exploration.checks.finding import Finding
+from segline.exploration.checks.finding import Finding, some_of
 from segline.exploration.facts import Facts, KindParts
 from segline.exploration.pictures.patches import patches
 from segline.plan import Plan
@@ -25,6 +25,11 @@ def plan_section(facts: Facts) -> Html:
     if not isinstance(facts.plan, Plan) or isinstance(facts.fingerprint, Exception):
         told = element("p", f"No plan: {facts.plan}", class_="absent")
         return element("section", head, told, id="plan")
+    without = (
+        f" It is proposed without {some_of(facts.misscaled)}, whose spacing is to be corrected first."
+        if facts.misscaled
+        else None
+    )
     why = reasons(facts.plan, facts.fingerprint, facts.task)
     rows = [
         (element("strong", name), cell(value, class_="words"), cell(why.get(name, ""), class_="words"))
@@ -37,7 +42,7 @@ def plan_section(facts: Facts) -> Html:
     return element(
         "section",
         head,
-        element("p", "Any value may be set otherwise, by the task's YAML or --set NAME=VALUE."),
+        element("p", "Any value may be set otherwise, by the task's YAML or --set NAME=VALUE.", without),
         table(("Part", "Chosen", "Why"), rows, "facts-table"),
         details("The whole plan", whole),
         id="plan",

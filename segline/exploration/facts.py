@@ -105,11 +105,11 @@ class Facts:
         return misscaled_cases(self.geometry)
 
     def millilitres(self, value: int) -> dict[str, float]:
-        """Volume of a label in each case that has it."""
+        """Volume of a label in each case that has it, and whose spacing is in mm."""
         return {
             case.name: case.label_voxels[value] * _voxel_ml(case)
             for case in self.mapped
-            if case.label_voxels.get(value)
+            if case.label_voxels.get(value) and case.name not in self.misscaled
         }
 
     def unit(self, channel: int) -> str:

@@ -89,7 +89,7 @@ FAULTS: list[tuple[Callable[[Body], None], str, str, str]] = [
     (in_metres, "wrong", "Spacing in another unit", "0.002 × 0.002 × 0.003 mm"),
     (in_micrometres, "wrong", "Spacing in another unit", "1000 times the median size"),
     (offset, "wrong", "Values with an offset", "no value is below"),
-    (scaled, "wrong", "Values on another scale", "times the median range"),
+    (scaled, "wrong", "Values on another scale", "of the median range"),
     (unlabelled, "wrong", "Empty label map", "no voxel is labelled"),
     (without_kidney, "odd", "Missing label", "has no kidney, as 9 of 10 cases have"),
     (at_the_border, "odd", "Label at the volume's border", "liver reaches the volume's upper border"),

@@ -67,6 +67,19 @@ def some_of(names: Collection[str]) -> str:
     return ", ".join(few) + (f" and {len(names) - len(few)} more" if len(names) > len(few) else "")
 
 
+def in_times(ratio: float) -> str:
+    """How much of another thing one is.
+
+    >>> in_times(1000.2), in_times(12.34), in_times(1 / 4096)
+    ('1000 times', '12.3 times', '1/4096 of')
+    """
+    return f"{_three_digits(ratio)} times" if ratio > 1 else f"1/{_three_digits(1 / ratio)} of"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def median(values: Iterable[float]) -> float:
     """Of one value or more."""
     return float(np.median(list(values)))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from segline.exploration.checks.finding import Z_LIMIT, Finding, is_rule, robust_z
+from segline.exploration.checks.finding import Z_LIMIT, Finding, in_times, is_rule, robust_z
 from segline.exploration.facts import Facts, median_spacing
 from segline.report.html.wording import decimal, times
 
@@ -36,12 +36,11 @@ def spacing_units(facts: Facts) -> Iterator[Finding]:
     for name in sorted(facts.misscaled):
         spacing = facts.geometry[name][0]
         ratio = float(np.exp(np.log(np.array(spacing) / middle).mean()))
-        off = f"{ratio:.0f} times" if ratio > 1 else f"1/{1 / ratio:.0f} of"
         yield Finding(
             level="wrong",
             check="Spacing in another unit",
             case=name,
-            what=f"voxels are {off} the median size; metres or micrometres taken for mm?",
+            what=f"voxels are {in_times(ratio)} the median size; metres or micrometres taken for mm?",
             number=f"{times(round(mm, 5) for mm in spacing)} mm",
             remedy="correct the voxel size in the headers of image and label",
         )

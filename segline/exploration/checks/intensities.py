@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from segline.exploration.checks.finding import Finding, is_rule, median, some_of
+from segline.exploration.checks.finding import Finding, in_times, is_rule, median, some_of
 from segline.exploration.facts import Facts
 from segline.exploration.measures import ChannelMeasures
 from segline.report.html.wording import percent
@@ -74,7 +74,7 @@ def _scales(facts: Facts, number: int, channels: Channels) -> Iterator[Finding]:
             level="wrong" if facts.is_ct(number) else "odd",
             check="Values on another scale",
             case=name,
-            what=f"{channel}: its values span {(one.high - one.low) / usual:.3g} times the median range",
+            what=f"{channel}: its values span {in_times((one.high - one.low) / usual)} the median range",
             number=f"{decimal_of(one.low)} to {decimal_of(one.high)}",
             remedy=remedy,
         )

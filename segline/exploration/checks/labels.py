@@ -108,7 +108,7 @@ def parted_labels(facts: Facts) -> Iterator[Finding]:
 def outlying_volumes(facts: Facts) -> Iterator[Finding]:
     """Labels much larger or smaller than in the other cases."""
     for value, name in facts.foreground.items():
-        volumes = {case: ml for case, ml in facts.millilitres(value).items() if case not in facts.misscaled}
+        volumes = facts.millilitres(value)
         for case, z in sorted(robust_z(volumes, _LEAST_SD).items()):
             if abs(z) > Z_LIMIT:
                 usual = median(volumes.values())

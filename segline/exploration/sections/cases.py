@@ -59,7 +59,7 @@ def choose(facts: Facts, findings: Sequence[Finding]) -> dict[str, str]:
 
 def sizes_of(facts: Facts) -> dict[str, float]:
     """Labelled millilitres of each case; where nothing is labelled anywhere, millilitres in view."""
-    totals = dict.fromkeys(facts.measures, 0.0)
+    totals = dict.fromkeys(facts.measures.keys() - facts.misscaled, 0.0)
     for value in facts.foreground:
         for name, ml in facts.millilitres(value).items():
             totals[name] += ml
@@ -68,6 +68,7 @@ def sizes_of(facts: Facts) -> dict[str, float]:
     return {
         name: float(np.prod(spacing) * np.prod(shape)) / 1000
         for name, (spacing, shape) in facts.geometry.items()
+        if name not in facts.misscaled
     }
 
 

@@ -53,7 +53,12 @@ def _on_the_plans_grid(facts: Facts) -> list[tuple[str, Content]]:
         return [("On the plan's grid", "no plan can be proposed, see below")]
     target = facts.plan.preprocessing.spacing_mm
     shapes = sorted(
-        (resampled_shape(shape, have, target) for have, shape in facts.geometry.values()), key=np.prod
+        (
+            resampled_shape(shape, have, target)
+            for name, (have, shape) in facts.geometry.items()
+            if name not in facts.misscaled
+        ),
+        key=np.prod,
     )
     by_axis = np.median(np.array(shapes), axis=0).round().astype(int).tolist()
     return [

@@ -37,7 +37,9 @@ def listing(facts: Facts, findings: Sequence[Finding]) -> Html:
 def _row(facts: Facts, name: str, volumes: Sequence[dict[str, float]], count: int) -> tuple[Content, ...]:
     spacing, shape = facts.geometry[name]
     of_labels = [
-        number(decimal_of(ml[name]), sort=ml[name]) if name in ml else number(dash("not in this case"))
+        number(decimal_of(ml[name]), sort=ml[name])
+        if name in ml
+        else number(dash("not in this case, or its spacing is in another unit"))
         for ml in volumes
     ]
     return (

@@ -34,6 +34,7 @@ def _explore(options: argparse.Namespace) -> None:
     from segline.exploration.facts import KindParts
     from segline.exploration.page import explore
     from segline.kinds import kind_of
+    from segline.report.html.wording import counted
     from segline.storage.access import Access
 
     page = options.output or Path(f"{name_of(options.data)}{_SUFFIX}")
@@ -47,8 +48,10 @@ def _explore(options: argparse.Namespace) -> None:
         root = fetch(options.data, options.store or Path(scratch), s3, progress)
         workers = len(os.sched_getaffinity(0))
         found = explore(root, page, task, parts, workers, progress)
-    refused = f", {len(found.facts.faults)} refused" if found.facts.faults else ""
-    sys.stdout.write(f"{page}: {len(found.facts.cases)} cases{refused}, {len(found.findings)} findings\n")
+    facts = found.facts
+    refused = f", {len(facts.faults)} refused" if facts.faults else ""
+    told = f"{counted(len(facts.cases), 'case')}{refused}, {counted(len(found.findings), 'finding')}"
+    sys.stdout.write(f"{page}: {told}\n")
 
 
 def name_of(data: str) -> str:

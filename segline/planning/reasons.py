@@ -8,7 +8,7 @@ import numpy as np
 from segline.common.wording import by
 from segline.data.fingerprint import Fingerprint
 from segline.imaging.resampling import resampled_shape
-from segline.plan import Plan, Task
+from segline.plan import Augmentation, Plan, Task
 from segline.plan.layouts import of_today
 from segline.planning.proposals import (
     BATCH_VOXELS,
@@ -49,7 +49,7 @@ def reasons(plan: Plan, fingerprint: Fingerprint, task: Task) -> dict[str, str]:
         "Patch": _patch(plan, fingerprint),
         "Schedule": "the default for every task; end it sooner with training.max_minutes",
         "Weights": "the default: averaged weights vary less from step to step than the raw ones",
-        "Augmentation": "the default; no flips, since left is not right in a body",
+        "Augmentation": _augmentation(plan),
         "Inference": _inference(plan),
         "Post-processing": "found on the validation cases after training, if it helps there",
         "Seed": "the default; another one gives another start, order and noise",
@@ -64,6 +64,12 @@ def _is_set(given: Any, path: tuple[str, ...]) -> bool:
             return False
         given = given[key]
     return bool(path)
+
+
+def _augmentation(plan: Plan) -> str:
+    if plan.training.augmentation == Augmentation():
+        return "the default; no flips, since left is not right in a body"
+    return "what leaves unchanged what is to be predicted in this kind of task"
 
 
 def _grid(plan: Plan, fingerprint: Fingerprint) -> str:

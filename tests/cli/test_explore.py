@@ -15,7 +15,7 @@ def test_a_page_is_named_after_the_data_and_written_here(tmp_path: Path) -> None
     write_bodies(tmp_path / "data/Bodies", in_parts)
     command = [sys.executable, "-m", "segline.cli", "explore", "data/Bodies/"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
-    assert done.stdout == "Bodies.html: 10 cases, 1 findings\n"
+    assert done.stdout == "Bodies.html: 10 cases, 1 finding\n"
     assert "[explore] 100% 10 of 10 cases measured" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Bodies.html", "data"]
     assert "liver has 2 parts" in (tmp_path / "Bodies.html").read_text()

@@ -89,7 +89,7 @@ def _offsets(facts: Facts, number: int, channels: Channels) -> Iterator[Finding]
             level="odd",
             check="Values with an offset",
             case=None,
-            what=f"{channel}: hardly a case is below {decimal_of(_NO_AIR_ABOVE_HU)} anywhere; is it stored in HU?",
+            what=f"{channel}: hardly a case goes below {decimal_of(_NO_AIR_ABOVE_HU)}; is it stored in HU?",
             number=f"lowest value {decimal_of(min(one.lowest for one in channels.values()))}",
             remedy="take the offset away if there is one, such as 1024; else declare another modality",
         )

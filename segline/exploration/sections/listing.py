@@ -31,7 +31,7 @@ def listing(facts: Facts, findings: Sequence[Finding]) -> Html:
     rows = [_row(facts, name, volumes, counts[name]) for name in sorted(ordered[:_MOST_ROWS])]
     more = element("p", f"{hidden} more, all without a finding or with few.", class_="absent")
     body = element("div", table(head, rows, "sortable"), class_="tall")
-    return details(f"All of {counted(len(ordered), 'case')}", body, more if hidden > 0 else None)
+    return details(f"All {counted(len(ordered), 'case')}", body, more if hidden > 0 else None)
 
 
 def _row(facts: Facts, name: str, volumes: Sequence[dict[str, float]], count: int) -> tuple[Content, ...]:

@@ -313,3 +313,17 @@ def test_weights_of_labels_that_there_are_not_are_refused() -> None:
         small_plan(training={"sampler": sampler})
     with pytest.raises(SeglineError, match="weights must add up to more than 0"):
         small_plan(training={"sampler": {"name": "weighted", "weights": {1: 0}}})
+
+
+@pytest.mark.parametrize(
+    ("overlap", "voxels"), [(0.5, (8, 8, 16)), ([0.25, 4, 0.5], (4, 4, 16)), ([1, 2, 3], (1, 2, 3))]
+)
+def test_an_overlap_may_be_a_share_of_the_window(overlap: Any, voxels: tuple[int, int, int]) -> None:
+    windows = {"smallest_window": [16, 16, 32], "largest_window": [16, 16, 32], "overlap": overlap}
+    assert small_plan(inference=windows).inference.overlap == voxels
+
+
+def test_a_bias_field_that_is_off_is_not_in_the_digest() -> None:
+    assert "bias_field" not in json.dumps(small_plan().model_dump(mode="json"))
+    on = small_plan(training={"augmentation": {"bias_field": 0.5}})
+    assert on.training.augmentation.bias_field == 0.5 and on.digest != small_plan().digest

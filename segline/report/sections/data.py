@@ -257,6 +257,7 @@ def _augmentation(changes: Augmentation) -> str:
         "blur": changes.blur,
         "brightness and contrast": changes.intensity,
         "gamma": changes.gamma,
+        "bias field": changes.bias_field,
     }
     used = [f"{name} {percent(p, 0)}" for name, p in probabilities.items() if p]
     return ", ".join(used) if used else "none"

@@ -46,7 +46,10 @@ def has_worker(pid: int) -> bool:
 
 
 def test_a_command_ends_with_130_in_one_line(run: Run, finished: Path) -> None:
-    done = interrupted(run, "train", "--store", str(finished / "store"))
+    store = ["--store", str(finished / "store")]
+    preprocess = [sys.executable, "-m", "segline.cli", "preprocess", "--run", str(run.folder), *store]
+    subprocess.run(preprocess, check=True, capture_output=True)  # what a training begins with
+    done = interrupted(run, "train", *store)
     assert (done.returncode, done.stderr) == (130, "segline train: interrupted\n")
     assert next(each for each in run.stages if each.name == "train").reason == "interrupted"
 

@@ -41,8 +41,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
         source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
             where its name is a task's), but that of iSeg-2017, whose Analyze pairs are converted; an archive
-            (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a folder
-            or archive.
+            (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a
+            folder or archive.
         store: folder for what is fetched; ``datasets``, ``downloads`` and ``locks`` appear in it.
         s3: how to reach the object store of ``s3://`` sources.
         progress: called while something is downloaded.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from segline import __version__
 from segline.cli.cache import add_cache_commands
 from segline.cli.cleanup import add_cleanup
+from segline.cli.explore import add_explore
 from segline.cli.interruption import STATUS as INTERRUPTED
 from segline.cli.interruption import interruptible
 from segline.cli.predict import add_predict
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="what this machine can do, with the reason for each no")
     check.set_defaults(run_command=_check)
     predict = add_predict(commands)
+    add_explore(commands)
     add_registry_commands(commands, predict)
     add_cache_commands(commands)
     add_cleanup(commands)

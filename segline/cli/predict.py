@@ -54,16 +54,25 @@ def require_output(path: Path, images: Sequence[Path], answers: "Answers") -> No
     """
     if any(path.exists() and path.samefile(image) for image in images if image.exists()):
         raise SeglineError(f"{path}: is the image itself; write the {answers.noun} to another file")
-    if not path.name.endswith(answers.suffixes):
-        known = " or ".join(answers.suffixes)
-        raise SeglineError(f"{path}: a {answers.noun} is written to {known}; name it so")
+    require_writable(path, answers.noun, answers.suffixes)
+
+
+def require_writable(path: Path, noun: str, suffixes: tuple[str, ...]) -> None:
+    """Find out before anything is computed whether ``path`` can be written; ``noun`` is what it will be.
+
+    Raises:
+        SeglineError: it has none of the endings, is a folder, lies below a file, or nothing may be written
+            there.
+    """
+    if not path.name.endswith(suffixes):
+        raise SeglineError(f"{path}: a {noun} is written to {' or '.join(suffixes)}; name it so")
     if path.is_dir():
         raise SeglineError(f"{path}: is a folder; name a file in it")
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir():
         raise SeglineError(f"{place}: is a file, and no folder to write {path.name} into")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise SeglineError(f"{place}: permission denied; write the {answers.noun} elsewhere")
+        raise SeglineError(f"{place}: permission denied; write the {noun} elsewhere")
 
 
 def _predict(options: argparse.Namespace) -> None:

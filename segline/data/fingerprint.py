@@ -1,5 +1,6 @@
 """The fingerprint of a data set: what a plan is proposed from."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation, Shape, as_shape
 from segline.imaging.preprocessing import foreground_box
+from segline.imaging.volume import Volume
 from segline.plan.preprocessing import CROP_MARGIN_MM
 
 _VOXELS_A_CASE = 10_000
@@ -46,10 +48,36 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
     Raises:
         SeglineError: no case has a labelled voxel, or a file cannot be read.
     """
-    is_ct = all(modality.upper() == "CT" for modality in manifest.modalities)
-    above = CT_BODY_ABOVE_HU if is_ct else BACKGROUND
+    above = crop_above(manifest)
+
+    def sampled(case: CaseEntry) -> Sample:
+        return sample(manifest.image(case), manifest.labelled(case) if case.label else None, above)
+
     with ThreadPoolExecutor(workers) as pool:
-        samples = list(pool.map(lambda case: _sample(manifest, case, above), manifest.cases))
+        return fingerprint_of(manifest, list(pool.map(sampled, manifest.cases)))
+
+
+def crop_above(manifest: Manifest) -> float:
+    """Value above which something lies that is not the air around a patient."""
+    is_ct = all(modality.upper() == "CT" for modality in manifest.modalities)
+    return CT_BODY_ABOVE_HU if is_ct else BACKGROUND
+
+
+class Sample(NamedTuple):
+    """What a case tells for the fingerprint."""
+
+    foreground: np.ndarray
+    """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
+    may_be_cropped: bool
+    """Whether the box above a value holds all that is labelled; below 0 there is only what CT knows."""
+
+
+def fingerprint_of(manifest: Manifest, samples: Sequence[Sample]) -> Fingerprint:
+    """Put together what each of the cases tells, in their order.
+
+    Raises:
+        SeglineError: no case has a labelled voxel.
+    """
     voxels = np.concatenate([sample.foreground for sample in samples], axis=1)
     if not voxels.size:
         raise SeglineError(
@@ -62,29 +90,21 @@ def take_fingerprint(manifest: Manifest, workers: int = 2) -> Fingerprint:
         spacings_mm=tuple(spacing for spacing, _ in geometry),
         shapes=tuple(shape for _, shape in geometry),
         foreground_percentiles=tuple((float(a), float(b), float(c)) for a, b, c in percentiles.T),
-        foreground_above=above if all(sample.may_be_cropped for sample in samples) else None,
+        foreground_above=crop_above(manifest) if all(sample.may_be_cropped for sample in samples) else None,
     )
 
 
-class _Sample(NamedTuple):
-    foreground: np.ndarray
-    """Intensities ``(C, n)`` of evenly spaced labelled voxels."""
-    may_be_cropped: bool
-    """Whether the box above a value holds all that is labelled; below 0 there is only what CT knows."""
-
-
-def _sample(manifest: Manifest, case: CaseEntry, above: float) -> _Sample:
-    volume = manifest.image(case)
+def sample(volume: Volume, label: np.ndarray | None, above: float) -> Sample:
+    """Of a case's image; ``label`` ``(X, Y, Z)`` says where it is labelled, ``None`` that nobody knows."""
     image = volume.array
-    label = manifest.labelled(case) if case.label else None
     labelled = range(image[0].size) if label is None else np.flatnonzero(label)
     chosen = np.asarray(labelled[:: max(1, -(-len(labelled) // _VOXELS_A_CASE))])
     foreground = np.stack([channel.reshape(-1)[chosen] for channel in image]).astype(np.float32)
     if above == BACKGROUND and image.min() < BACKGROUND:
-        return _Sample(foreground, may_be_cropped=False)
+        return Sample(foreground, may_be_cropped=False)
     box = foreground_box(image, above, CROP_MARGIN_MM, volume.grid.spacing_mm)
     outside = 0 if label is None else np.count_nonzero(label) - np.count_nonzero(label[box])
-    return _Sample(foreground, may_be_cropped=not outside)
+    return Sample(foreground, may_be_cropped=not outside)
 
 
 def ras_geometry(case: CaseEntry) -> tuple[tuple[float, float, float], Shape]:

@@ -12,6 +12,7 @@ from segline.common.digests import file_chunks, md5_of_chunks, sha256_of_file
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive
 from segline.common.progress import Progress, silent
+from segline.data import iseg
 from segline.storage.archives import SUFFIXES, archive_stem, unpack
 from segline.storage.mirrors import mirror
 from segline.storage.objects import MissingObjectError
@@ -39,8 +40,9 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     Args:
         source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
-            where its name is a task's); an archive (``.zip``, or ``.tar``, plain or compressed by gzip, xz
-            or bzip2); ``s3://bucket/prefix``, a folder or archive.
+            where its name is a task's), but that of iSeg-2017, whose Analyze pairs are converted; an archive
+            (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a
+            folder or archive.
         store: folder for what is fetched; ``datasets``, ``downloads`` and ``locks`` appear in it.
         s3: how to reach the object store of ``s3://`` sources.
         progress: called while something is downloaded.
@@ -63,7 +65,7 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     path = Path(source.removeprefix("file://"))
     if source and _is_here(path):
         if path.is_dir():
-            return path.absolute()
+            return _iseg(path, store) if iseg.has_subjects(path) else path.absolute()
         if path.is_file() and archive_stem(path.name):
             return _from_archive(path, store)
     raise SeglineError(f"{source!r}: no such data source; understood are {_UNDERSTOOD}")
@@ -176,6 +178,15 @@ def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
         known = ", ".join(DecathlonDataset.resource)
         raise SeglineError(f"{task}: no such task; the Decathlon has {known}; write ./{task} for a folder")
     return fetch_archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], task, store, progress)
+
+
+def _iseg(root: Path, store: Path) -> Path:
+    name = f"iseg-{iseg.content_of(root)[:_NAME_DIGITS]}"
+    folder = store / "datasets" / name
+    with exclusive(store / "locks" / f"{name}.lock"):
+        if not folder.is_dir():
+            iseg.convert(root, folder)
+    return folder
 
 
 def _mednist(store: Path, progress: Progress) -> Path:

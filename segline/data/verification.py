@@ -56,10 +56,15 @@ def verify(
     """
     surveyed = survey(root, records, workers, progress, targets)
     if surveyed.faults:
-        more = len(surveyed.faults) - 1
-        others = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
-        raise SeglineError(f"{surveyed.faults[0].error}{others}")
+        raise refusal(surveyed.faults)
     return surveyed.manifest
+
+
+def refusal(faults: Sequence[Fault]) -> SeglineError:
+    """The first of some faults in a line, and how many more there are."""
+    more = len(faults) - 1
+    others = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
+    return SeglineError(f"{faults[0].error}{others}")
 
 
 def survey(

@@ -45,6 +45,17 @@ class Confusion(BaseModel, frozen=True):
         return cls(labels=every[0].labels, voxels=_rows(summed))
 
     @property
+    def dice(self) -> dict[str, float | None]:
+        """Of each foreground label, over all voxels together; ``None`` where there is none of it at all."""
+        counts = np.array(self.voxels, dtype=np.int64)
+        sizes, both = counts.sum(0) + counts.sum(1), 2 * np.diagonal(counts)
+        return {
+            label: float(both[index] / sizes[index]) if sizes[index] else None
+            for index, label in enumerate(self.labels)
+            if index > 0
+        }
+
+    @property
     def shares(self) -> tuple[tuple[float | None, ...], ...]:
         """Each row as shares of the true label's voxels; ``None`` where it has none."""
         return tuple(tuple(count / sum(row) if sum(row) else None for count in row) for row in self.voxels)

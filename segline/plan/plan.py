@@ -86,6 +86,16 @@ class Plan(Part):
         return self
 
     @model_validator(mode="after")
+    def _sampler_fits(self) -> "Plan":
+        weighted = getattr(self.training.sampler, "weights", {})
+        if unknown := weighted.keys() - {*self.labels}:
+            raise ValueError(
+                f"training.sampler.weights: {min(unknown)} is no label's value; there are "
+                + ", ".join(map(str, self.label_values))
+            )
+        return self
+
+    @model_validator(mode="after")
     def _network_fits(self) -> "Plan":
         network, inference = self.network, self.inference
         if fault := network.fault_of(len(self.channels)):

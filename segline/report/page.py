@@ -1,15 +1,13 @@
 """The whole page: its parts in order, in one file that needs no other."""
 
-import base64
-import hashlib
-from collections.abc import Callable, Sequence
-from importlib import resources
+from collections.abc import Callable
 
 from segline.acceptance.verdict import Verdict
 from segline.model.history import History
 from segline.model.sidecars import OnnxSidecar
 from segline.plan import Plan
 from segline.report.findings import Findings
+from segline.report.html.document import document
 from segline.report.html.markup import Html, element
 from segline.report.sections import (
     acceptance,
@@ -33,32 +31,17 @@ Section = Callable[[Findings], Html | None]
 def page(findings: Findings, pictures: Section) -> str:
     """The report as one HTML document; ``pictures`` show what the errors of this kind of task look like."""
     title = f"{findings.info.task.name} {findings.summary.status}, run {findings.info.id}"
-    return _document(title, _parts(findings, pictures))
+    return document(title, _parts(findings, pictures))
 
 
 def gate_page(verdict: Verdict) -> str:
     """The gate's part of the report as an HTML document of its own."""
-    return _document(f"Gate {'passed' if verdict.passed else 'blocked'}", [acceptance.gate(verdict)])
+    return document(f"Gate {'passed' if verdict.passed else 'blocked'}", [acceptance.gate(verdict)])
 
 
 def training_page(history: History, plan: Plan, tuning: Tuning | None = None) -> str:
     """The training's part of the report, with the learning curves, as an HTML document of its own."""
-    return _document(f"Training of {plan.task}", [learning.training(history, plan, tuning)])
-
-
-def _document(title: str, parts: Sequence[Html | None]) -> str:
-    style, script = _resource("style.css"), _resource("sort.js")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", style),
-    )
-    body = element("body", element("main", *parts), element("script", script))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return document(f"Training of {plan.task}", [learning.training(history, plan, tuning)])
 
 
 def _parts(findings: Findings, pictures: Section) -> list[Html | None]:
@@ -154,13 +137,3 @@ def _footer(findings: Findings) -> Html:
     version = findings.info.versions.get("segline", "of unknown version")
     line = f"Written by segline {version}. The same figures for machines: {SUMMARY} beside this file."
     return element("footer", element("p", line))
-
-
-def _resource(name: str) -> Html:
-    return Html(resources.files("segline.report").joinpath(name).read_text(encoding="utf-8"))
-
-
-def _policy(script: str) -> str:
-    """Nothing may be loaded, and no script may run but the page's own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

@@ -20,11 +20,11 @@ class Clock:
         return min(1.0, max(by_steps, by_time))
 
     def learning_rate(self, progress: float) -> float:
-        """Linear warm-up, then as the plan's schedule says."""
-        warmup = self.training.warmup_share
+        """Warm-up, then decay, as the plan's schedule says."""
+        warmup, schedule = self.training.warmup_share, self.training.schedule
         if progress < warmup:
-            return self.training.learning_rate * max(progress / warmup, 1e-2)
-        return self.training.learning_rate * self.training.schedule.rate(progress, warmup)
+            return self.training.learning_rate * schedule.rise(progress / warmup)
+        return self.training.learning_rate * schedule.rate(progress, warmup)
 
     def validations_due(self, progress: float) -> int:
         """How many of the evenly spread validations should have taken place by ``progress``."""

@@ -33,3 +33,8 @@ def test_cases_add_up() -> None:
 
 def test_shares_are_of_the_true_label_and_undefined_where_it_is_absent() -> None:
     assert Confusion(labels=("a", "b"), voxels=((3, 1), (0, 0))).shares == ((0.75, 0.25), (None, None))
+
+
+def test_dice_over_all_voxels_counts_large_cases_for_more() -> None:
+    confusion = Confusion(labels=("background", "a", "b"), voxels=((80, 2, 0), (3, 15, 0), (0, 0, 0)))
+    assert confusion.dice == {"a": 2 * 15 / (17 + 18), "b": None}

@@ -10,6 +10,8 @@ from segline.common.digests import sha256_of_json
 from segline.common.errors import SeglineError
 from segline.plan import Agreement, Plan
 
+from ..conftest import small_plan
+
 
 def content(**changes: Any) -> dict[str, Any]:
     """A plan's JSON, with values replaced by dotted path, dots written as two underscores."""
@@ -303,3 +305,25 @@ class TestGate:
 def test_a_plan_that_comes_with_a_package_has_no_name_that_is_code() -> None:
     with pytest.raises(SeglineError, match=r"name '\$exit\(\)' begins with '\$'"):
         plan(labels={"0": "background", "1": "$exit()"})
+
+
+def test_weights_of_labels_that_there_are_not_are_refused() -> None:
+    sampler = {"name": "weighted", "weights": {0: 0.2, 7: 0.8}}
+    with pytest.raises(SeglineError, match=r"sampler.weights: 7 is no label's value; there are 0, 1"):
+        small_plan(training={"sampler": sampler})
+    with pytest.raises(SeglineError, match="weights must add up to more than 0"):
+        small_plan(training={"sampler": {"name": "weighted", "weights": {1: 0}}})
+
+
+@pytest.mark.parametrize(
+    ("overlap", "voxels"), [(0.5, (8, 8, 16)), ([0.25, 4, 0.5], (4, 4, 16)), ([1, 2, 3], (1, 2, 3))]
+)
+def test_an_overlap_may_be_a_share_of_the_window(overlap: Any, voxels: tuple[int, int, int]) -> None:
+    windows = {"smallest_window": [16, 16, 32], "largest_window": [16, 16, 32], "overlap": overlap}
+    assert small_plan(inference=windows).inference.overlap == voxels
+
+
+def test_a_bias_field_that_is_off_is_not_in_the_digest() -> None:
+    assert "bias_field" not in json.dumps(small_plan().model_dump(mode="json"))
+    on = small_plan(training={"augmentation": {"bias_field": 0.5}})
+    assert on.training.augmentation.bias_field == 0.5 and on.digest != small_plan().digest

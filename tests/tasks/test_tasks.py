@@ -5,12 +5,28 @@ from pathlib import Path
 import pytest
 
 from segline.common.errors import SeglineError
+from segline.data.fingerprint import take_fingerprint
+from segline.data.manifest import Manifest
+from segline.planning.plans import make_plan
 from segline.tasks import names, read_task, split_overrides
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_task_that_comes_along_can_be_had_by_its_name(name: str) -> None:
     assert read_task(name).name == name
+
+
+@pytest.mark.parametrize("name", sorted({*names()} - {"brain", "iseg", "mednist"}))
+def test_a_plan_is_made_of_every_task_of_masks_in_one_channel(name: str, phantoms: Manifest) -> None:
+    plan = make_plan(phantoms, take_fingerprint(phantoms), read_task(name, ["export.int8_patches=0"]))
+    assert plan.task == name
+
+
+def test_the_tutorials_recipe_is_its_own() -> None:
+    """https://github.com/Project-MONAI/tutorials, 3d_segmentation/spleen_segmentation_3d."""
+    plan = read_task("spleen-tutorial").plan
+    assert plan["training"]["patch_size"] == [96, 96, 96] and plan["training"]["learning_rate"] == 1e-4
+    assert plan["network"]["channels"] == [16, 32, 64, 128, 256]
 
 
 def test_a_task_is_the_same_by_name_by_path_and_as_json() -> None:
@@ -30,7 +46,11 @@ def test_overrides_and_data_take_the_place_of_what_the_task_says() -> None:
 @pytest.mark.parametrize(
     ("asked", "overrides", "told"),
     [
-        ("liver", "", "task 'liver': no such task; there are hippocampus, mednist, phantom, spleen"),
+        (
+            "liver",
+            "",
+            "task 'liver': no such task; there are brain, heart, hippocampus, iseg, mednist, phantom, spleen",
+        ),
         ("../tasks/phantom", "", "no such task"),
         ("", "", "task '': no such task"),
         ("none.yaml", "", "no such task"),

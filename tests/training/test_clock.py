@@ -66,3 +66,11 @@ def test_no_rounding_loses_or_delays_a_validation(validations: int) -> None:
         plan = schedule(total, validations=validations)
         due = [plan.validations_due(plan.progress(step, 0)) for step in range(total + 1)]
         assert due == [step // steps_between for step in range(total + 1)]
+
+
+def test_one_cycle_rises_and_falls_by_half_a_cosine_each() -> None:
+    clock = schedule(warmup_share=0.25, schedule={"name": "onecycle"})
+    rates = [clock.learning_rate(progress) / 0.01 for progress in (0, 0.125, 0.25, 0.625, 1)]
+    assert rates == pytest.approx([0.04, 0.52, 1, 0.500005, 1e-5])
+    lengths = [clock.learning_rate(step / 1000) for step in range(1001)]
+    assert lengths.index(max(lengths)) == 250

@@ -19,7 +19,7 @@ INDEX = "dataset.json"
 _IGNORE = "ignore"
 """What nnU-Net calls voxels of which nothing is known."""
 _MAX_LABEL = 255
-_LARGEST = 64_000_000
+LARGEST = 64_000_000
 """Bytes of the index; some 300,000 cases."""
 _SUFFIXES = (".nii", ".mgz", ".mgh", ".nrrd", ".mha")
 
@@ -60,7 +60,7 @@ def read_declaration(root: Path) -> Declaration:
             f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr, or one with "
             "images in folders, one a class"
         )
-    content = read_json_object(root / INDEX, INDEX, _LARGEST)
+    content = read_json_object(root / INDEX, INDEX, LARGEST)
     modalities = _modalities(content.get("modality") or content.get("channel_names"))
     values = _label_values(content.get("labels"))
     ignored = [value for value, name in values.items() if name.lower() == _IGNORE]

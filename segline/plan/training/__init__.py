@@ -39,6 +39,10 @@ class Augmentation(Part):
     gamma: Share = 0.3
     gamma_log: float = Field(default=0.35, ge=0, le=10)
     """Largest absolute natural logarithm of the exponent."""
+    bias_field: Share = Field(default=0.0, exclude_if=lambda share: share == 0.0)
+    """Of a brightness that changes slowly over the patch, as coils make it in MR; 0 is in no digest."""
+    bias_field_log: float = Field(default=0.5, ge=0, le=10, exclude_if=lambda most: most == 0.5)
+    """Largest absolute coefficient of the natural logarithm of the field, a polynomial of third order."""
 
 
 class Training(Part):

@@ -15,7 +15,7 @@ from segline.evaluation.roc import Roc
 from segline.model.history import History, TrainingPoint
 from segline.report.html.markup import Html
 from segline.report.html.wording import shortened
-from segline.report.pictures.drawing import INK, LINE, MUTED, PAPER, SERIES, as_svg, figure_of
+from segline.report.pictures.drawing import INK, LINE, MUTED, PAPER, SERIES, drawing, svg
 from segline.training.tuning.rate_test import RangeTest
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -32,7 +32,7 @@ def curves(history: History) -> Html:
     heights = [3, 3, 1.4] if validated else [3, 1.4]
     lines = math.ceil((len(validated[0][0].scores or {}) + 1) / _LEGEND_COLUMNS) if validated else 0
     height_inches = sum(heights) * 0.68 + lines * 0.2
-    with figure_of(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
+    with drawing(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
         _loss(rows[0], history)
         if validated:
             _validation(rows[1], history, validated)
@@ -43,12 +43,12 @@ def curves(history: History) -> Html:
             _mark_steps(axes, history)
         _count_in_whole_steps(rows[-1])
         figure.align_ylabels()
-        return as_svg(figure, "Training curves")
+        return svg(figure, "Training curves")
 
 
 def range_test(test: RangeTest, chosen: float) -> Html:
     """Loss over learning rate, whose axis is logarithmic; the chosen rate is marked."""
-    with figure_of(2.2, 1) as (figure, (axes,)):
+    with drawing(2.2, 1) as (figure, (axes,)):
         axes.plot(test.rates, test.losses, color=LINE, linewidth=1)
         axes.plot(test.rates, test.smoothed, color=SERIES[0])
         axes.axvline(chosen, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
@@ -56,14 +56,14 @@ def range_test(test: RangeTest, chosen: float) -> Html:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
-        return as_svg(figure, "Loss over learning rate")
+        return svg(figure, "Loss over learning rate")
 
 
 def roc(curve: Roc) -> Html:
     """True positives over false positives, whose axis is logarithmic; the usual threshold is marked."""
     alarms, hits = np.array(curve.false_positive_rate), np.array(curve.true_positive_rate)
     seen = alarms > 0
-    with figure_of(2.6, 1) as (figure, (axes,)):
+    with drawing(2.6, 1) as (figure, (axes,)):
         axes.plot(alarms[seen], hits[seen], color=SERIES[0], drawstyle="steps-post")
         half = int(np.abs(np.array(curve.threshold) - 0.5).argmin())
         if seen[half]:
@@ -72,7 +72,7 @@ def roc(curve: Roc) -> Html:
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("share of the background taken for foreground")
         axes.set_ylabel("share of the foreground found")
-        return as_svg(figure, "ROC of foreground against background")
+        return svg(figure, "ROC of foreground against background")
 
 
 def _count_in_powers_of_ten(axes: Any) -> None:
@@ -95,7 +95,7 @@ def power_of_ten(value: float) -> str:
 def score_by_case(evaluation: Evaluation) -> Html:
     """A dot a test case, a row a label, with the mean and its 95 % confidence interval."""
     rows, deciding = list(evaluation.by_label), evaluation.figures[0]
-    with figure_of(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
+    with drawing(0.75 + 0.62 * len(rows), 1) as (figure, (axes,)):
         for place, label in enumerate(reversed(rows)):
             color = SERIES[(len(rows) - 1 - place) % len(SERIES)]
             values = [(case.case, case.figures[label][deciding.name]) for case in evaluation.cases]
@@ -105,13 +105,13 @@ def score_by_case(evaluation: Evaluation) -> Html:
         axes.set_ylim(-0.55, len(rows) - 0.45)
         axes.set_xlabel(f"{deciding.title} of a test case")
         axes.grid(visible=False, axis="y")
-        return as_svg(figure, f"{deciding.title} of every test case")
+        return svg(figure, f"{deciding.title} of every test case")
 
 
 def reliability(bins: Sequence[Bin]) -> Html:
     """Accuracy over probability, a point a bin; the line is where the two are equal."""
     total = sum(one.count for one in bins)
-    with figure_of(2.8, 1) as (figure, (axes,)):
+    with drawing(2.8, 1) as (figure, (axes,)):
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         probabilities, shares = [one.probability for one in bins], [one.accuracy for one in bins]
         axes.plot(probabilities, shares, color=SERIES[0], linewidth=1)
@@ -121,13 +121,13 @@ def reliability(bins: Sequence[Bin]) -> Html:
         axes.set_ylim(0, 1.08)
         axes.set_xlabel("probability of the predicted class")
         axes.set_ylabel("share that is right")
-        return as_svg(figure, "Accuracy over probability")
+        return svg(figure, "Accuracy over probability")
 
 
 def stage_times(benchmark: Benchmark) -> Html:
     """A bar a backend, made of its stages' medians."""
     backends = benchmark.backends
-    with figure_of(0.95 + 0.42 * len(backends), 1) as (figure, (axes,)):
+    with drawing(0.95 + 0.42 * len(backends), 1) as (figure, (axes,)):
         _stacks(axes, benchmark)
         axes.set_yticks(range(len(backends)), [times.backend for times in backends][::-1], color=INK)
         axes.set_ylim(-0.55, len(backends) - 0.45)
@@ -136,7 +136,7 @@ def stage_times(benchmark: Benchmark) -> Html:
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=len(STAGES), frameon=False, handlelength=0.9
         )
-        return as_svg(figure, "Time of every stage and backend")
+        return svg(figure, "Time of every stage and backend")
 
 
 def _loss(axes: Any, history: History) -> None:

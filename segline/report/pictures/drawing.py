@@ -1,4 +1,4 @@
-"""How charts are drawn: figures in the page's own fonts and colours, which follow its scheme."""
+"""What all charts are drawn on: SVG whose colours, fonts and width are the page's."""
 
 import io
 import re
@@ -44,18 +44,19 @@ _WIDTH_INCHES = 10.0
 
 
 @contextmanager
-def figure_of(height_inches: float, rows: int, **layout: Any) -> Iterator[tuple[Any, Any]]:
-    """A figure and its rows of axes, in the page's style."""
+def drawing(height_inches: float, rows: int, columns: int = 1, **layout: Any) -> Iterator[tuple[Any, Any]]:
+    """A figure as wide as the page, and its axes row by row; ``layout`` is of the grid of axes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     share_x = layout.pop("sharex", False)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
-        yield figure, figure.subplots(rows, 1, sharex=share_x, squeeze=False, gridspec_kw=layout)[:, 0]
+        axes = figure.subplots(rows, columns, sharex=share_x, squeeze=False, gridspec_kw=layout)
+        yield figure, axes.ravel()
 
 
-def as_svg(figure: Any, title: str) -> Html:
+def svg(figure: Any, title: str) -> Html:
     """The figure as one element that takes the page's fonts, colours and width."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

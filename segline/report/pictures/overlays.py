@@ -1,6 +1,7 @@
 """Slices of a test case: image, truth, prediction, and where the two differ."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +81,23 @@ def read_case(findings: Findings, case: CaseEvaluation) -> CaseVolumes:
 
 def legend(plan: Plan) -> Html:
     """What the colours mean."""
-    labels = [(name, label_color(index)) for index, name in plan.foreground.items()]
+    labels = _label_colors(list(plan.foreground.values()))
     errors = [("agreement", AGREED), ("missed", MISSED), ("predicted, but not there", EXTRA)]
     swapped = [("another label than the true one", SWAPPED)] if len(labels) > 1 else []
-    entries = [
-        element("li", element("i", style=f"background:{color}"), name)
-        for name, color in [*labels, *errors, *swapped]
-    ]
+    return _legend([*labels, *errors, *swapped])
+
+
+def label_legend(names: Sequence[str]) -> Html:
+    """What the colours of the foreground classes mean."""
+    return _legend(_label_colors(names))
+
+
+def _label_colors(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, label_color(index)) for index, name in enumerate(names, 1)]
+
+
+def _legend(colors: Sequence[tuple[str, str]]) -> Html:
+    entries = [element("li", element("i", style=f"background:{color}"), name) for name, color in colors]
     return element("ul", *entries, class_="legend")
 
 
@@ -171,23 +182,24 @@ class Frame:
 
 
 def _panels(view: View, plan: Plan, case: str) -> list[Html]:
-    grey = grey_of(view.image, plan)
+    grey = _grey(view.image, plan)
     whole, close = view.whole(), view.around_masks()
     near = view.sample(grey, close, 1)
     truth, prediction = (view.sample(mask, close, 0) for mask in (view.truth, view.prediction))
-    overview = _rgb(view.sample(grey, whole, 1))
+    overview = rgb(view.sample(grey, whole, 1))
     if close.side_mm < 0.9 * whole.side_mm:
-        _draw_frame(overview, whole, close)
+        draw_frame(overview, whole, close)
     place = f"{view.plane} slice {view.number} of {view.total}"
     return [
-        _panel(overview, f"Image, {place}", case, whole),
-        _panel(_with_labels(near, truth), "Truth", f"{case}, {place}", close),
-        _panel(_with_labels(near, prediction), "Prediction", f"{case}, {place}", close),
-        _panel(_with_errors(near, truth, prediction), "Agreement", f"{case}, {place}", close),
+        panel(overview, f"Image, {place}", case, whole),
+        panel(with_labels(near, truth), "Truth", f"{case}, {place}", close),
+        panel(with_labels(near, prediction), "Prediction", f"{case}, {place}", close),
+        panel(_with_errors(near, truth, prediction), "Agreement", f"{case}, {place}", close),
     ]
 
 
-def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
+def panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
+    """A picture ``(H, W, 3)`` in 0..1 of what lies in a frame, with sides, a scale and a line below."""
     bar_mm = next((mm for mm in _SCALE_BARS_MM if mm < 0.35 * frame.side_mm), None)
     bar = bar_mm and element(
         "span", f"{bar_mm} mm", class_="scale-bar", style=f"width:{100 * bar_mm / frame.side_mm:.2f}%"
@@ -199,21 +211,22 @@ def _panel(pixels: np.ndarray, title: str, subject: str, frame: Frame) -> Html:
     )
 
 
-def grey_of(image: np.ndarray, plan: Plan) -> np.ndarray:
+def _grey(image: np.ndarray, plan: Plan) -> np.ndarray:
     """Intensities in 0..1, as the plan's rule shows them."""
     low, high = plan.preprocessing.intensity[0].display_range(image)
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 
-def _with_labels(grey: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    rgb = _rgb(grey)
+def with_labels(grey: np.ndarray, mask: np.ndarray, opacity: float = 0.35) -> np.ndarray:
+    """Grey values in 0..1 under the labels' colours, ``(H, W, 3)``."""
+    painted = rgb(grey)
     for index in np.unique(mask[mask > 0]):
-        _paint(rgb, mask == index, label_color(int(index)), 0.35)
-    return rgb
+        _paint(painted, mask == index, label_color(int(index)), opacity)
+    return painted
 
 
 def _with_errors(grey: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    rgb = _rgb(0.55 * grey)
+    painted = rgb(0.55 * grey)
     areas = {
         AGREED: (truth > 0) & (truth == prediction),
         MISSED: (truth > 0) & (prediction == 0),
@@ -221,8 +234,8 @@ def _with_errors(grey: np.ndarray, truth: np.ndarray, prediction: np.ndarray) ->
         SWAPPED: (truth > 0) & (prediction > 0) & (truth != prediction),
     }
     for color, area in areas.items():
-        _paint(rgb, area, color, 0.55 if color == AGREED else 0.88)
-    return rgb
+        _paint(painted, area, color, 0.55 if color == AGREED else 0.88)
+    return painted
 
 
 def _paint(rgb: np.ndarray, area: np.ndarray, color: str, opacity: float) -> None:
@@ -234,7 +247,8 @@ def _paint(rgb: np.ndarray, area: np.ndarray, color: str, opacity: float) -> Non
     rgb[area & ~ndimage.binary_erosion(area, iterations=2)] = paint
 
 
-def _draw_frame(rgb: np.ndarray, whole: Frame, close: Frame) -> None:
+def draw_frame(pixels: np.ndarray, whole: Frame, close: Frame) -> None:
+    """Mark in place what part of a whole slice another frame shows."""
     scale = PANEL_PIXELS / whole.side_mm
     corner = (close.centre_mm - close.side_mm / 2 - whole.centre_mm + whole.side_mm / 2) * scale
     top, left = np.clip(corner, 0, PANEL_PIXELS - 1).round().astype(int)
@@ -245,10 +259,11 @@ def _draw_frame(rgb: np.ndarray, whole: Frame, close: Frame) -> None:
         (slice(top, bottom), slice(left, left + 2)),
         (slice(top, bottom), slice(right - 1, right + 1)),
     ):
-        rgb[rows, columns] = color_of("#f2c14e")
+        pixels[rows, columns] = color_of("#f2c14e")
 
 
-def _rgb(grey: np.ndarray) -> np.ndarray:
+def rgb(grey: np.ndarray) -> np.ndarray:
+    """Grey values ``(H, W)`` as ``(H, W, 3)``."""
     return np.repeat(grey[..., None], 3, axis=2)
 
 

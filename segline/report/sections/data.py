@@ -33,7 +33,7 @@ from segline.report.html.wording import (
 )
 
 _MOST_REMARKS = 50
-_AXES = ("right–left", "posterior–anterior", "inferior–superior")
+AXES = ("right–left", "posterior–anterior", "inferior–superior")
 
 
 def dataset(manifest: Manifest) -> Html:
@@ -54,7 +54,7 @@ def dataset(manifest: Manifest) -> Html:
         _remarks(manifest.remarks),
         *_targets(manifest),
         element("h3", "Geometry"),
-        _geometry(manifest.cases),
+        geometry(manifest.cases),
         id="data-set",
     )
 
@@ -96,9 +96,7 @@ def _which_fold(asked: Mapping[str, Any]) -> str | None:
 
 def plan(proposed: Plan, overrides: dict[str, Any]) -> Html:
     """The parts that decide most, in words; the whole plan folded away. ``overrides`` is the task's share."""
-    rows = [
-        (element("strong", name), cell(value, class_="words")) for name, value in _plan_in_words(proposed)
-    ]
+    rows = [(element("strong", name), cell(value, class_="words")) for name, value in plan_in_words(proposed)]
     by_task = preformatted(json.dumps(overrides, indent=2, ensure_ascii=False))
     whole = preformatted(
         json.dumps({"digest": proposed.digest, **proposed.model_dump(mode="json")}, indent=2)
@@ -135,9 +133,9 @@ def _remarks(remarks: Sequence[str]) -> Html | None:
 def _targets(manifest: Manifest) -> tuple[Html, Html]:
     values = [case.value for case in manifest.cases if case.value is not None]
     if not values:
-        return element("h3", "Labels"), _labels(manifest)
+        return element("h3", "Labels"), labels(manifest)
     if {*values} <= manifest.labels.keys():
-        return element("h3", "Classes"), _classes(manifest.labels, Counter(values))
+        return element("h3", "Classes"), classes(manifest)
     facts: list[tuple[str, Content]] = [
         ("Cases with one", f"{len(values)} of {len(manifest.cases)}"),
         ("Median", f"{np.median(values):g}"),
@@ -146,7 +144,9 @@ def _targets(manifest: Manifest) -> tuple[Html, Html]:
     return element("h3", "Values"), fact_list(facts)
 
 
-def _classes(names: Mapping[int, str], counts: Mapping[float, int]) -> Html:
+def classes(manifest: Manifest) -> Html:
+    """How many cases are of each class."""
+    names, counts = manifest.labels, Counter(case.value for case in manifest.cases)
     total = sum(counts.values())
     rows = [
         (
@@ -161,7 +161,8 @@ def _classes(names: Mapping[int, str], counts: Mapping[float, int]) -> Html:
     return table(head, rows)
 
 
-def _labels(manifest: Manifest) -> Html:
+def labels(manifest: Manifest) -> Html:
+    """Share of the voxels and volume of each label."""
     total = sum(sum(case.label_voxels.values()) for case in manifest.cases)
     rows = [_label_row(manifest, value, name, total) for value, name in manifest.labels.items()]
     columns = ("Share of all voxels", "In cases", "Median volume (ml)", "Range (ml)")
@@ -181,7 +182,7 @@ def _label_row(manifest: Manifest, value: int, name: str, total: int) -> tuple[C
     return (number(str(value)), element("strong", name), *(number(figure) for figure in figures))
 
 
-def _geometry(cases: Sequence[CaseEntry]) -> Html:
+def geometry(cases: Sequence[CaseEntry]) -> Html:
     """Voxels, spacing and extent along the patient's axes, whatever the files' own order."""
     orders = [list(Reorientation.between(case.orientation, "RAS").axes) for case in cases]
     voxels = np.array([np.array(case.shape)[order] for case, order in zip(cases, orders, strict=True)])
@@ -193,7 +194,7 @@ def _geometry(cases: Sequence[CaseEntry]) -> Html:
             *_range(spacing[:, i], 2),
             *_range(voxels[:, i] * spacing[:, i], 0),
         )
-        for i, axis in enumerate(_AXES)
+        for i, axis in enumerate(AXES)
     ]
     head = [
         heading(f"{name}", numeric=True)
@@ -208,7 +209,8 @@ def _range(values: np.ndarray, digits: int) -> tuple[Html, Html]:
     return number(middle), number(low if low == high else f"{low}–{high}")
 
 
-def _plan_in_words(plan: Plan) -> list[tuple[str, str]]:
+def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
+    """What is decided, by what it is called on the page."""
     training, network, inference = plan.training, plan.network, plan.inference
     rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
     budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
@@ -255,6 +257,7 @@ def _augmentation(changes: Augmentation) -> str:
         "blur": changes.blur,
         "brightness and contrast": changes.intensity,
         "gamma": changes.gamma,
+        "bias field": changes.bias_field,
     }
     used = [f"{name} {percent(p, 0)}" for name, p in probabilities.items() if p]
     return ", ".join(used) if used else "none"

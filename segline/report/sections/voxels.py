@@ -19,6 +19,7 @@ def voxels(evaluation: Evaluation) -> Html | None:
         element("h3", "Confusion of labels"),
         element("p", lead),
         _matrix(evaluation.confusion),
+        _accumulated(evaluation.confusion),
         _curve(roc) if roc else None,
         id="voxels",
     )
@@ -36,6 +37,13 @@ def _matrix(confusion: Confusion) -> Html:
 def _count(voxels: int, share: float | None) -> Html:
     shown: Content = dash("no voxel has this label") if share is None else small_share(share)
     return number(element("div", shown), element("small", f"{voxels:,}", class_="below"))
+
+
+def _accumulated(confusion: Confusion) -> Html:
+    """As if all cases were one; a large case counts for more than a small one."""
+    told = [f"{label} {'–' if dice is None else decimal(dice, 3)}" for label, dice in confusion.dice.items()]
+    lead = "Accumulated Dice, over the voxels of all cases together, in which large cases count for more: "
+    return element("p", lead, element("strong", ", ".join(told)), ".")
 
 
 def _curve(roc: Roc) -> Html:

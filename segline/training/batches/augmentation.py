@@ -15,6 +15,10 @@ from torch.nn import functional
 from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Augmentation
 
+_BIAS_ORDERS = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j) if i + j + k]
+"""Powers of x, y and z in a polynomial of third order."""
+_BIAS_COEFFICIENTS = len(_BIAS_ORDERS)
+
 
 @dataclass(frozen=True)
 class Augmenter:
@@ -65,7 +69,7 @@ class Augmenter:
         return apply_affine(image, label, rotation_matrix(angles) / zoom * spacing / spacing[:, None])
 
     def _change_intensity(self, image: Tensor, rng: np.random.Generator, noise: torch.Generator) -> None:
-        """Blur, noise, contrast, brightness and gamma, in this order, in place; each channel on its own."""
+        """Blur, noise, contrast, brightness, gamma, bias field, in this order, in place, a channel each."""
         settings = self.settings
         for channel in image:
             sd = channel.std()
@@ -80,6 +84,9 @@ class Augmenter:
                 channel.add_(sd * rng.uniform(-settings.intensity_shift, settings.intensity_shift))
             if rng.random() < settings.gamma:
                 change_gamma(channel, math.exp(rng.uniform(-settings.gamma_log, settings.gamma_log)))
+            if settings.bias_field and rng.random() < settings.bias_field:
+                most = settings.bias_field_log
+                multiply_by_field(channel, rng.uniform(-most, most, _BIAS_COEFFICIENTS))
 
 
 def _turning(shape: Shape) -> list[bool]:
@@ -145,6 +152,25 @@ def gaussian_blur(channel: Tensor, sigma_voxels: float) -> Tensor:
         blurred = sum(kernel[k] * padded[..., k : k + rows.shape[-1]] for k in range(len(kernel)))
         channel = torch.as_tensor(blurred).movedim(-1, axis)
     return channel
+
+
+def multiply_by_field(channel: Tensor, coefficients: np.ndarray) -> None:
+    """Multiply what is above the lowest value by a smooth field, in place.
+
+    Van Leemput et al., Automated model-based bias field correction of MR images of the brain, 1999: the
+    field's logarithm is a polynomial of the place, from -1 to 1 along each axis, without a constant.
+
+    Args:
+        channel: ``(X, Y, Z)``.
+        coefficients: ``(19,)``, of all products up to third order.
+    """
+    axes = [torch.linspace(-1, 1, size, device=channel.device, dtype=channel.dtype) for size in channel.shape]
+    x, y, z = axes[0][:, None, None], axes[1][:, None], axes[2]
+    logarithm = torch.zeros_like(channel)
+    for value, (i, j, k) in zip(coefficients.tolist(), _BIAS_ORDERS, strict=True):
+        logarithm.add_(x**i * y**j * z**k, alpha=value)
+    low = channel.min()
+    channel.sub_(low).mul_(logarithm.exp_()).add_(low)
 
 
 def change_gamma(channel: Tensor, exponent: float) -> None:

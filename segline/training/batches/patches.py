@@ -18,7 +18,7 @@ from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
-from segline.plan.training.samplers import LabelSampler, UniformSampler
+from segline.plan.training.samplers import Sampler as Centres
 
 
 class Sampler(Protocol):
@@ -45,7 +45,8 @@ def patch_sampler(
     """The sampler of a plan, for its own batch unless another is given."""
     training = plan.training
     size = batch_size or training.batch_size
-    return PatchSampler(cases, training.patch_size, size, training.sampler, plan.seed, part)
+    values = plan.label_values[1:]
+    return PatchSampler(cases, training.patch_size, size, training.sampler, plan.seed, part, values)
 
 
 class BatchesInParts(ABC):
@@ -88,14 +89,16 @@ class PatchSampler(BatchesInParts):
     Attributes:
         centres: where patches are centred.
         part: which of how many equal parts of each batch.
+        values: of the foreground labels, in the order of the cases' locations; 1, 2 and so on by default.
     """
 
     cases: Sequence[Case]
     patch_size: Shape
     batch_size: int
-    centres: LabelSampler | UniformSampler
+    centres: Centres
     seed: int
     part: tuple[int, int] = (0, 1)
+    values: Sequence[int] = range(1, 256)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
@@ -115,7 +118,8 @@ class PatchSampler(BatchesInParts):
         return image, cut(case.label, start, self.patch_size, 0)
 
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
-        labelled = [locations for locations in case.locations if len(locations)]
+        places = zip(self.values, case.locations, strict=False)  # up to the last label that the case has
+        labelled = {value: locations for value, locations in places if len(locations)}
         return np.asarray(self.centres.centre(labelled, case.shape, rng))
 
 

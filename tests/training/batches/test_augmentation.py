@@ -14,6 +14,7 @@ from segline.training.batches.augmentation import (
     apply_affine,
     change_gamma,
     gaussian_blur,
+    multiply_by_field,
     rotation_matrix,
 )
 
@@ -244,3 +245,14 @@ class TestIntensity:
         flat = torch.zeros((4, 1, 8, 8, 8))
         changed, _ = applied(EVERYTHING, flat, torch.zeros((4, 8, 8, 8), dtype=torch.uint8))
         assert changed.isfinite().all()
+
+
+def test_a_bias_field_is_smooth_and_leaves_the_lowest_value() -> None:
+    channel = torch.full((24, 20, 16), 3.0)
+    channel[0, 0, 0] = -1.0
+    multiply_by_field(channel, np.random.default_rng(0).uniform(-0.5, 0.5, 19))
+    field = (channel + 1) / 4
+    assert channel[0, 0, 0] == -1 and field.max() > 1.2 and field.min() == 0
+    inside = field[2:, 2:, 2:]
+    assert all(inside.diff(dim=axis).abs().max() < 0.5 for axis in range(3))
+    torch.testing.assert_close(field[12, 10, 8], torch.tensor(1.0), atol=0.1, rtol=0)

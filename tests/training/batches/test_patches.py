@@ -1,5 +1,6 @@
 """Which patches a training step sees."""
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
 from segline.imaging.placement import Placement
 from segline.plan.preprocessing.normalisation import OUTSIDE
-from segline.plan.training.samplers import LabelSampler, UniformSampler
+from segline.plan.training.samplers import LabelSampler, Sampler, UniformSampler, WeightedSampler
 from segline.training.batches.patches import PatchSampler, cut, patch_start
 
 SHAPE: Shape = (24, 20, 16)
@@ -121,9 +122,7 @@ class TestEpoch:
 
 
 class TestForeground:
-    def centred_on(
-        self, cases: list[Case], centres: LabelSampler | UniformSampler, patches: int = 2000
-    ) -> Counter[int]:
+    def centred_on(self, cases: list[Case], centres: Sampler, patches: int = 2000) -> Counter[int]:
         """How often the middle voxel of a one-voxel patch has each class."""
         drawn = sampler(cases, patch_size=(1, 1, 1), batch_size=patches, centres=centres)
         return Counter(drawn.batch(0)[1].flatten().tolist())
@@ -142,6 +141,25 @@ class TestForeground:
     def test_a_ratio_of_zero_is_anywhere_as_is_uniform(self, cases, centres):
         counts = self.centred_on(cases, centres)
         assert counts[0] / 2000 == pytest.approx(np.mean(two_organs() == 0), abs=0.03)
+
+    @pytest.mark.parametrize(
+        ("weights", "share"), [({0: 0.2, 1: 0.8}, 0.8), ({1: 1, 2: 3}, 0.25), ({2: 1}, 0)]
+    )
+    def test_each_label_comes_as_often_as_its_weight_says(self, cases, weights, share):
+        counts = self.centred_on(cases, WeightedSampler(weights=weights))
+        assert counts[1] / 2000 == pytest.approx(share, abs=0.03)
+
+    def test_of_labels_that_a_case_lacks_the_weight_is_the_others(self, tmp_path):
+        label = np.where(two_organs() == 2, 2, 0).astype(np.uint8)
+        counts = self.centred_on([case_of(tmp_path, 0, label)], WeightedSampler(weights={1: 9, 2: 1}))
+        assert counts[2] == 2000
+        anywhere = self.centred_on([case_of(tmp_path, 1, label)], WeightedSampler(weights={1: 1}))
+        assert anywhere[0] > 1500
+
+    def test_weights_are_by_the_values_in_the_files(self, cases):
+        drawn = sampler(cases, patch_size=(1, 1, 1), batch_size=500, values=(10, 150))
+        centred = dataclasses.replace(drawn, centres=WeightedSampler(weights={150: 1}))
+        assert Counter(centred.batch(0)[1].flatten().tolist()) == {2: 500}
 
     def test_a_case_without_labels_is_sampled_anywhere(self, tmp_path):
         empty = case_of(tmp_path, 0, np.zeros(SHAPE, np.uint8))

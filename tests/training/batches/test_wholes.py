@@ -78,6 +78,12 @@ def test_of_a_rare_class_as_many_are_drawn_by_the_label_sampler() -> None:
     assert 200 < drawn[1] < 300
 
 
+def test_classes_come_as_often_as_their_weights_say() -> None:
+    sampler = WholeSampler(plan_of(name="weighted", weights={0: 1, 1: 4}), CASES, batch_size=50)
+    drawn = Counter(int(label) for step in range(10) for label in sampler.batch(step)[1])
+    assert 350 < drawn[1] < 450
+
+
 def test_a_batch_can_be_cut_in_parts() -> None:
     whole, target = WholeSampler(plan_of(), CASES, batch_size=4).batch(3)
     halves = [WholeSampler(plan_of(), CASES, batch_size=4, part=(part, 2)) for part in range(2)]

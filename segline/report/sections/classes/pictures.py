@@ -1,21 +1,16 @@
 """What the errors of classes look like."""
 
-import numpy as np
-
 from segline.common.errors import SeglineError
 from segline.evaluation.classes.yardstick import decision
 from segline.evaluation.records import CaseEvaluation
-from segline.imaging.volume import Volume
 from segline.plan import Plan
 from segline.report.findings import Findings
-from segline.report.html.markup import Html, data_uri, drawn, element
+from segline.report.html.markup import Html, drawn, element
 from segline.report.html.wording import decimal
-from segline.report.pictures.overlays import grey_of, webp
+from segline.report.pictures.wholes import middle_slice
 from segline.runs.names import predictions_of
 
 _MOST = 12
-_EDGE = 220
-"""Pixels of the longer edge."""
 
 
 def pictures(findings: Findings) -> Html | None:
@@ -62,20 +57,5 @@ def _image(findings: Findings, plan: Plan, case: CaseEvaluation) -> Html:
     manifest = findings.contents.manifest
     if manifest is None:
         raise SeglineError("the run's folder holds no readable data set")
-    pixels = shown(manifest.image(manifest.case(case.case)), plan)
-    return element("img", src=data_uri(webp(pixels), "image/webp"), alt=f"Image of {case.case}")
-
-
-def shown(volume: Volume, plan: Plan) -> np.ndarray:
-    """The middle slice as it lies in the file, ``(rows, columns, 3)`` in 0..1; enlarged, if it is small.
-
-    Of a picture, the first row is the upper one; of a volume, as a radiologist sees it if its axes are RAS.
-    """
-    middle = volume.array[..., volume.array.shape[-1] // 2]
-    if len(middle) == 3:
-        rgb = np.moveaxis(middle, 0, -1).astype(np.float32) / max(float(middle.max()), 1e-6)
-    else:
-        rgb = np.repeat(grey_of(middle[0], plan)[..., None], 3, axis=2)
-    rgb = rgb.swapaxes(0, 1) if volume.array.shape[-1] == 1 else rgb.swapaxes(0, 1)[::-1, ::-1]
-    times = max(1, _EDGE // max(rgb.shape[:2]))
-    return rgb.repeat(times, axis=0).repeat(times, axis=1)
+    span_of = plan.preprocessing.intensity[0].display_range
+    return middle_slice(manifest.image(manifest.case(case.case)), span_of, f"Image of {case.case}")

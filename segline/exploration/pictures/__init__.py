@@ -1,0 +1,1 @@
+"""Charts, slices and patches of a data set."""

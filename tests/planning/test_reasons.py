@@ -1,0 +1,47 @@
+"""Why a plan is as it is: every part has its reason, and what the task sets says so."""
+
+from segline.data.fingerprint import Fingerprint, take_fingerprint
+from segline.data.manifest import Manifest
+from segline.plan import Plan, Task
+from segline.planning.plans import make_plan
+from segline.planning.reasons import SET, reasons
+from segline.report.sections.data import plan_in_words
+
+FREE = Task(name="free", source="none")
+
+
+def thick(manifest: Manifest) -> Fingerprint:
+    """The same data with slices four times as thick as pixels are wide."""
+    fingerprint = take_fingerprint(manifest)
+    spacings = ((1.0, 1.0, 4.0),) * len(manifest.cases)
+    return fingerprint.model_copy(update={"spacings_mm": spacings})
+
+
+def reasons_for(manifest: Manifest, task: Task, fingerprint: Fingerprint) -> tuple[Plan, dict[str, str]]:
+    plan = make_plan(manifest, fingerprint, task)
+    return plan, reasons(plan, fingerprint, task)
+
+
+def test_everything_that_the_report_says_of_a_plan_has_a_reason(phantoms: Manifest) -> None:
+    plan, why = reasons_for(phantoms, FREE, take_fingerprint(phantoms))
+    assert all(why[name] for name, _ in plan_in_words(plan))
+    assert SET not in why.values()
+
+
+def test_what_the_task_sets_says_so_whatever_it_is_called(phantoms: Manifest) -> None:
+    task = FREE.override("training.patch_size", [32, 32, 16]).override("preprocessing.foreground_above", None)
+    _, why = reasons_for(phantoms, task, take_fingerprint(phantoms))
+    assert {name for name, told in why.items() if told == SET} == {"Patch", "Crop"}
+
+
+def test_thick_slices_are_told(phantoms: Manifest) -> None:
+    plan, why = reasons_for(phantoms, FREE, thick(phantoms))
+    assert "slices are more than 3 times as thick" in why["Grid"]
+    assert f"is taken: {plan.preprocessing.spacing_mm[2]:g} mm" in why["Grid"]
+
+
+def test_the_patch_is_told_as_a_share_of_the_median_case(phantoms: Manifest) -> None:
+    task = FREE.override("preprocessing.spacing_mm", [8, 8, 8])
+    plan, why = reasons_for(phantoms, task, take_fingerprint(phantoms))
+    assert "75% of each edge" in why["Patch"]
+    assert "x".join(map(str, plan.network.total_stride)) in why["Patch"]

@@ -1,18 +1,23 @@
-"""Stages in processes of this machine, through Kubeflow's SubprocessRunner.
+"""Stages in processes of this machine, in place of Kubeflow's SubprocessRunner's own.
 
-That runner leaves a stage to whatever signal reaches it; here a stage is ended, with all that it started,
-when its run is interrupted.
+That runner leaves a stage to whatever signal reaches it, and starts Python anew for each; here a stage is
+ended, with all that it started, when its run is interrupted, and is a fork of one process that has imported
+once what most stages need.
 """
 
+import multiprocessing
 import os
+import runpy
 import signal
-import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from kfp import local
@@ -20,9 +25,11 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
+from segline.common.processes import deaf_to_ctrl_c
 
-_DEAF = ("sh", "-c", 'trap "" INT; exec "$0" "$@"')
-"""A terminal sends Ctrl-C to every process: which of them is to end is for the run to say."""
+_EXECUTOR = "kfp.dsl.executor_main"
+_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "monai", "segline.stages"]
+"""They start no threads, which a fork would lose."""
 _NOT_STARTED = 130
 
 
@@ -35,6 +42,9 @@ class Processes:
     @contextmanager
     def runner(self) -> Iterator[local.SubprocessRunner]:
         """Kubeflow's runner, for as long as the block lasts."""
+        with deaf_to_ctrl_c():  # which of the processes is to end is for the run to say
+            multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED_ONCE)
+            forkserver.ensure_running()
         replaced = subprocess_task_handler.run_local_subprocess
         subprocess_task_handler.run_local_subprocess = self._run
         try:
@@ -54,20 +64,38 @@ class Processes:
 
     def _status(self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """The exit status of a process; what it prints is passed on."""
+        context = multiprocessing.get_context("forkserver")
+        printed, output = context.Pipe(duplex=False)
+        process = context.Process(target=_execute, args=(command, environment, output), name=stage.record)
+        process.start()
+        output.close()
         with (
-            subprocess.Popen(
-                [*_DEAF, *command],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env=environment,
-            ) as process,
-            self.interruption.watching(stage, partial(end_family, process.pid)),
+            printed,
+            self.interruption.watching(stage, partial(end_family, process.pid or 0)),
+            open(printed.fileno(), errors="replace", closefd=False) as lines,
         ):
-            for line in process.stdout or ():
+            for line in lines:
                 sys.stdout.write(f"    {line}")
-            return process.wait()
+            process.join()
+        return process.exitcode or 0
+
+
+def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:
+    """What Kubeflow's command does, ``sh -ec SCRIPT SOURCE ARGUMENTS``, in this process."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output.fileno(), stream.fileno())
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    os.environ.clear()
+    os.environ.update(environment)
+    Path("/proc/self/comm").write_text(multiprocessing.current_process().name)  # as ps and top show it
+    first = command.index("--executor_input")
+    source, arguments = command[first - 1], command[first:]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ephemeral_component.py")
+        path.write_text(source, encoding="utf-8")
+        sys.argv = ["executor_main", "--component_module_path", str(path), *arguments]
+        sys.orig_argv = [sys.executable, "-m", _EXECUTOR, *sys.argv[1:]]  # by which a stage can begin anew
+        runpy.run_module(_EXECUTOR, run_name="__main__")
 
 
 def end_family(pid: int) -> None:

@@ -83,6 +83,18 @@ class ClassScores(BaseModel):
         truth = [index for one in each for index in one.truth]
         return cls.of(each[0].names, truth, [row for one in each for row in one.probabilities])
 
+    @property
+    def scalars(self) -> dict[str, float | None]:
+        """Each figure and its interval's ends by name, those of a class below the class's."""
+        groups = {"": self.overall, **{f"{name}/": measures for name, measures in self.by_class.items()}}
+        told: dict[str, float | None] = {}
+        for group, measures in groups.items():
+            for figure, measure in measures.items():
+                low, high = measure.ci95 or (None, None)
+                ends = {"": measure.value, "_ci95_low": low, "_ci95_high": high}
+                told |= {f"{group}{figure}{end}": value for end, value in ends.items()}
+        return told
+
 
 OVERALL = {
     "balanced_accuracy": "Balanced accuracy",

@@ -44,6 +44,8 @@ def _overall_figures(evaluation: Evaluation) -> Iterator[Figure]:
     groups = {"": evaluation.overall, **{f"/{label}": each for label, each in evaluation.by_label.items()}}
     for label, estimates in groups.items():
         yield from _estimates(f"test/{evaluation.backend}{label}", estimates)
+    for name, value in evaluation.classes.scalars.items() if evaluation.classes else ():
+        yield f"test/{evaluation.backend}/{name}", value
 
 
 def _fold_figures(folds: CrossValidation) -> Iterator[Figure]:

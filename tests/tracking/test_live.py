@@ -184,8 +184,8 @@ def test_trackers_that_hang_are_given_up_together_after_a_bounded_time(
     with live(trackers, facts) as listen:
         for point in points:
             listen(point)
-        assert time.monotonic() - started < 1
-    assert LONGEST_END_S - 0.5 < time.monotonic() - started < LONGEST_END_S + 1
+        assert time.monotonic() - started < LONGEST_END_S
+    assert LONGEST_END_S - 0.5 < time.monotonic() - started < 2 * LONGEST_END_S
     told = "no more live curves of run hanging in {}, the training goes on: it takes too long to answer"
     lines = [record.getMessage() for record in caplog.records if record.name == "segline.tracking.live"]
     assert lines == [told.format("first"), told.format("second")]
@@ -197,4 +197,4 @@ def test_after_ctrl_c_a_tracker_that_hangs_is_hardly_waited_for(runs: Runs) -> N
     with pytest.raises(KeyboardInterrupt), live({"first": Hanging()}, facts) as listen:
         listen(points[0])
         raise KeyboardInterrupt
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < LONGEST_END_S

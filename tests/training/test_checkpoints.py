@@ -84,7 +84,7 @@ def test_saving_does_not_wait_for_a_store_that_is_away(s3_server, bucket, tmp_pa
     started = time.monotonic()
     for step in range(3):
         save(keeper, f"step {step}")
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2  # waiting would be for 1 s, three times
     with caplog.at_level(logging.WARNING), keeper:
         pass
     assert "checkpoint not stored, the training goes on" in caplog.text

@@ -238,7 +238,7 @@ def test_a_stage_that_tunes_publishes_what_it_trained_under(
     assert run.plan == final == Model.open(tmp_path / "model").plan
     assert final.digest != asking.digest
     assert run.tuning is not None and run.history is not None
-    assert run.tuning.probe_minutes + run.history.minutes <= 1.05 * run.tuning.budget_minutes
+    assert run.tuning.probe_minutes + run.history.minutes <= 1.2 * run.tuning.budget_minutes
     assert run.tuning.plan(asking) == final
     assert time.monotonic() - started >= 60 * 0.9 * run.tuning.budget_minutes
     page = (tmp_path / "page.html").read_text()

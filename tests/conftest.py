@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from segline.data.cases.building import preprocess
 from segline.data.cases.index import CaseIndex
@@ -174,8 +176,22 @@ def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
-    """A folder in which the tiny task has been run once: ``runs`` and ``store``."""
-    folder = tmp_path_factory.mktemp("finished")
-    done = run_task(folder, tiny_task)
+    """A folder in which the tiny task has been run once: ``runs`` and ``store``.
+
+    One worker runs it; each has a copy of its own.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _run_tiny(tmp_path_factory.mktemp("finished"), tiny_task)
+    first = tmp_path_factory.getbasetemp().parent / "finished"
+    ended = first.with_suffix(".ended")
+    with FileLock(first.with_suffix(".lock")):
+        if not ended.exists():
+            _run_tiny(first, tiny_task)
+            ended.touch()
+    return shutil.copytree(first, tmp_path_factory.mktemp("finished"), symlinks=True, dirs_exist_ok=True)
+
+
+def _run_tiny(folder: Path, task: Path) -> Path:
+    done = run_task(folder, task)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -602,6 +602,19 @@ def test_without_time_for_the_range_test_the_report_says_so(complete: Run) -> No
     assert "the budget had no time for one" in alone and alone.count("<svg") == 1
 
 
+def test_a_rate_that_was_found_alone_is_shown_with_its_test(complete: Run) -> None:
+    plan = complete.plan
+    assert plan is not None
+    alone = {"candidates": (), "budget_minutes": None, "validation_seconds": None, "steps": None}
+    found = tuning(plan).model_copy(update=alone)
+    page = training_page(history(), plan, found)
+    text = Reader(page).text
+    assert "How its learning rate was found" in text and "it was trained at 0.003." in text
+    assert 'id="range-test"' in page and "Patches a second" not in text
+    without = training_page(history(), plan, found.model_copy(update={"range_test": None}))
+    assert "the budget had no time for one" in without and without.count("<svg") == 1
+
+
 def test_voxels_are_shown_by_true_and_predicted_label(html: str) -> None:
     text = Reader(html).text
     assert "found as backgroundfound as anteriorfound as posterior" in text

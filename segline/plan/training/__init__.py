@@ -63,6 +63,8 @@ class Training(Part):
 
     Where that is not asked for, it is left out of the plan's digest.
     """
+    find_rate: bool = Field(default=False, exclude_if=lambda find: not find)
+    """Let a range test before the training take another learning rate, around ``learning_rate``."""
     learning_rate: PositiveFloat = 3e-3
     weight_decay: float = Field(default=1e-2, ge=0, le=100)
     optimizer: Optimizer = Field(default=AdamW(), exclude_if=lambda optimizer: optimizer == AdamW())

@@ -50,9 +50,9 @@ def train(
     """Train, or continue an interrupted training of the same plan and cases; write the model package.
 
     Where the plan asks for it, it is tuned to this machine first, or its learning rate found. ``page_out``
-    are the learning curves for people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
-    The curves are shown while they are drawn in the trackers that the environment asks for, and in MLflow
-    where ``tracking`` is its URI; what cannot be reached is a warning.
+    are the learning curves for people, ``plan_out`` is the plan that was trained under, with the
+    post-processing of what came of it. The curves are shown while they are drawn in the trackers that the
+    environment asks for, and in MLflow where ``tracking`` is its URI; what cannot be reached is a warning.
     """
     keep_freed_memory()
     with stage(run, "train") as (record, outcome):

@@ -1,6 +1,7 @@
 """Memory of a training, from few cases to many.
 
     python -m benchmarks.memory --cases 20 200 2000 --steps 300
+    python -m benchmarks.memory --cases 10 200 --shape 320 320 110     # full size, as the heart's: 7 GB
 
 For each number that many phantom-like cases are written as separate files, and a process of its own trains on
 them for as many steps. Printed is the most that a sample, every few steps, found of
@@ -8,6 +9,8 @@ them for as many steps. Printed is the most that a sample, every few steps, foun
 - private: pages of this process alone that are its own or written to (USS without clean pages of files);
 - PSS: private pages and its share of shared ones, mapped files among them. Those can be dropped and read
   again at any time, and count for whoever touched them last.
+
+No file is there twice under two names: their pages would be counted once for many cases.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import torch
 
 from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
+from segline.imaging.geometry import Shape, as_shape
 from segline.imaging.placement import Placement
 from segline.plan import Plan
 from segline.training.state import Checkpoint
@@ -53,31 +57,34 @@ def make_plan(names: Sequence[str]) -> Plan:
     return Plan.parse(values, "plan")
 
 
-def write_case(folder: Path, number: int) -> None:
+def write_case(folder: Path, number: int, shape: Shape = SHAPE) -> None:
     """A noisy image with two balls, as preprocessing would have left it."""
     rng = np.random.default_rng(number)
-    label = np.zeros(SHAPE, np.uint8)
+    label = np.zeros(shape, np.uint8)
     rows = []
-    for index, radius in ((1, 12), (2, 9)):
-        centre = [int(rng.integers(radius, size - radius)) for size in SHAPE]
-        ball = sum((np.indices(SHAPE)[axis] - centre[axis]) ** 2 for axis in range(3)) < radius**2
+    for index, share in ((1, 0.3), (2, 0.225)):
+        radius = int(share * min(shape))
+        centre = [int(rng.integers(radius, size - radius)) for size in shape]
+        axes = np.ogrid[tuple(slice(size) for size in shape)]
+        ball = sum((axis - middle) ** 2 for axis, middle in zip(axes, centre, strict=True)) < radius**2
         label[ball] = index
     for index in (1, 2):
         voxels = np.argwhere(label == index)[:4096]
         rows.append(np.column_stack([np.full(len(voxels), index), voxels]).astype(np.int32))
     folder.mkdir(parents=True)
-    np.save(folder / "image.npy", (label + rng.normal(0, 0.3, SHAPE))[None].astype(np.float16))
+    noise = np.float32(0.3) * rng.standard_normal(shape, np.float32)
+    np.save(folder / "image.npy", (label + noise)[None].astype(np.float16))
     np.save(folder / "label.npy", label)
     np.save(folder / "locations.npy", np.concatenate(rows))
     eye = tuple(tuple(map(float, row)) for row in np.eye(4))
     placement = Placement(
-        native_shape=SHAPE,
+        native_shape=shape,
         native_affine=eye,  # type: ignore[arg-type]
         axes=(0, 1, 2),
         flips=(False, False, False),
         crop_start=(0, 0, 0),
-        crop_stop=SHAPE,
-        shape=SHAPE,
+        crop_stop=shape,
+        shape=shape,
         steps=(1.0, 1.0, 1.0),
     )
     (folder / "placement.json").write_text(placement.model_dump_json())
@@ -115,13 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cases", type=int, nargs="+", default=[20, 200, 2000])
+    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, help="of each volume, in voxels")
     parser.add_argument("--steps", type=int, default=300, help="of 4 patches")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         names = [f"case_{number:05}" for number in range(max(options.cases))]
         for number, name in enumerate(names):
-            write_case(root / name, number)
+            write_case(root / name, number, as_shape(options.shape))
         print("  cases  private MiB  PSS MiB")
         for count in options.cases:
             private, pss = in_own_process("training", train, root, names[:count], options.steps)

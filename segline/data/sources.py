@@ -20,12 +20,13 @@ from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
 _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
+_HEART = re.compile(r"phantom-heart(?::(?P<cases>\d+)(?::(?P<seed>\d+)(?::(?P<scale>\d+(?:\.\d+)?))?)?)?")
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
 _MEDNIST = "MedNIST"
 _UNDERSTOOD = (
-    f"phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
-    f"folder with dataset.json, or of folders, one a class; a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
-    "file; s3://bucket/prefix"
+    "phantom[:cases[:seed]]; phantom-heart[:cases[:seed[:scale]]]; a Medical Segmentation Decathlon task, "
+    f"such as Task09_Spleen; {_MEDNIST}; a folder with dataset.json, or of folders, one a class; a "
+    f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
 )
 _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20
@@ -38,7 +39,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     """Bring a data set to this machine; what is here already is not fetched again.
 
     Args:
-        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
+        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``phantom-heart``, or
+            ``phantom-heart:24:7:1`` (and the scale of its voxels' number along an axis); ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
             where its name is a task's), but that of iSeg-2017, whose Analyze pairs are converted; an archive
             (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a
@@ -56,6 +58,9 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     store = store.absolute()
     if phantom := _PHANTOM.fullmatch(source):
         return _phantom(int(phantom["cases"] or 24), int(phantom["seed"] or 0), store)
+    if heart := _HEART.fullmatch(source):
+        scale = float(heart["scale"]) if heart["scale"] else None
+        return _heart_phantom(int(heart["cases"] or 20), int(heart["seed"] or 0), scale, store)
     if decathlon := _DECATHLON.fullmatch(source):
         return _decathlon_task(decathlon[1], store, progress)
     if source == _MEDNIST:
@@ -168,6 +173,18 @@ def _phantom(cases: int, seed: int, store: Path) -> Path:
     with exclusive(store / "locks" / f"{name}.lock"):
         if not folder.is_dir():
             write_phantom(folder, cases, seed)
+    return folder
+
+
+def _heart_phantom(cases: int, seed: int, scale: float | None, store: Path) -> Path:
+    from segline.data.phantom.heart import HEART_VERSION, SCALE, write_heart_phantom
+
+    scale = SCALE if scale is None else scale
+    name = f"phantom-heart-{cases}-{seed}-{scale:g}-v{HEART_VERSION}"
+    folder = store / "datasets" / name
+    with exclusive(store / "locks" / f"{name}.lock"):
+        if not folder.is_dir():
+            write_heart_phantom(folder, cases, seed, scale)
     return folder
 
 

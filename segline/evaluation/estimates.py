@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Estimate(BaseModel, frozen=True):
     """The mean of a figure over cases, and how sure it is.
 
-    ``mean`` and ``median`` are ``None`` without values. ``ci95`` is ``None`` with fewer than two: one
-    case says nothing of the spread. ``missing`` counts the cases in which the figure is undefined; they
-    take no part in the rest.
+    ``mean`` and ``median`` are ``None`` without values. ``ci95`` and ``sd``, the standard deviation over
+    cases, are ``None`` with fewer than two: one case says nothing of the spread. ``missing`` counts the cases
+    in which the figure is undefined; they take no part in the rest.
     """
 
     mean: float | None
@@ -19,6 +19,7 @@ class Estimate(BaseModel, frozen=True):
     median: float | None
     count: int
     missing: int
+    sd: float | None = Field(default=None, exclude_if=lambda sd: sd is None)
 
     @classmethod
     def of(cls, values: Sequence[float | None], seed: int = 0) -> "Estimate":
@@ -36,6 +37,7 @@ class Estimate(BaseModel, frozen=True):
             median=float(np.median(defined)) if defined else None,
             count=len(defined),
             missing=len(values) - len(defined),
+            sd=float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
         )
 
 

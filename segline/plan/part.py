@@ -4,7 +4,7 @@ A plan may come with a package from anywhere. Bounds are far beyond what anybody
 few bytes of a plan cannot take a machine's memory or its day.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,3 +31,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def every_setting(part: BaseModel) -> dict[str, Any]:
+    """What a part writes, and what it leaves out because it is as it was before it could be chosen."""
+    written: dict[str, Any] = part.model_dump(mode="json")
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, BaseModel) and (name in written or field.exclude_if):
+            written[name] = every_setting(value)
+        elif name not in written and field.exclude_if:
+            written[name] = value
+    return written

@@ -87,6 +87,11 @@ class Plan(Part):
 
     @model_validator(mode="after")
     def _sampler_fits(self) -> "Plan":
+        if self.network.answers == "classes" and (asked := self.training.of_patches):
+            raise ValueError(
+                f"training.{asked[0]}: is of patches, and network {self.network.name} sees images whole; "
+                "leave it out"
+            )
         weighted = getattr(self.training.sampler, "weights", {})
         if unknown := weighted.keys() - {*self.labels}:
             raise ValueError(

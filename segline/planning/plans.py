@@ -77,7 +77,7 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     cases, test and validation get their share. ``task.plan`` may change training, inference, export and gate.
     After an ensemble comes one network of its members' shape. Where the task asks to be tuned, training and
     inference begin as first proposed: what was tuned for the champion binds no later probe. Nor does the
-    post-processing that its validation cases asked for.
+    post-processing that its validation cases asked for, or its learning rate where that is to be found.
 
     Raises:
         SeglineError: an override does not fit, or cases of the previous split are gone.
@@ -85,6 +85,8 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     over = Overrides(task)
     values = previous.of_one_member().model_dump()
     values["inference"].pop("keep_largest", None)
+    if over.part("training").get("find_rate"):
+        values["training"].pop("learning_rate")
     parts = {
         part: merged(values[part], over.part(part)) for part in ("training", "inference", "export", "gate")
     }

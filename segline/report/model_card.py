@@ -131,12 +131,12 @@ def _results(evaluations: Sequence[Evaluation], reference: Evaluation, by: Yards
     yield "## Results\n"
     yield (
         f"{len(reference.cases)} test cases, scored {by.how}{_tolerances(reference)}. "
-        "Intervals are of the mean over cases, bootstrapped.\n"
+        "Intervals are of the mean over cases, bootstrapped; SD is the standard deviation over cases.\n"
     )
     whole = "all cases" if reference.classes else "mean over labels"
     groups = [(whole, reference.overall), *reference.by_label.items()]
     yield from table(
-        ("Label", "Figure", "Mean", "95 % interval", "Median", "Cases", "Undefined"),
+        ("Label", "Figure", "Mean", "95 % interval", "Median", "SD", "Cases", "Undefined"),
         (
             (label, figure.heading, *_estimate(estimates[figure.name]))
             for label, estimates in (groups if len(reference.by_label) > 1 else groups[1:])
@@ -237,12 +237,13 @@ def _ranges(values: Sequence[Sequence[float]]) -> str:
     return ", ".join(f"{min(along):.4g} to {max(along):.4g}" for along in zip(*values, strict=True))
 
 
-def _estimate(estimate: Estimate) -> tuple[str, str, str, str, str]:
+def _estimate(estimate: Estimate) -> tuple[str, ...]:
     interval = _NOTHING if estimate.ci95 is None else f"{estimate.ci95[0]:.4f} to {estimate.ci95[1]:.4f}"
     return (
         _figure(estimate.mean),
         interval,
         _figure(estimate.median),
+        _figure(estimate.sd),
         str(estimate.count),
         str(estimate.missing),
     )

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from segline.data import sources
 from segline.data.cases.building import preprocess as preprocess_cases
 from segline.data.cases.index import CaseIndex
 from segline.data.cases.upkeep import remember_use
-from segline.data.fingerprint import take_fingerprint
+from segline.data.fingerprint import ras_geometry, take_fingerprint
 from segline.data.intake import NOTHING_NEW, take_in
 from segline.data.kept_files import bring_dataset, keep_dataset
 from segline.data.manifest import Manifest
@@ -23,6 +24,7 @@ from segline.kinds import kind_of
 from segline.machine.abilities import abilities
 from segline.plan import Plan, Task
 from segline.planning.plans import succeed_plan
+from segline.planning.sizes import sizes_in_words
 from segline.runs.names import MANIFEST, PLAN, QUARANTINE
 from segline.runs.records import RunInfo
 from segline.runs.remote import open_run
@@ -140,6 +142,8 @@ def plan(
             proposal = kind_of(wanted.kind).propose(manifest, fingerprint, wanted)
         proposal.write(Path(plan_out))
         record.publish(plan_out, PLAN)
+        for line in sizes_in_words(proposal, map(ras_geometry, manifest.cases)):
+            sys.stdout.write(f"[plan] {line}\n")
         outcome.text = _describe_plan(proposal)
 
 

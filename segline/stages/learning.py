@@ -32,6 +32,7 @@ from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.probe import tune
+from segline.training.tuning.rate_alone import find_rate
 from segline.training.tuning.record import Tuning
 
 
@@ -48,10 +49,10 @@ def train(
 ) -> None:
     """Train, or continue an interrupted training of the same plan and cases; write the model package.
 
-    Where the plan asks for it, it is tuned to this machine first. ``page_out`` are the learning curves for
-    people, ``plan_out`` is the plan that was trained under, with the post-processing of what came of it.
-    The curves are shown while they are drawn in the trackers that the environment asks for, and in MLflow
-    where ``tracking`` is its URI; what cannot be reached is a warning.
+    Where the plan asks for it, it is tuned to this machine first, or its learning rate found. ``page_out``
+    are the learning curves for people, ``plan_out`` is the plan that was trained under, with the
+    post-processing of what came of it. The curves are shown while they are drawn in the trackers that the
+    environment asks for, and in MLflow where ``tracking`` is its URI; what cannot be reached is a warning.
     """
     keep_freed_memory()
     with stage(run, "train") as (record, outcome):
@@ -59,7 +60,8 @@ def train(
         depot, key = access_here().depot(store), _training_key(plan, index)
         source = source_of(index, access_here())
         with exclusive_at_once(depot.path(f"locks/{key}.lock")):
-            tuning = _tuning(plan, source, depot, key, device) if plan.training.tune else None
+            asks = plan.training.tune or plan.training.find_rate
+            tuning = _tuning(plan, source, depot, key, device) if asks else None
             tuned = tuning.plan(plan) if tuning else plan
             keys = [_training_key(one, index) for one in tuned.of_each_seed()]
             with shown_live(record, run, store, tracking, several=len(keys) > 1) as listener:
@@ -93,9 +95,10 @@ def _tuning(plan: Plan, source: CaseSource, depot: Depot, key: str, device: str)
     name = _tuning_name(key)
     path = depot.bring_file(name)
     if not path.is_file():
-        cases = source.open(plan.split.train), source.open(plan.split.val)
-        objective = kind_of(plan.kind).objective
-        tune(plan, *cases, device, ConsoleProgress("[tune]"), objective).write(path)
+        train, val = source.open(plan.split.train), source.open(plan.split.val)
+        rest = device, ConsoleProgress("[tune]"), kind_of(plan.kind).objective
+        found = tune(plan, train, val, *rest) if plan.training.tune else find_rate(plan, train, *rest)
+        found.write(path)
         depot.keep_file(name)
     return Tuning.read(path)
 

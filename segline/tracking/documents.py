@@ -16,11 +16,12 @@ from segline.runs.names import (
     REPORT,
     RUN,
     SUMMARY,
+    TUNING,
 )
 from segline.runs.run import Run
 
 _POOLED = f"{POOLED}/{EVALUATION}"
-_JSON = (RUN, PLAN, GATE, BENCHMARK, PROMOTION, SUMMARY, CROSS_VALIDATION, _POOLED, COMPARISON)
+_JSON = (RUN, PLAN, TUNING, GATE, BENCHMARK, PROMOTION, SUMMARY, CROSS_VALIDATION, _POOLED, COMPARISON)
 
 
 def documents(run: Run, names: Pseudonyms) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,15 @@ from typing import Any
 from segline.common.digests import sha256_of_json
 from segline.data.pseudonyms import Pseudonyms
 from segline.plan import Plan
+from segline.plan.part import every_setting
 from segline.runs.contents import Contents
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
 from segline.tracking.curves import Point, curves
 from segline.tracking.documents import documents
 from segline.tracking.figures import figures
+
+_NAMING_CASES = {"split", "pseudonyms"}
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,14 @@ def _parameters(contents: Contents) -> Iterator[tuple[str, str]]:
 
 
 def _plan_parameters(plan: Plan) -> Iterator[tuple[str, str]]:
-    """The plan, one value a line; of the split only how many, since it names cases."""
-    values = plan.model_dump(mode="json", exclude={"split", "pseudonyms"})
+    """The plan and what is built of it, one value each; of the split only how many, since it names cases."""
+    from segline.networks.description import built_settings
+
+    values = {name: value for name, value in every_setting(plan).items() if name not in _NAMING_CASES}
     for part in ("train", "val", "test"):
         values[f"split.{part}"] = len(getattr(plan.split, part))
-    for path, value in _flat(values):
-        yield f"plan.{path}", value if isinstance(value, str) else json.dumps(value)
+    for path, value in _flat({"plan": values, "built": built_settings(plan)}):
+        yield path, value if isinstance(value, str) else json.dumps(value)
 
 
 def _value(written: str) -> str | float:

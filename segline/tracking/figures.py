@@ -46,6 +46,8 @@ def _overall_figures(evaluation: Evaluation) -> Iterator[Figure]:
         yield from _estimates(f"test/{evaluation.backend}{label}", estimates)
     for name, value in evaluation.classes.scalars.items() if evaluation.classes else ():
         yield f"test/{evaluation.backend}/{name}", value
+    for label, dice in evaluation.confusion.dice.items() if evaluation.confusion else ():
+        yield f"test/{evaluation.backend}/{label}/accumulated_dice", dice
 
 
 def _fold_figures(folds: CrossValidation) -> Iterator[Figure]:
@@ -58,6 +60,7 @@ def _estimates(group: str, estimates: Mapping[str, Estimate]) -> Iterator[Figure
     for metric, estimate in estimates.items():
         name, (low, high) = f"{group}/{metric}", estimate.ci95 or (None, None)
         yield from ((name, estimate.mean), (f"{name}_ci95_low", low), (f"{name}_ci95_high", high))
+        yield f"{name}_sd", estimate.sd
 
 
 def _case_figures(evaluation: Evaluation, names: Pseudonyms) -> Iterator[Figure]:

@@ -177,8 +177,11 @@ def test_check_gives_a_reason_for_each_no() -> None:
 def test_the_stages_run_one_by_one(tmp_path: Path, tiny_task: Path) -> None:
     places = ["--run", tmp_path / "run", "--store", tmp_path / "store"]
     assert segline("download", *places, "--task", tiny_task).returncode == 0
-    for stage in ("plan", "preprocess"):
-        assert segline(stage, *places).returncode == 0, stage
+    planned = segline("plan", *places)
+    assert planned.returncode == 0
+    assert "[plan] images at 8x8x8 mm, axis by axis: " in planned.stdout
+    assert "[plan] patch 32x32x16, divisible by the network's stride 2x2x2; suggested" in planned.stdout
+    assert segline("preprocess", *places).returncode == 0
     found = segline("find-lr", "--run", tmp_path / "run").stdout.splitlines()
     assert found[0] == "learning rate  loss" and found[-1].startswith("suggestion: 0.0")
     for stage in ("train", "export_onnx", "build_tensorrt"):

@@ -219,6 +219,14 @@ def test_a_phantom_is_made_once(tmp_path: Path) -> None:
     assert (folder / "dataset.json").stat().st_mtime_ns == before
 
 
+def test_a_heart_phantom_is_kept_by_cases_seed_and_scale(tmp_path: Path) -> None:
+    folder = fetch("phantom-heart:2:7:0.1", tmp_path)
+    assert folder.name.startswith("phantom-heart-2-7-0.1-v")
+    assert len(list((folder / "imagesTr").iterdir())) == 2
+    assert fetch("phantom-heart:2:7:0.1", tmp_path) == folder
+    assert "a scale of 0.1 to 1" in refusal("phantom-heart:1:0:3", tmp_path)
+
+
 def test_a_folder_is_used_in_place(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     assert fetch(str(tmp_path / "mine"), tmp_path / "store") == tmp_path / "mine"
@@ -266,7 +274,8 @@ def test_a_name_longer_than_the_file_system_takes_is_no_source(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "source", ["", "nowhere", "phantom:", "phantom:x", "msd:", "https://host/a.tar", "a.zip"]
+    "source",
+    ["", "nowhere", "phantom:", "phantom:x", "phantom-heart:x", "msd:", "https://host/a.tar", "a.zip"],
 )
 def test_what_is_not_understood_lists_what_is(tmp_path: Path, source: str) -> None:
     told = refusal(source, tmp_path)

@@ -23,6 +23,17 @@ def test_one_value_has_a_mean_but_no_interval():
     assert Estimate.of([0.9]) == Estimate(mean=0.9, ci95=None, median=0.9, count=1, missing=0)
 
 
+def test_the_deviation_is_over_cases_and_needs_two() -> None:
+    assert Estimate.of([-0.1, 0.3, None]).sd == pytest.approx(0.2 * math.sqrt(2))
+    assert Estimate.of([0.9]).sd is None
+    assert "sd" not in Estimate.of([0.9]).model_dump()
+
+
+def test_what_was_estimated_before_there_was_a_deviation_is_read() -> None:
+    earlier = Estimate.of([0.5, 0.7]).model_dump(exclude={"sd"})
+    assert Estimate.model_validate(earlier).sd is None
+
+
 def test_equal_values_have_an_interval_of_no_width():
     assert Estimate.of([0.5] * 6).ci95 == (0.5, 0.5)
 

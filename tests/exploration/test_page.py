@@ -115,6 +115,13 @@ def test_each_value_of_the_plan_has_its_reason(tmp_path: Path) -> None:
     assert all(why for _, why in cells)
 
 
+def test_sizes_on_the_plan_s_grid_are_told_without_the_case_of_another_unit(tmp_path: Path) -> None:
+    task = TASK.override("preprocessing.spacing_mm", [4, 4, 4])
+    section = plan_section(facts_of(write_bodies(tmp_path, in_micrometres), task))
+    assert "Images at 4x4x4 mm, axis by axis: 15x14x15 voxels at least" in section
+    assert "15x14x15 at most. Patch 12x12x12, divisible" in section
+
+
 def test_a_case_in_another_unit_spoils_no_plan(tmp_path: Path) -> None:
     facts = facts_of(write_bodies(tmp_path, in_micrometres))
     text = html(facts, look(facts), PARTS)

@@ -327,3 +327,13 @@ def test_a_bias_field_that_is_off_is_not_in_the_digest() -> None:
     assert "bias_field" not in json.dumps(small_plan().model_dump(mode="json"))
     on = small_plan(training={"augmentation": {"bias_field": 0.5}})
     assert on.training.augmentation.bias_field == 0.5 and on.digest != small_plan().digest
+
+
+def test_samples_and_padding_are_in_the_digest_where_they_are_asked_for() -> None:
+    written = small_plan().model_dump(mode="json")["training"]
+    assert not {"samples_per_volume", "padding"} & written.keys()
+    digests = {
+        small_plan(training=part).digest
+        for part in ({}, {"samples_per_volume": 1}, {"samples_per_volume": 4}, {"padding": "edge"})
+    }
+    assert len(digests) == 3

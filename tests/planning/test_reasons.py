@@ -7,6 +7,8 @@ from segline.planning.plans import make_plan
 from segline.planning.reasons import SET, reasons
 from segline.report.sections.data import plan_in_words
 
+from ..conftest import small_plan
+
 FREE = Task(name="free", source="none")
 
 
@@ -45,3 +47,15 @@ def test_the_patch_is_told_as_a_share_of_the_median_case(phantoms: Manifest) -> 
     plan, why = reasons_for(phantoms, task, take_fingerprint(phantoms))
     assert "75% of each edge" in why["Patch"]
     assert "x".join(map(str, plan.network.total_stride)) in why["Patch"]
+
+
+def test_where_patches_lie_is_told_with_them() -> None:
+    weighted = {"name": "weighted", "weights": {0: 0.2, 1: 0.8}}
+    asked = {"sampler": weighted, "samples_per_volume": 4, "padding": "reflect"}
+    told = dict(plan_in_words(small_plan(training=asked)))["Patch"]
+    assert told.endswith(
+        "2 in a batch, 4 of a case in turn; centred on labels by weight, 0 by 0.2, 1 by 0.8; "
+        "small volumes are mirrored"
+    )
+    labelled = small_plan(training={"sampler": {"name": "labelled", "least_share": 0.02}})
+    assert "anywhere where 2% is labelled, in 10 draws" in dict(plan_in_words(labelled))["Patch"]

@@ -64,7 +64,7 @@ def test_it_names_no_case(card: str, finished_run: Run) -> None:
 def test_its_figures_are_those_of_the_evaluation(card: str, finished_run: Run) -> None:
     dice = reference(finished_run).overall["dice"]
     assert dice.mean is not None and dice.count == 1
-    assert f"| Dice | {dice.mean:.4f} | – | {dice.mean:.4f} | 1 | 0 |" in section(card, "Results")
+    assert f"| Dice | {dice.mean:.4f} | – | {dice.mean:.4f} | – | 1 | 0 |" in section(card, "Results")
 
 
 def test_a_mean_comes_with_its_interval(run: Run) -> None:
@@ -74,7 +74,7 @@ def test_a_mean_comes_with_its_interval(run: Run) -> None:
     by_label = {label: {**figures, "dice": dice} for label, figures in evaluation.by_label.items()}
     changed = evaluation.model_copy(update={"by_label": by_label})
     changed.write(run.folder / "predictions" / "pytorch" / EVALUATION)
-    told = f"| Dice | 0.8000 | {dice.ci95[0]:.4f} to {dice.ci95[1]:.4f} | 0.8000 | 3 | 0 |"
+    told = f"| Dice | 0.8000 | {dice.ci95[0]:.4f} to {dice.ci95[1]:.4f} | 0.8000 | 0.1000 | 3 | 0 |"
     assert told in section(model_card(run), "Results")
 
 

@@ -52,6 +52,7 @@ from segline.planning.plans import make_plan
 from segline.report import gate_page, training_page, write_report
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, drawn
+from segline.report.html.wording import percent
 from segline.report.pictures import charts
 from segline.report.pictures.overlays import CaseVolumes, View
 from segline.report.pictures.spin import spin
@@ -602,11 +603,37 @@ def test_without_time_for_the_range_test_the_report_says_so(complete: Run) -> No
     assert "the budget had no time for one" in alone and alone.count("<svg") == 1
 
 
+def test_a_rate_that_was_found_alone_is_shown_with_its_test(complete: Run) -> None:
+    plan = complete.plan
+    assert plan is not None
+    alone = {"candidates": (), "budget_minutes": None, "validation_seconds": None, "steps": None}
+    found = tuning(plan).model_copy(update=alone)
+    page = training_page(history(), plan, found)
+    text = Reader(page).text
+    assert "How its learning rate was found" in text and "it was trained at 0.003." in text
+    assert 'id="range-test"' in page and "Patches a second" not in text
+    without = training_page(history(), plan, found.model_copy(update={"range_test": None}))
+    assert "the budget had no time for one" in without and without.count("<svg") == 1
+
+
 def test_voxels_are_shown_by_true_and_predicted_label(html: str) -> None:
     text = Reader(html).text
     assert "found as backgroundfound as anteriorfound as posterior" in text
     assert "anterior25.0 %2575.0 %750 %0" in text
     assert "posterior–0–0–0" in text
+
+
+def test_the_accumulated_dice_stands_beside_the_mean_of_cases(html: str, complete: Run) -> None:
+    reference = complete.evaluations[0]
+    mean = reference.by_label["anterior"]["dice"].mean
+    assert f"LabelAccumulated DiceMean of casesanterior0.090{mean:.3f}" in Reader(html).text
+
+
+def test_the_signed_volume_error_has_its_mean_and_deviation_over_cases(html: str, complete: Run) -> None:
+    error = complete.evaluations[0].by_label["anterior"]["relative_volume_error"]
+    assert error.mean is not None and error.sd is not None
+    shown = Reader(html).text
+    assert percent(error.mean, 1, signed=True) in shown and f"sd {percent(error.sd, 1)}" in shown
 
 
 def test_no_picture_shows_a_formula_as_text(html: str) -> None:

@@ -1,9 +1,14 @@
 """Runs in MLflow: the same for a SQLite file and for a real server on the loopback interface."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segline.networks.weights import load_network
+from segline.plan import Augmentation, Training
 from segline.tracking.mlflow_connection import Registry
 
 from ..mlflow_runs import Runs, track
@@ -22,6 +27,43 @@ def test_a_tracked_run_is_named_and_keeps_its_params_curves_and_tags(runs: Runs,
     assert history
     curve = either.client.get_metric_history(stored.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in curve] == [(p.step, p.loss) for p in history.points]
+
+
+def leaves(values: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}.{key}")
+        else:
+            yield f"{path}.{key}", value
+
+
+def test_every_leaf_of_the_plan_is_a_param(runs: Runs, registry: Registry) -> None:
+    run = runs.make("leaves")
+    params = registry.client.get_run(track(run, registry).run_id).data.params
+    assert run.plan is not None
+    written = run.plan.model_dump(mode="json", exclude={"split", "pseudonyms"})
+    for path, value in leaves(written, "plan"):
+        assert params[path] == (value if isinstance(value, str) else json.dumps(value))
+
+
+def test_what_a_plan_leaves_out_as_it_was_before_it_could_be_chosen_is_a_param_too(
+    runs: Runs, registry: Registry
+) -> None:
+    params = registry.client.get_run(track(runs.make("left out"), registry).run_id).data.params
+    for part, place in ((Training, "plan.training"), (Augmentation, "plan.training.augmentation")):
+        for name in part.model_fields:
+            assert any(f"{path}.".startswith(f"{place}.{name}.") for path in params), name
+    assert params["plan.training.samples_per_volume"] == "1"
+    assert params["plan.training.schedule.name"] == "cosine"
+    assert params["plan.training.augmentation.bias_field"] == "0.0"
+
+
+def test_what_was_built_of_the_plan_is_a_param(runs: Runs, registry: Registry) -> None:
+    params = registry.client.get_run(track(runs.make("built"), registry).run_id).data.params
+    network = load_network(runs.model.weights, runs.model.plan)
+    assert params["built.network.weights"] == str(sum(one.numel() for one in network.parameters()))
+    assert (params["built.network.class"], params["built.network.arguments.norm"]) == ("UNet", "batch")
+    assert (params["built.optimizer.class"], params["built.optimizer.betas"]) == ("AdamW", "[0.9, 0.999]")
 
 
 def test_networks_that_were_trained_at_once_have_curves_of_their_own(runs: Runs, registry: Registry) -> None:
@@ -48,6 +90,11 @@ def test_figures_are_overall_with_intervals_and_by_case(runs: Runs, registry: Re
     assert dice.ci95
     assert metrics["test/pytorch/dice"] == pytest.approx(dice.mean)
     assert metrics["test/onnxruntime/dice_ci95_low"] == pytest.approx(dice.ci95[0], abs=1e-3)
+    assert metrics["test/pytorch/dice_sd"] == pytest.approx(dice.sd)
+    assert metrics["test/pytorch/relative_volume_error_sd"] > 0
+    assert wanted.confusion is not None
+    for label, accumulated in wanted.confusion.dice.items():
+        assert metrics[f"test/pytorch/{label}/accumulated_dice"] == pytest.approx(accumulated)
     case = wanted.cases[0]
     label, values = next(iter(case.figures.items()))
     short = runs.manifest.case(case.case).digest[:12]

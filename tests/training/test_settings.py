@@ -16,6 +16,7 @@ OTHERS = [
     {"optimizer": {"name": "rmsprop", "momentum": 0.9}},
     {"schedule": {"name": "polynomial"}},
     {"sampler": {"name": "uniform"}},
+    {"samples_per_volume": 2},
     {"gradient_clip": 1.0},
 ]
 

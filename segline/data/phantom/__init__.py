@@ -1,1 +1,4 @@
-"""A made-up abdomen: CT-like cases with a spleen, so that the whole line runs without network or patients."""
+"""Made-up patients, so that the whole line runs without network or anybody's images.
+
+An abdomen in CT with a spleen, and a chest in MR with a left atrium.
+"""

@@ -1,15 +1,12 @@
 """The scanner: a patient on any axis-aligned grid, with noise, and a whole data set of them."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.data.phantom.painting import paint
-from segline.imaging.files import write_volume
+from segline.data.phantom.writing import write_cases
 from segline.imaging.geometry import Grid, Reorientation, as_shape
 from segline.imaging.volume import Volume
 
@@ -17,6 +14,12 @@ PHANTOM_VERSION = 1
 """Raise it when this code paints other voxels: generated folders are kept by it."""
 ORIENTATIONS = ("RAS", "LAS", "LPS", "LPI", "RPI")
 """Axis codes that the cases are stored in."""
+DESCRIBED = {
+    "name": "Phantom",
+    "description": "Made-up abdominal CT with the spleen as target; no patient was scanned",
+    "modality": {"0": "CT"},
+    "labels": {"0": "background", "1": "spleen"},
+}
 _CUT_SHARE = 0.1
 
 
@@ -49,34 +52,8 @@ def write_phantom(folder: Path, cases: int, seed: int = 0) -> None:
     Raises:
         SeglineError: ``cases`` is below 1, or ``folder`` exists and is not empty.
     """
-    if cases < 1:
-        raise SeglineError(f"phantom: {cases} cases asked for; ask for at least 1")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SeglineError(f"{folder}: exists already and is not empty; remove it or name another folder")
-    with atomic.new_folder(folder) as scratch:
-        names = [f"phantom_{index:03d}.nii.gz" for index in range(cases)]
-        for index, name in enumerate(names):
-            image, label = phantom_case(index, seed)
-            write_volume(scratch / "imagesTr" / name, image)
-            write_volume(scratch / "labelsTr" / name, label)
-        atomic.write_text(scratch / "dataset.json", json.dumps(_dataset(names), indent=2) + "\n")
-
-
-def _dataset(names: Sequence[str]) -> dict[str, object]:
-    return {
-        "name": "Phantom",
-        "description": "Made-up abdominal CT with the spleen as target; no patient was scanned",
-        "reference": "segline.phantom",
-        "licence": "Apache-2.0",
-        "release": "1.0",
-        "tensorImageSize": "3D",
-        "modality": {"0": "CT"},
-        "labels": {"0": "background", "1": "spleen"},
-        "numTraining": len(names),
-        "numTest": 0,
-        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
-        "test": [],
-    }
+    names = [f"phantom_{index:03d}.nii.gz" for index in range(cases)]
+    write_cases(folder, names, lambda index: phantom_case(index, seed), DESCRIBED)
 
 
 def _stream(index: int, seed: int, purpose: int) -> np.random.Generator:

@@ -1,14 +1,17 @@
 """The training part of a plan."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from segline.plan.layouts import training_of_today
 from segline.plan.part import Part, Share, Strength, Voxels
 from segline.plan.training.optimizers import AdamW, Optimizer
-from segline.plan.training.samplers import LabelSampler, Sampler
+from segline.plan.training.samplers import LabelledSampler, LabelSampler, Sampler
 from segline.plan.training.schedules import Cosine, Schedule
+
+Padding = Literal["constant", "reflect", "edge"]
+"""As NumPy's ``pad`` calls them."""
 
 
 class Augmentation(Part):
@@ -52,7 +55,7 @@ class Training(Part):
     batch_size: int = Field(ge=2, le=4096)
     """At least 2: BatchNorm has no statistics of one."""
     epochs: int = Field(ge=1, le=10_000_000)
-    """Passes over the training cases, one patch a case."""
+    """Passes over the training cases, one patch a case or ``samples_per_volume``."""
     max_minutes: float | None = Field(default=None, gt=0, le=525_600)
     """Wall-clock budget; the schedule ends with whichever of it and ``epochs`` comes first."""
     tune: bool = Field(default=False, exclude_if=lambda tune: not tune)
@@ -60,6 +63,8 @@ class Training(Part):
 
     Where that is not asked for, it is left out of the plan's digest.
     """
+    find_rate: bool = Field(default=False, exclude_if=lambda find: not find)
+    """Let a range test before the training take another learning rate, around ``learning_rate``."""
     learning_rate: PositiveFloat = 3e-3
     weight_decay: float = Field(default=1e-2, ge=0, le=100)
     optimizer: Optimizer = Field(default=AdamW(), exclude_if=lambda optimizer: optimizer == AdamW())
@@ -76,6 +81,11 @@ class Training(Part):
     """Of the weights that are validated and shipped, per step; 0 ships the raw weights."""
     sampler: Sampler = LabelSampler()
     """Where patches are centred."""
+    samples_per_volume: int = Field(default=1, ge=1, le=10_000, exclude_if=lambda samples: samples == 1)
+    """Patches that come from one case in turn, as from TorchIO's ``Queue``; one is left out of the digest."""
+    padding: Padding = Field(default="constant", exclude_if=lambda padding: padding == "constant")
+    """What is beyond a volume that is smaller than the patch: 0 after normalisation, left out of the digest,
+    the volume mirrored, or its outermost voxels repeated; the label alike."""
     validations: int = Field(default=10, ge=1, le=100_000)
     """Validations spread evenly over the schedule; the last one is at its end."""
     augmentation: Augmentation = Augmentation()
@@ -90,3 +100,13 @@ class Training(Part):
         if self.tune and self.max_minutes is None:
             raise ValueError("tune is for a budget; give max_minutes too")
         return self
+
+    @property
+    def of_patches(self) -> tuple[str, ...]:
+        """What is asked for that means nothing where an image is seen whole."""
+        asked = {
+            "sampler labelled": isinstance(self.sampler, LabelledSampler),
+            "samples_per_volume": self.samples_per_volume > 1,
+            "padding": self.padding != "constant",
+        }
+        return tuple(name for name, is_asked in asked.items() if is_asked)

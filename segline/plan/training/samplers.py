@@ -1,20 +1,36 @@
 """Samplers by name: where patches are centred. One more is one class and one name in the union."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
-from segline.plan.part import Label, Part
+from segline.plan.part import Label, Part, Share
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class UniformSampler(Part):
+Place = TypeVar("Place")
+
+
+class _Sampler(Part):
+    """Takes every patch as it is drawn."""
+
+    def pick(self, draw: Callable[[], Place], labelled_share: Callable[[Place], float]) -> Place:  # noqa: ARG002
+        """One of the places that ``draw`` gives, of which ``labelled_share`` says how much has a label."""
+        return draw()
+
+
+class UniformSampler(_Sampler):
     """Anywhere."""
 
     name: Literal["uniform"] = "uniform"
+
+    @property
+    def words(self) -> str:
+        """Where patches lie, for reports."""
+        return "anywhere"
 
     def centre(
         self,
@@ -26,12 +42,17 @@ class UniformSampler(Part):
         return rng.integers(0, shape)
 
 
-class LabelSampler(Part):
+class LabelSampler(_Sampler):
     """More often on a label than anywhere, each label of a case as often as another."""
 
     name: Literal["label"] = "label"
     ratio: float = Field(default=3.0, ge=0, le=1e6)
     """Patches centred on a label to patches centred anywhere."""
+
+    @property
+    def words(self) -> str:
+        """Where patches lie, for reports."""
+        return f"{self.ratio:g} centred on a label to 1 anywhere"
 
     def centre(
         self, labelled: Mapping[int, "np.ndarray"], shape: tuple[int, int, int], rng: "np.random.Generator"
@@ -44,7 +65,7 @@ class LabelSampler(Part):
         return UniformSampler().centre(labelled, shape, rng)
 
 
-class WeightedSampler(Part):
+class WeightedSampler(_Sampler):
     """On each label as often as its weight says, as TorchIO's ``LabelSampler`` does.
 
     Weights are shared out among the labels that a case has. That of the background is of patches anywhere:
@@ -60,6 +81,12 @@ class WeightedSampler(Part):
         if not sum(self.weights.values()) > 0:
             raise ValueError("weights must add up to more than 0")
         return self
+
+    @property
+    def words(self) -> str:
+        """Where patches lie, for reports."""
+        shares = (f"{value} by {weight:g}" for value, weight in self.weights.items())
+        return f"centred on labels by weight, {', '.join(shares)}"
 
     def centre(
         self, labelled: Mapping[int, "np.ndarray"], shape: tuple[int, int, int], rng: "np.random.Generator"
@@ -77,4 +104,40 @@ class WeightedSampler(Part):
         return UniformSampler().centre(labelled, shape, rng)
 
 
-Sampler = Annotated[LabelSampler | UniformSampler | WeightedSampler, Field(discriminator="name")]
+class LabelledSampler(_Sampler):
+    """Anywhere where enough of the patch is labelled, as MedicalZoo's sub-volumes are."""
+
+    name: Literal["labelled"] = "labelled"
+    least_share: Share = 0.01
+    """Of the patch's voxels, that have a label other than the background."""
+    draws: int = Field(default=10, ge=1, le=10_000)
+    """At most, of one patch; where none has that share, the one with the most is taken."""
+
+    @property
+    def words(self) -> str:
+        """Where patches lie, for reports."""
+        return f"anywhere where {100 * self.least_share:g}% is labelled, in {self.draws} draws"
+
+    def centre(
+        self, labelled: Mapping[int, "np.ndarray"], shape: tuple[int, int, int], rng: "np.random.Generator"
+    ) -> "np.ndarray":
+        """A voxel of a case of this shape."""
+        return UniformSampler().centre(labelled, shape, rng)
+
+    def pick(self, draw: Callable[[], Place], labelled_share: Callable[[Place], float]) -> Place:
+        """The first of the places that ``draw`` gives of which enough is labelled, or the best of them."""
+        best = draw()
+        most = labelled_share(best)
+        for _ in range(self.draws - 1):
+            if most >= self.least_share:
+                break
+            other = draw()
+            share = labelled_share(other)
+            if share > most:
+                best, most = other, share
+        return best
+
+
+Sampler = Annotated[
+    LabelSampler | UniformSampler | WeightedSampler | LabelledSampler, Field(discriminator="name")
+]

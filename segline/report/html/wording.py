@@ -143,6 +143,11 @@ def show(figure: Figure, value: float | None) -> Html:
     return dash(figure.undefined) if value is None else join([figure_text(figure, value)])
 
 
+def deviation_text(figure: Figure, sd: float) -> str:
+    """A standard deviation over cases, which has no sign."""
+    return (percent if figure.relative else decimal)(sd, figure.digits)
+
+
 def interval(estimate: Estimate, figure: Figure) -> Html:
     """The 95 % confidence interval of a figure's mean."""
     if estimate.ci95 is None:

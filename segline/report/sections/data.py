@@ -221,7 +221,7 @@ def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
         ("Intensity", _intensity(plan)),
         ("Crop", _crop(plan)),
         ("Network", f"{network.words}{several}"),
-        ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch"),
+        ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch{_sampling(plan)}"),
         ("Schedule", f"{counted(training.epochs, 'epoch')}{budget}; {rates}"),
         ("Weights", f"average over steps, decay {training.ema_decay:g} (0 would be none)"),
         ("Augmentation", _augmentation(training.augmentation)),
@@ -240,6 +240,15 @@ def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
 def _intensity(plan: Plan) -> str:
     rules = zip(plan.channels, plan.preprocessing.intensity, strict=True)
     return "; ".join(f"{channel}: {rule.words}" for channel, rule in rules)
+
+
+def _sampling(plan: Plan) -> str:
+    training = plan.training
+    if plan.network.answers == "classes":
+        return ""
+    in_turn = f", {training.samples_per_volume} of a case in turn" if training.samples_per_volume > 1 else ""
+    padded = {"constant": "", "reflect": "; small volumes are mirrored", "edge": "; their edges are repeated"}
+    return f"{in_turn}; {training.sampler.words}{padded[training.padding]}"
 
 
 def _crop(plan: Plan) -> str:

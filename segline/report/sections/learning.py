@@ -59,15 +59,28 @@ def _curves(history: History) -> Html:
 
 def _tuning(tuning: Tuning) -> Html:
     """What was tried, and what the training was made of it."""
-    chosen = tuning.training
+    return _probe(tuning) if tuning.candidates else _rate_alone(tuning)
+
+
+def _rate_alone(tuning: Tuning) -> Html:
+    lead = (
+        f"Before the training, within {duration(60 * tuning.probe_minutes)} on {tuning.device}, rates were "
+        f"tested around the plan's; it was trained at {tuning.training.learning_rate:g}."
+    )
+    return details("How its learning rate was found", element("p", lead), _range_test(tuning))
+
+
+def _probe(tuning: Tuning) -> Html:
+    chosen, budget, validation_seconds = tuning.training, tuning.budget_minutes, tuning.validation_seconds
+    assert budget is not None and validation_seconds is not None, "only a rate is found without"
     head = [heading("Patch (voxels)")]
     columns = ("Batch", "Seconds a step", "Patches a second", "Steps in the budget", "Patches of each case")
     head += [heading(text, numeric=True) for text in columns]
     lead = (
-        f"For a budget of {tuning.budget_minutes:g} min a probe of {duration(60 * tuning.probe_minutes)} on "
+        f"For a budget of {budget:g} min a probe of {duration(60 * tuning.probe_minutes)} on "
         f"{tuning.device} chose a patch of {times(chosen.patch_size)} voxels, a batch of "
         f"{chosen.batch_size}, a learning rate of {chosen.learning_rate:g} and "
-        f"{counted(chosen.validations, 'validation')} of {duration(tuning.validation_seconds)}; "
+        f"{counted(chosen.validations, 'validation')} of {duration(validation_seconds)}; "
         f"{tuning.steps} steps were expected in what it left."
     )
     return details(

@@ -18,7 +18,15 @@ from segline.report.html.markup import (
     number,
     table,
 )
-from segline.report.html.wording import MOST_ROWS, counted, decimal, figure_headings, interval, show
+from segline.report.html.wording import (
+    MOST_ROWS,
+    counted,
+    decimal,
+    deviation_text,
+    figure_headings,
+    interval,
+    show,
+)
 from segline.report.pictures import charts
 from segline.report.sections.classes.tables import classes
 from segline.report.sections.voxels import voxels
@@ -37,7 +45,7 @@ def evaluation(findings: Findings) -> Html | None:
     lead = (
         f"{counted(len(first.cases), 'test case')}, scored {findings.by.how}"
         f"{_tolerances(first)}. Each figure is the mean over cases; below "
-        "it the 95 % bootstrap interval of that mean, and the median."
+        "it the 95 % bootstrap interval of that mean, the median, and the standard deviation over cases."
     )
     return element(
         "section",
@@ -161,8 +169,10 @@ def _label_rows(
 
 
 def _estimate_cell(figure: Figure, estimate: Estimate) -> Cell:
-    """The mean; below it its interval, the median, and how many cases where not all."""
+    """The mean; below it its interval, the median, the deviation, and how many cases where not all."""
     below: list[Content] = [interval(estimate, figure), join(["median ", show(figure, estimate.median)])]
+    if estimate.sd is not None:
+        below.append(f"sd {deviation_text(figure, estimate.sd)}")
     lines = [element("small", line, class_="below") for line in below]
     if estimate.missing:
         total = estimate.count + estimate.missing

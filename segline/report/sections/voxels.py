@@ -1,6 +1,9 @@
 """The voxels of all test cases together: as which label they were predicted, and how scores part them."""
 
+from collections.abc import Mapping
+
 from segline.evaluation.confusion import Confusion
+from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
 from segline.evaluation.roc import Roc
 from segline.report.html.markup import Content, Html, chart, element, heading, number, table
@@ -19,7 +22,7 @@ def voxels(evaluation: Evaluation) -> Html | None:
         element("h3", "Confusion of labels"),
         element("p", lead),
         _matrix(evaluation.confusion),
-        _accumulated(evaluation.confusion),
+        _accumulated(evaluation.confusion, evaluation.by_label),
         _curve(roc) if roc else None,
         id="voxels",
     )
@@ -39,11 +42,24 @@ def _count(voxels: int, share: float | None) -> Html:
     return number(element("div", shown), element("small", f"{voxels:,}", class_="below"))
 
 
-def _accumulated(confusion: Confusion) -> Html:
+def _accumulated(confusion: Confusion, by_label: Mapping[str, Mapping[str, Estimate]]) -> Html:
     """As if all cases were one; a large case counts for more than a small one."""
-    told = [f"{label} {'–' if dice is None else decimal(dice, 3)}" for label, dice in confusion.dice.items()]
-    lead = "Accumulated Dice, over the voxels of all cases together, in which large cases count for more: "
-    return element("p", lead, element("strong", ", ".join(told)), ".")
+    rows = [
+        [heading(label, scope="row"), number(_dice(dice)), number(_dice(_mean_dice(by_label, label)))]
+        for label, dice in confusion.dice.items()
+    ]
+    head = ("Label", heading("Accumulated Dice", numeric=True), heading("Mean of cases", numeric=True))
+    lead = "Accumulated Dice is over the voxels of all cases together, in which large cases count for more."
+    return element("div", element("p", lead), table(head, rows))
+
+
+def _dice(value: float | None) -> Content:
+    return dash("no voxel has this label") if value is None else decimal(value, 3)
+
+
+def _mean_dice(by_label: Mapping[str, Mapping[str, Estimate]], label: str) -> float | None:
+    dice = by_label.get(label, {}).get("dice")
+    return dice.mean if dice else None
 
 
 def _curve(roc: Roc) -> Html:

@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segline.common.errors import SeglineError
+from segline.common.wording import by
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape, as_shape
+from segline.imaging.preprocessing import IGNORED
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
+from segline.plan.training import Padding
 from segline.plan.training.samplers import Sampler as Centres
 
 
@@ -45,8 +49,17 @@ def patch_sampler(
     """The sampler of a plan, for its own batch unless another is given."""
     training = plan.training
     size = batch_size or training.batch_size
-    values = plan.label_values[1:]
-    return PatchSampler(cases, training.patch_size, size, training.sampler, plan.seed, part, values)
+    return PatchSampler(
+        cases,
+        training.patch_size,
+        size,
+        training.sampler,
+        plan.seed,
+        part,
+        plan.label_values[1:],
+        training.samples_per_volume,
+        training.padding,
+    )
 
 
 class BatchesInParts(ABC):
@@ -55,11 +68,12 @@ class BatchesInParts(ABC):
     cases: Sequence[Case]
     batch_size: int
     part: tuple[int, int]
+    samples_per_volume: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which about every case has been seen once."""
-        return -(-len(self.cases) // self.batch_size)
+        """Steps in which about every case has been seen once, or as often in turn as it is to be."""
+        return -(-len(self.cases) * self.samples_per_volume // self.batch_size)
 
     @property
     def first(self) -> int:
@@ -90,6 +104,8 @@ class PatchSampler(BatchesInParts):
         centres: where patches are centred.
         part: which of how many equal parts of each batch.
         values: of the foreground labels, in the order of the cases' locations; 1, 2 and so on by default.
+        samples_per_volume: draws that give one case in turn.
+        padding: beyond a volume that is smaller than the patch.
     """
 
     cases: Sequence[Case]
@@ -99,6 +115,8 @@ class PatchSampler(BatchesInParts):
     seed: int
     part: tuple[int, int] = (0, 1)
     values: Sequence[int] = range(1, 256)
+    samples_per_volume: int = 1
+    padding: Padding = "constant"
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The patches of a step: image ``(B, C, *patch)`` float32 and label ``(B, *patch)`` uint8."""
@@ -108,14 +126,29 @@ class PatchSampler(BatchesInParts):
         return torch.from_numpy(images).float(), torch.from_numpy(labels)
 
     def _case_number(self, draw: int) -> int:
-        return case_in_epoch(self.seed, draw, len(self.cases))
+        return case_in_epoch(self.seed, draw // self.samples_per_volume, len(self.cases))
 
     def _patch(self, draw: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng((self.seed, 0, draw))
         case = self.cases[self._case_number(draw)]
-        start = patch_start(self._centre(case, rng), case.shape, self.patch_size, rng)
-        image = np.stack([cut(channel, start, self.patch_size, OUTSIDE) for channel in case.image])
-        return image, cut(case.label, start, self.patch_size, 0)
+        self._require_mirrors(case)
+        start = self.centres.pick(
+            lambda: patch_start(self._centre(case, rng), case.shape, self.patch_size, rng),
+            lambda start: labelled_share(self._cut(case.label, start)),
+        )
+        image = np.stack([self._cut(channel, start, OUTSIDE) for channel in case.image])
+        return image, self._cut(case.label, start)
+
+    def _cut(self, array: np.ndarray, start: Shape, outside: float = 0) -> np.ndarray:
+        return cut(array, start, self.patch_size, outside, self.padding)
+
+    def _require_mirrors(self, case: Case) -> None:
+        sizes = zip(case.shape, self.patch_size, strict=True)
+        if self.padding == "reflect" and any(size == 1 < length for size, length in sizes):
+            raise SeglineError(
+                f"{case.name}: {by(case.shape)} voxels, and an axis of one has nothing to mirror; "
+                "set training.padding to edge"
+            )
 
     def _centre(self, case: Case, rng: np.random.Generator) -> np.ndarray:
         places = zip(self.values, case.locations, strict=False)  # up to the last label that the case has
@@ -149,13 +182,25 @@ def patch_start(centre: np.ndarray, shape: Shape, patch: Shape, rng: np.random.G
     return as_shape(start)
 
 
-def cut(array: np.ndarray, start: Shape, patch: Shape, outside: float) -> np.ndarray:
-    """Copy ``array[start : start + patch]``, with ``outside`` where that reaches beyond the array."""
+def labelled_share(label: np.ndarray) -> float:
+    """Of the voxels of a patch; what is unknown has no label."""
+    return np.count_nonzero((label != 0) & (label != IGNORED)) / label.size
+
+
+def cut(
+    array: np.ndarray, start: Shape, patch: Shape, outside: float, padding: Padding = "constant"
+) -> np.ndarray:
+    """Copy ``array[start : start + patch]``, padded where that reaches beyond the array.
+
+    With ``outside`` if the padding is ``constant``; ``reflect`` mirrors the array, as often as it takes, and
+    ``edge`` repeats its last voxels.
+    """
     inside = tuple(slice(max(a, 0), a + n) for a, n in zip(start, patch, strict=True))
     piece = array[inside]
     if piece.shape == patch:
         return np.array(piece)
-    result = np.full(patch, outside, dtype=array.dtype)
-    place = tuple(slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(start, piece.shape, strict=True))
-    result[place] = piece
-    return result
+    before = [max(-a, 0) for a in start]
+    widths = [(a, n - a - size) for a, n, size in zip(before, patch, piece.shape, strict=True)]
+    if padding == "constant":
+        return np.pad(piece, widths, constant_values=outside)
+    return np.pad(piece, widths, padding)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
@@ -64,6 +65,11 @@ class WholeSampler(BatchesInParts):
         if isinstance(sampler, WeightedSampler):
             weights = {label: sampler.weights.get(values[label], 0.0) for label in weights}
         total = sum(weights.values())
+        if not total > 0:
+            there = ", ".join(str(values[label]) for label in weights)
+            raise SeglineError(
+                f"training.sampler.weights: no training case is of a class that has weight; there are {there}"
+            )
         return {label: weight / total for label, weight in weights.items()}
 
     @cached_property

@@ -181,6 +181,7 @@ class _Probe:
             )
         tuned = {
             "tune": False,
+            "find_rate": False,
             "patch_size": chosen.patch_size,
             "batch_size": chosen.batch_size,
             "epochs": math.ceil(_SPARE_EPOCHS * steps * chosen.batch_size / len(self.train)),

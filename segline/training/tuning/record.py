@@ -1,4 +1,4 @@
-"""What a probe tried, and what it chose."""
+"""What was tried on the machine that trains, and what was chosen: by a probe, or the learning rate alone."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,22 +41,23 @@ class Candidate(BaseModel):
 
 
 class Tuning(Document):
-    """What a probe found, and what it chose."""
+    """What a probe found, and what it chose; or a test of the learning rate alone, of no candidates."""
 
     kind = "a tuning"
     stage = "train"
 
     device: str
-    budget_minutes: float
+    budget_minutes: float | None
+    """None where there is none, and the rate alone was looked for."""
     probe_minutes: float
     candidates: tuple[Candidate, ...]
     """In the order in which they were tried."""
-    validation_seconds: float
-    """Of one, estimated from a case of the median size."""
+    validation_seconds: float | None
+    """Of one, estimated from a case of the median size; None where the rate alone was looked for."""
     range_test: RangeTest | None
     """None where the probe had no time for it: the rate is the plan's, then."""
-    steps: int
-    """Expected."""
+    steps: int | None
+    """Expected; None where the rate alone was looked for."""
     training: Training
     inference: Inference
 
@@ -68,6 +69,9 @@ class Tuning(Document):
     @property
     def text(self) -> str:
         """What was chosen, in a few words."""
+        if not self.candidates:
+            how = "found" if self.range_test else "kept, without time for a test,"
+            return f"learning rate {self.training.learning_rate:g} {how} in {60 * self.probe_minutes:.0f} s"
         return (
             f"tuned in {60 * self.probe_minutes:.0f} s: patch {by(self.training.patch_size)}, "
             f"batch {self.training.batch_size}, "

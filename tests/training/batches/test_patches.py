@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
 from segline.imaging.geometry import Shape
 from segline.imaging.placement import Placement
+from segline.imaging.preprocessing import IGNORED
 from segline.plan.preprocessing.normalisation import OUTSIDE
-from segline.plan.training.samplers import LabelSampler, Sampler, UniformSampler, WeightedSampler
-from segline.training.batches.patches import PatchSampler, cut, patch_start
+from segline.plan.training.samplers import (
+    LabelledSampler,
+    LabelSampler,
+    Sampler,
+    UniformSampler,
+    WeightedSampler,
+)
+from segline.training.batches.patches import PatchSampler, cut, labelled_share, patch_sampler, patch_start
+
+from ...conftest import small_plan
 
 SHAPE: Shape = (24, 20, 16)
 PATCH: Shape = (8, 8, 8)
@@ -121,6 +131,64 @@ class TestEpoch:
         assert sampler(cases, batch_size=batch_size).steps_per_epoch == steps
 
 
+class TestSamplesPerVolume:
+    def test_so_many_draws_come_from_one_case_in_turn(self, cases):
+        drawn = sampler(cases, batch_size=2, samples_per_volume=3)
+        numbers = [number for step in range(15) for number in seen(drawn, step)]
+        assert all(len({*numbers[first : first + 3]}) == 1 for first in range(0, 30, 3))
+        assert sorted(numbers[:15:3]) == sorted(numbers[15::3]) == [0, 1, 2, 3, 4]
+        assert numbers[2:4] == list(drawn.cases_of(1))
+
+    def test_they_are_patches_of_different_places(self, cases):
+        image, _ = sampler(cases, batch_size=4, samples_per_volume=4, centres=UniformSampler()).batch(0)
+        assert len(image[:, :, 0, 0, 0].unique(dim=0)) == 4
+
+    def test_an_epoch_sees_each_case_as_often(self, cases):
+        assert sampler(cases, batch_size=4, samples_per_volume=3).steps_per_epoch == 4
+
+    def test_the_parts_of_a_batch_are_the_batch(self, cases):
+        whole, _ = sampler(cases, batch_size=4, samples_per_volume=3).batch(3)
+        halves = [sampler(cases, batch_size=4, samples_per_volume=3, part=(n, 2)) for n in range(2)]
+        assert torch.cat([half.batch(3)[0] for half in halves]).equal(whole)
+
+    def test_a_plan_asks_for_them_and_for_a_padding(self, cases):
+        plan = small_plan(training={"samples_per_volume": 4, "padding": "edge"})
+        drawn = patch_sampler(plan, cases)
+        assert (drawn.samples_per_volume, drawn.padding) == (4, "edge")
+
+
+class TestLabelled:
+    def shares(self, cases: list[Case], **settings: object) -> list[float]:
+        """How much of each of 300 patches is labelled."""
+        drawn = sampler(cases, batch_size=300, centres=LabelledSampler(**settings))  # type: ignore[arg-type]
+        return [labelled_share(label.numpy()) for label in drawn.batch(0)[1]]
+
+    def test_of_every_patch_so_much_is_labelled(self, cases):
+        assert min(self.shares(cases, least_share=0.05, draws=200)) >= 0.05
+
+    def test_the_best_is_taken_where_no_draw_has_so_much(self, cases):
+        few, many = (np.array(self.shares(cases, least_share=1, draws=draws)) for draws in (2, 20))
+        assert many.mean() > 1.5 * few.mean() and many.max() < 1
+
+    def test_one_draw_is_anywhere(self, cases):
+        anywhere, _ = sampler(cases, centres=UniformSampler()).batch(4)
+        assert sampler(cases, centres=LabelledSampler(draws=1)).batch(4)[0].equal(anywhere)
+
+    def test_a_case_without_labels_is_sampled_anywhere(self, tmp_path):
+        empty = case_of(tmp_path, 0, np.zeros(SHAPE, np.uint8))
+        image, _ = sampler([empty], batch_size=50, centres=LabelledSampler()).batch(0)
+        assert len(image[:, :, 0, 0, 0].unique(dim=0)) > 20
+
+    def test_it_depends_on_seed_and_step_alone(self, cases):
+        image, _ = sampler(cases, centres=LabelledSampler()).batch(7)
+        other = sampler(cases, centres=LabelledSampler())
+        other.batch(2)
+        assert other.batch(7)[0].equal(image)
+
+    def test_what_is_unknown_is_no_label(self):
+        assert labelled_share(np.array([[[0, IGNORED], [1, 0]]])) == 0.25
+
+
 class TestForeground:
     def centred_on(self, cases: list[Case], centres: Sampler, patches: int = 2000) -> Counter[int]:
         """How often the middle voxel of a one-voxel patch has each class."""
@@ -188,6 +256,40 @@ class TestSmallVolumes:
         _, label = sampler([small], batch_size=300).batch(0)
         firsts = {tuple(np.argwhere(classes.numpy())[0][[0, 2]]) for classes in label}
         assert firsts == {(x, z) for x in range(4) for z in range(6)}
+
+
+class TestPadding:
+    """What is beyond a volume that is smaller than the patch."""
+
+    def batch(self, folder: Path, shape: Shape, padding: str) -> tuple[np.ndarray, np.ndarray, int]:
+        """Where along x the voxels of a patch are from, their label there, and the first of the volume's."""
+        label = np.zeros(shape, np.uint8)
+        label[0] = 1
+        case = case_of(folder, 0, label)
+        drawn = sampler([case], padding=padding, centres=UniformSampler())
+        constant, _ = dataclasses.replace(drawn, padding="constant").batch(0)
+        image, classes = drawn.batch(0)
+        first = int((constant[0, 0, :, 0, 0] != OUTSIDE).nonzero()[0])
+        return image[0, 1, :, 0, 0].numpy() - 1, classes[0, :, 0, 0].numpy(), first
+
+    def test_the_edge_is_repeated_in_image_and_label(self, tmp_path):
+        x, label, first = self.batch(tmp_path, (3, 20, 16), "edge")
+        np.testing.assert_array_equal(x, np.clip(np.arange(8) - first, 0, 2))
+        np.testing.assert_array_equal(label, x == 0)
+
+    def test_the_volume_is_mirrored_in_image_and_label_as_often_as_it_takes(self, tmp_path):
+        x, label, first = self.batch(tmp_path, (3, 20, 16), "reflect")
+        np.testing.assert_array_equal(x, 2 - np.abs(2 - (np.arange(8) - first) % 4))
+        np.testing.assert_array_equal(label, x == 0)
+
+    def test_one_voxel_cannot_be_mirrored(self, tmp_path):
+        with pytest.raises(SeglineError, match=r"case_0: 1x20x16 voxels, .* set training\.padding to edge"):
+            self.batch(tmp_path, (1, 20, 16), "reflect")
+        assert not self.batch(tmp_path / "other", (1, 20, 16), "edge")[0].any()
+
+    @pytest.mark.parametrize("padding", ["reflect", "edge"])
+    def test_a_patch_within_the_volume_is_the_same(self, cases, padding):
+        assert sampler(cases, padding=padding).batch(3)[0].equal(sampler(cases).batch(3)[0])
 
 
 class TestPatchStart:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
 from segline.imaging.placement import Placement
 from segline.inference.wholes import middle
@@ -82,6 +83,17 @@ def test_classes_come_as_often_as_their_weights_say() -> None:
     sampler = WholeSampler(plan_of(name="weighted", weights={0: 1, 1: 4}), CASES, batch_size=50)
     drawn = Counter(int(label) for step in range(10) for label in sampler.batch(step)[1])
     assert 350 < drawn[1] < 450
+
+
+def test_weights_of_no_class_that_is_there_are_refused_in_one_line() -> None:
+    sampler = WholeSampler(plan_of(name="weighted", weights={1: 1}), CASES[1:], batch_size=2)
+    with pytest.raises(SeglineError, match=r"training\.sampler\.weights: no .* has weight; there are 0$"):
+        sampler.batch(0)
+
+
+def test_what_is_of_patches_is_refused_where_images_are_seen_whole() -> None:
+    with pytest.raises(SeglineError, match=r"training\.sampler labelled: is of patches, .* resnet18"):
+        plan_of(name="labelled")
 
 
 def test_a_batch_can_be_cut_in_parts() -> None:

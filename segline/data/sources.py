@@ -24,8 +24,8 @@ _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
 _MEDNIST = "MedNIST"
 _UNDERSTOOD = (
     f"phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
-    f"folder with dataset.json, or of folders, one a class; a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
-    "file; s3://bucket/prefix"
+    "folder with dataset.json, or of folders, one a class or a case; a "
+    f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
 )
 _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20

@@ -20,10 +20,14 @@ from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
 _PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
+_BRAINS = re.compile(
+    r"(?P<name>phantom-(?:brain|iseg))(?:-(?P<mm>[12])mm)?(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?"
+)
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
 _MEDNIST = "MedNIST"
 _UNDERSTOOD = (
-    f"phantom[:cases[:seed]]; a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
+    "phantom[:cases[:seed]], or phantom-brain, phantom-iseg, phantom-brain-2mm and phantom-iseg-2mm; "
+    f"a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
     "folder with dataset.json, or of folders, one a class or a case; a "
     f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
 )
@@ -38,7 +42,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     """Bring a data set to this machine; what is here already is not fetched again.
 
     Args:
-        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``Task09_Spleen`` or
+        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed), and so ``phantom-brain`` and
+            ``phantom-iseg``, or ``phantom-brain-2mm:24`` of an eighth of the voxels; ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
             where its name is a task's), but that of iSeg-2017, whose Analyze pairs are converted; an archive
             (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a
@@ -56,6 +61,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     store = store.absolute()
     if phantom := _PHANTOM.fullmatch(source):
         return _phantom(int(phantom["cases"] or 24), int(phantom["seed"] or 0), store)
+    if brains := _BRAINS.fullmatch(source):
+        return _phantom_brains(brains, store)
     if decathlon := _DECATHLON.fullmatch(source):
         return _decathlon_task(decathlon[1], store, progress)
     if source == _MEDNIST:
@@ -169,6 +176,22 @@ def _phantom(cases: int, seed: int, store: Path) -> Path:
         if not folder.is_dir():
             write_phantom(folder, cases, seed)
     return folder
+
+
+def _phantom_brains(asked: re.Match[str], store: Path) -> Path:
+    """Tumours as a Decathlon folder; infants as Analyze pairs, which are converted as those of iSeg-2017."""
+    from segline.data.phantom.gliomas import write_gliomas
+    from segline.data.phantom.heads import HEADS_VERSION
+    from segline.data.phantom.infants import write_infants
+
+    mm, cases, seed = (int(asked[part] or usual) for part, usual in (("mm", 1), ("cases", 12), ("seed", 0)))
+    name = f"{asked['name']}-{mm}mm-{cases}-{seed}-v{HEADS_VERSION}"
+    folder = store / "datasets" / name
+    of_infants = asked["name"] == "phantom-iseg"
+    with exclusive(store / "locks" / f"{name}.lock"):
+        if not folder.is_dir():
+            (write_infants if of_infants else write_gliomas)(folder, cases, seed, mm)
+    return _iseg(folder, store) if of_infants else folder
 
 
 def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:

@@ -13,19 +13,18 @@ from segline.common.errors import SeglineError
 from segline.common.locks import exclusive
 from segline.common.progress import Progress, silent
 from segline.data import iseg
+from segline.data.phantom import catalogue as phantom
 from segline.storage.archives import SUFFIXES, archive_stem, unpack
 from segline.storage.mirrors import mirror
 from segline.storage.objects import MissingObjectError
 from segline.storage.s3_settings import S3Settings
 from segline.storage.store import Store, open_store
 
-_PHANTOM = re.compile(r"phantom(?::(?P<cases>\d+)(?::(?P<seed>\d+))?)?")
-_HEART = re.compile(r"phantom-heart(?::(?P<cases>\d+)(?::(?P<seed>\d+)(?::(?P<scale>\d+(?:\.\d+)?))?)?)?")
 _DECATHLON = re.compile(r"(?:msd:)?(Task\d\d_\w+)")
 _MEDNIST = "MedNIST"
 _UNDERSTOOD = (
-    "phantom[:cases[:seed]]; phantom-heart[:cases[:seed[:scale]]]; a Medical Segmentation Decathlon task, "
-    f"such as Task09_Spleen; {_MEDNIST}; a folder with dataset.json, or of folders, one a class; a "
+    f"{phantom.UNDERSTOOD}; a Medical Segmentation Decathlon task such as Task09_Spleen; {_MEDNIST}; a "
+    "folder with dataset.json, or of folders, one a class or a case; a "
     f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file; s3://bucket/prefix"
 )
 _TIMEOUT_S = 60
@@ -39,8 +38,9 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     """Bring a data set to this machine; what is here already is not fetched again.
 
     Args:
-        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed); ``phantom-heart``, or
-            ``phantom-heart:24:7:1`` (and the scale of its voxels' number along an axis); ``Task09_Spleen`` or
+        source: ``phantom``, ``phantom:24``, ``phantom:24:7`` (cases, seed), and so ``phantom-heart``,
+            ``phantom-brain`` and ``phantom-iseg``, or ``phantom-brain:24:7:0.5`` (and a scale: half as many
+            voxels along each axis); ``Task09_Spleen`` or
             ``msd:Task09_Spleen``, and ``MedNIST``, downloaded; a folder, used in place (``./Task09_Spleen``
             where its name is a task's), but that of iSeg-2017, whose Analyze pairs are converted; an archive
             (``.zip``, or ``.tar``, plain or compressed by gzip, xz or bzip2); ``s3://bucket/prefix``, a
@@ -56,11 +56,8 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
         SeglineError: the source is not understood, cannot be reached, or is damaged.
     """
     store = store.absolute()
-    if phantom := _PHANTOM.fullmatch(source):
-        return _phantom(int(phantom["cases"] or 24), int(phantom["seed"] or 0), store)
-    if heart := _HEART.fullmatch(source):
-        scale = float(heart["scale"]) if heart["scale"] else None
-        return _heart_phantom(int(heart["cases"] or 20), int(heart["seed"] or 0), scale, store)
+    if phantom.is_one(source):
+        return _of_subjects(phantom.written(source, store), store)
     if decathlon := _DECATHLON.fullmatch(source):
         return _decathlon_task(decathlon[1], store, progress)
     if source == _MEDNIST:
@@ -70,7 +67,7 @@ def fetch(source: str, store: Path, s3: S3Settings | None = None, progress: Prog
     path = Path(source.removeprefix("file://"))
     if source and _is_here(path):
         if path.is_dir():
-            return _iseg(path, store) if iseg.has_subjects(path) else path.absolute()
+            return _of_subjects(path.absolute(), store)
         if path.is_file() and archive_stem(path.name):
             return _from_archive(path, store)
     raise SeglineError(f"{source!r}: no such data source; understood are {_UNDERSTOOD}")
@@ -165,29 +162,6 @@ def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _phantom(cases: int, seed: int, store: Path) -> Path:
-    from segline.data.phantom.scanner import PHANTOM_VERSION, write_phantom
-
-    name = f"phantom-{cases}-{seed}-v{PHANTOM_VERSION}"
-    folder = store / "datasets" / name
-    with exclusive(store / "locks" / f"{name}.lock"):
-        if not folder.is_dir():
-            write_phantom(folder, cases, seed)
-    return folder
-
-
-def _heart_phantom(cases: int, seed: int, scale: float | None, store: Path) -> Path:
-    from segline.data.phantom.heart import HEART_VERSION, SCALE, write_heart_phantom
-
-    scale = SCALE if scale is None else scale
-    name = f"phantom-heart-{cases}-{seed}-{scale:g}-v{HEART_VERSION}"
-    folder = store / "datasets" / name
-    with exclusive(store / "locks" / f"{name}.lock"):
-        if not folder.is_dir():
-            write_heart_phantom(folder, cases, seed, scale)
-    return folder
-
-
 def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
     from monai.apps import DecathlonDataset
 
@@ -195,6 +169,11 @@ def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
         known = ", ".join(DecathlonDataset.resource)
         raise SeglineError(f"{task}: no such task; the Decathlon has {known}; write ./{task} for a folder")
     return fetch_archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], task, store, progress)
+
+
+def _of_subjects(root: Path, store: Path) -> Path:
+    """A folder as it is, or what the Analyze pairs in it are converted to."""
+    return _iseg(root, store) if iseg.has_subjects(root) else root
 
 
 def _iseg(root: Path, store: Path) -> Path:

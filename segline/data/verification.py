@@ -13,6 +13,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.data.declarations.case_folders import has_case_folders, read_case_folders
 from segline.data.declarations.class_folders import has_class_folders, read_class_folders
 from segline.data.declarations.decathlon import INDEX, Declaration, Pair, read_declaration
 from segline.data.manifest import CaseEntry, FileEntry, Manifest, content_digest
@@ -79,7 +80,7 @@ def survey(
     Args:
         root: the folder that holds ``dataset.json``; Decathlon (``modality``, value to name) and nnU-Net v2
             (``channel_names``, name to value, files by name) are understood. Or a folder of folders, one a
-            class, with images in them.
+            class with images in them, or one a case with a file a modality and a label map.
         records: folder where findings are kept by content, so that the next call only hashes the files.
         workers: threads; each holds one image and its label in memory.
         progress: called after each case.
@@ -89,7 +90,7 @@ def survey(
         SeglineError: ``dataset.json`` cannot be read or declares no data set.
     """
     root = root.resolve()
-    declaration = read_class_folders(root) if has_class_folders(root) else read_declaration(root)
+    declaration = _declaration(root)
 
     def examine(pair: Pair) -> _Sound | Fault:
         try:
@@ -107,6 +108,12 @@ def survey(
     faults = tuple(outcome for outcome in outcomes if isinstance(outcome, Fault))
     manifest = declaration.manifest(root, [one.case for one in sound])
     return Survey(manifest.model_copy(update={"twins": _twins(sound)}), faults)
+
+
+def _declaration(root: Path) -> Declaration:
+    if has_case_folders(root):
+        return read_case_folders(root)
+    return read_class_folders(root) if has_class_folders(root) else read_declaration(root)
 
 
 def _twins(sound: "Sequence[_Sound]") -> tuple[tuple[str, ...], ...]:

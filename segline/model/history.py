@@ -25,6 +25,9 @@ class TrainingPoint(BaseModel):
     scores: dict[str, float] | None = Field(default=None, validation_alias=AliasChoices("scores", "val_dice"))
     """Its mean over the validation cases of each label, where there was a validation."""
 
+    details: dict[str, float] = Field(default={}, exclude_if=lambda details: not details)
+    """What else was measured, as ``figure/of what``, such as ``recall/Hand``."""
+
     @property
     def score(self) -> float | None:
         """Over labels."""

@@ -82,7 +82,7 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(old: Any, new: Any) -> bool:
-    return "name" in old and new.get("name", old["name"]) != old["name"]
+    return any(key in old and new.get(key, old[key]) != old[key] for key in ("name", "rule"))
 
 
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:

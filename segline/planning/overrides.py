@@ -8,13 +8,15 @@ from pydantic import BaseModel, ValidationError
 from segline.common.documents import first_fault
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
-from segline.plan import NETWORKS, Split, Task, Training, merged
+from segline.plan import NETWORKS, Preprocessing, Split, Task, Training, merged
 from segline.plan.layouts import of_today
 from segline.plan.networks import Architecture
 from segline.planning.proposals import propose_network, propose_training
 from segline.planning.splits import NONE, SPLIT_PARTS, SplitRule, Strata, Twins, split_cases
 
 _PARTS = ("preprocessing", "training", "network", "ensemble", "inference", "gate", "split")
+OTHERS = "others"
+"""Under which a task gives the rule of the channels that it does not name."""
 Part = TypeVar("Part", bound=BaseModel)
 
 
@@ -42,6 +44,31 @@ class Overrides:
             return model.model_validate(values)
         except ValidationError as error:
             raise SeglineError(first_fault(error, f"{self.name}.{key}")) from error
+
+    def preprocessing(self, proposal: dict[str, Any], channels: Sequence[str]) -> Preprocessing:
+        """Rules of intensity may be given by the channels' names; a channel without one keeps its proposal.
+
+        Raises:
+            SeglineError: no channel is called so, or a value does not fit.
+        """
+        given = self.part("preprocessing")
+        if isinstance(rules := given.get("intensity"), Mapping):
+            given["intensity"] = self._in_order(rules, proposal["intensity"], channels)
+        return self._checked("preprocessing", Preprocessing, merged(proposal, given))
+
+    def _in_order(
+        self, rules: Mapping[Any, Any], proposed: Sequence[Any], channels: Sequence[str]
+    ) -> list[Any]:
+        named = {str(channel): rule for channel, rule in rules.items()}
+        if unknown := named.keys() - {*channels, OTHERS}:
+            raise SeglineError(
+                f"{self.name}.preprocessing.intensity: no channel is called {min(unknown)!r}; there are "
+                f"{', '.join(channels)}, and {OTHERS!r} for those that are not named"
+            )
+        return [
+            merged({"": rule}, {"": named.get(channel, named.get(OTHERS, rule))})[""]
+            for channel, rule in zip(channels, proposed, strict=True)
+        ]
 
     def network(self, patch: Shape, answers: str = "voxels") -> Architecture:
         """Proposed for the architecture that the task names; what it names besides takes its place."""

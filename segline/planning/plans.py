@@ -11,7 +11,7 @@ from segline.data.fingerprint import Fingerprint, ras_geometry
 from segline.data.manifest import Manifest
 from segline.imaging.geometry import as_shape
 from segline.imaging.resampling import resampled_shape
-from segline.plan import Ensemble, Gate, Inference, Plan, Preprocessing, Task, merged
+from segline.plan import Ensemble, Gate, Inference, Plan, Task, merged
 from segline.planning.overrides import Overrides
 from segline.planning.proposals import accepted_patch, propose_inference, propose_patch, propose_preprocessing
 from segline.planning.splits import continued_split
@@ -38,7 +38,7 @@ def make_plan(
             than three cases.
     """
     over = Overrides(task)
-    preprocessing = over.apply("preprocessing", Preprocessing, propose_preprocessing(fingerprint))
+    preprocessing = over.preprocessing(propose_preprocessing(fingerprint), manifest.modalities)
     shapes = [
         resampled_shape(shape, have, preprocessing.spacing_mm)
         for shape, have in zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)

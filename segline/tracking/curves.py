@@ -46,3 +46,5 @@ def _values(point: TrainingPoint) -> Iterator[tuple[str, float]]:
         yield f"val/{point.figure}", mean
     for label, score in (point.scores or {}).items():
         yield f"val/{point.figure}/{label}", score
+    for name, value in point.details.items():
+        yield f"val/{name}", value

@@ -183,7 +183,7 @@ class Trainer:
         return self.augment(image, target, step, self.sampler.first)
 
     def validate(self) -> Tensor:
-        """The objective's figure ``(cases, names)`` of the averaged weights over the validation cases."""
+        """The objective's figures ``(cases, names and details)`` of the averaged weights on validation."""
         network = inferring(self.state.average.network, self.plan, self.device)
         return self.objective.validate(network, self.plan, self.val, self.device, self.ranks)
 
@@ -208,8 +208,9 @@ class Trainer:
 
     def _record(self, learning_rate: float, validate: bool) -> None:
         loss = self._mean_loss()
-        scores = self.validate() if validate else None
-        names = self.objective.names(self.plan)
+        names, details = self.objective.names(self.plan), self.objective.details(self.plan)
+        figures = self.validate() if validate else None
+        scores = None if figures is None else figures[:, : len(names)]
         point = TrainingPoint(
             step=self.step,
             epoch=self.step / self.sampler.steps_per_epoch,
@@ -218,6 +219,7 @@ class Trainer:
             learning_rate=learning_rate,
             figure=self.objective.figure,
             scores=None if scores is None else dict(zip(names, scores.mean(0).tolist(), strict=True)),
+            details={} if figures is None else _known(details, figures[:, len(names) :].nanmean(0)),
         )
         self.state.points.append(point)
         self.listener(point)
@@ -252,6 +254,13 @@ class Trainer:
             raise self.checkpoint.damaged(error) from error
         if self.clock.progress(self.state.step, self.state.minutes) < 1:
             self.state.resumed_from = self.state.step
+
+
+def _known(names: Sequence[str], figures: Tensor) -> dict[str, float]:
+    """By name, without those of which no case says anything."""
+    return {
+        name: figure for name, figure in zip(names, figures.tolist(), strict=True) if math.isfinite(figure)
+    }
 
 
 def _require_one_network(plan: Plan) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from segline.common.errors import SeglineError
 from segline.data.declarations.unlabelled import count_unlabelled
 
 
@@ -26,6 +25,5 @@ def test_as_listed_or_as_named(content: dict[str, object], count: int, tmp_path:
     assert count_unlabelled(tmp_path) == count
 
 
-def test_without_an_index_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SeglineError, match=r"dataset\.json"):
-        count_unlabelled(tmp_path)
+def test_a_folder_that_says_by_names_what_it_holds_has_none(tmp_path: Path) -> None:
+    assert count_unlabelled(tmp_path) == 0

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nibabel as nib
@@ -27,9 +28,11 @@ from segline.export.monai_bundle.classes import TABLE
 from segline.export.onnx import export_onnx
 from segline.imaging.files import read_volume
 from segline.kinds import kind_of
+from segline.model.history import History
 from segline.model.package import Model
 from segline.plan import Plan, Task
 from segline.storage.depot import Depot
+from segline.tracking.curves import values_at
 from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -112,6 +115,27 @@ def test_every_backend_finds_the_classes(
     answer = json.loads((tmp_path / done.cases[0].answer).read_text())
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert answer["class"] == max(answer["probabilities"], key=answer["probabilities"].get)
+
+
+def test_validation_tells_the_recall_of_each_class(model: Model) -> None:
+    validated = [point for point in History.read(model.history).points if point.scores]
+    for point in validated:
+        assert [*point.details] == [f"recall/{name}" for name in CLASSES]
+        recalls = point.details.values()
+        assert point.score == pytest.approx(sum(recalls) / len(recalls)), "two cases of each class"
+    shown = {each.name for each in values_at(validated[-1], datetime.now(UTC))}
+    assert {f"val/recall/{name}" for name in CLASSES} <= shown and "val/accuracy" in shown
+
+
+def test_a_class_without_a_validation_case_has_no_recall(
+    plan: Plan, index: CaseIndex, tmp_path: Path
+) -> None:
+    train, val = index.open(plan.split.train), index.open(plan.split.val[:2])
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt", "key")
+    short = plan.model_copy(update={"training": plan.training.model_copy(update={"epochs": 1})})
+    found = Trainer(short, train, val, checkpoint, objective=KIND.objective).run()
+    details = next(point.details for point in found.points if point.scores)
+    assert {*details} == {f"recall/{name.rpartition('_')[0]}" for name in plan.split.val[:2]}
 
 
 def test_a_training_that_was_killed_comes_to_the_same_weights(

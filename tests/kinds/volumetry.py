@@ -102,6 +102,9 @@ class Objective:
     def names(self, plan: Plan) -> Sequence[str]:
         return list(plan.foreground.values())
 
+    def details(self, plan: Plan) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
     def sampler(
         self, plan: Plan, cases: Sequence[Case], batch_size: int | None = None, part: tuple[int, int] = (0, 1)
     ) -> WholeVolumes:

@@ -13,7 +13,17 @@ from segline.data.fingerprint import Fingerprint, take_fingerprint
 from segline.data.manifest import CaseEntry, FileEntry, Manifest
 from segline.networks.catalogue import build_without_memory
 from segline.networks.memory import training_bytes
-from segline.plan import NETWORKS, IntensityWindow, Plan, Task, ZScore, require_affordable
+from segline.plan import (
+    NETWORKS,
+    IntensityWindow,
+    Maximum,
+    Mean,
+    MinMax,
+    Plan,
+    Task,
+    ZScore,
+    require_affordable,
+)
 from segline.planning.folds import fold_tasks, resplit
 from segline.planning.plans import make_plan
 from segline.planning.proposals import (
@@ -29,9 +39,11 @@ from segline.planning.proposals import (
     propose_training,
 )
 from segline.planning.splits import SplitRule, split_cases
+from segline.tasks import read_task
 
 Spacing = tuple[float, float, float]
 
+BRAIN = ("T1", "T2", "FLAIR")
 NAMES = [f"case_{number:02d}" for number in range(10)]
 
 
@@ -71,6 +83,11 @@ def manifest(names: Sequence[str] = NAMES, modalities: Sequence[str] = ("CT",)) 
         root="/nowhere",
         cases=tuple(cases),
     )
+
+
+def brain(preprocessing: dict[str, Any]) -> Plan:
+    task = Task(name="organ", source="x", plan={"preprocessing": preprocessing})
+    return make_plan(manifest(modalities=BRAIN), fingerprint(BRAIN), task)
 
 
 def planned(over: dict[str, Any] | None = None, names: Sequence[str] = NAMES) -> Plan:
@@ -119,6 +136,51 @@ class TestIntensity:
         both = make_plan(manifest(modalities=("CT", "PET")), fingerprint(["CT", "PET"]), task)
         assert both.preprocessing.intensity == (IntensityWindow(window=(-40.5, 190.25)), ZScore())
         assert both.channels == ("CT", "PET")
+
+    @pytest.mark.parametrize(
+        ("given", "rules"),
+        [
+            (
+                {"T1": {"rule": "zscore", "over": "volume"}, "T2": {"rule": "min_max"}},
+                (ZScore(over="volume"), MinMax(), ZScore()),
+            ),
+            ({"T1": {"over": "nonzero"}}, (ZScore(over="nonzero"), ZScore(), ZScore())),
+            (
+                {"T2": {"rule": "max"}, "others": {"rule": "mean"}},
+                (Mean(), Maximum(), Mean()),
+            ),
+            ({}, (ZScore(),) * 3),
+        ],
+        ids=["by name", "a part of a rule", "the others", "none"],
+    )
+    def test_rules_may_be_given_by_the_names_of_channels(self, given, rules):
+        plan = brain({"intensity": given})
+        assert plan.preprocessing.intensity == rules
+        assert isinstance(plan.model_dump(mode="json")["preprocessing"]["intensity"], list)
+
+    def test_an_override_names_a_channel_beside_those_of_the_task(self):
+        task = read_task("brain", ["preprocessing.intensity.T2.rule=min_max"])
+        plan = make_plan(manifest(modalities=BRAIN), fingerprint(BRAIN), task)
+        others = ZScore(over="nonzero")
+        assert plan.preprocessing.intensity == (others, MinMax(), others)
+
+    def test_another_rule_takes_the_place_of_the_whole_rule(self):
+        task = read_task("brain", ["preprocessing.intensity.others={rule: max}"])
+        plan = make_plan(manifest(modalities=BRAIN), fingerprint(BRAIN), task)
+        assert plan.preprocessing.intensity == (Maximum(),) * 3
+
+    @pytest.mark.parametrize(
+        ("given", "told"),
+        [
+            ({"T3": {"rule": "max"}}, "no channel is called 'T3'; there are T1, T2, FLAIR, and 'others' for"),
+            ({"T1": {"rule": "median"}}, "plan.preprocessing.intensity.0"),
+            ({"T1": 3}, "plan.preprocessing.intensity.0"),
+        ],
+    )
+    def test_a_channel_or_a_rule_that_there_is_not_is_one_line(self, given, told):
+        with pytest.raises(SeglineError, match=told) as error:
+            brain({"intensity": given})
+        assert "\n" not in str(error.value)
 
 
 class TestPatch:

@@ -813,6 +813,23 @@ def test_the_names_of_many_labels_stay_within_the_picture() -> None:
     assert all(0 <= shown[label] <= 0.85 for label in labels)
 
 
+def test_every_label_has_a_curve_of_its_own_and_their_mean_one() -> None:
+    picture = charts.curves(trained(["edema", "enhancing tumour", "core"], [10, 20]))
+    assert {"edema", "enhancing tumour", "core", "mean"} <= texts(picture).keys()
+    assert {f"--series-{number}" for number in (2, 3, 4)} <= set(re.findall(r"--series-\d", picture))
+
+
+def test_the_recall_of_each_class_is_drawn_unless_there_are_too_many() -> None:
+    def shown(classes: Sequence[str]) -> set[str]:
+        found = trained(["every class"], [10, 20])
+        details = {f"recall/{name}": 0.5 for name in classes}
+        points = tuple(point.model_copy(update={"details": details}) for point in found.points)
+        return {*texts(charts.curves(found.model_copy(update={"points": points})))}
+
+    assert {"every class", "recall of Hand", "recall of BreastMRI"} <= shown(["Hand", "BreastMRI"])
+    assert not {name for name in shown([f"class {n}" for n in range(40)]) if "recall" in name}
+
+
 def test_a_training_of_one_point_is_seen() -> None:
     one, two = (charts.curves(trained(["spleen"], steps)) for steps in ([10], [10, 20]))
     for color in ("--series-1", "--muted"):  # of the loss and of the learning rate

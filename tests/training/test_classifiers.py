@@ -53,6 +53,9 @@ class Brightness:
     def names(self, plan: Plan) -> Sequence[str]:
         return list(plan.foreground.values())
 
+    def details(self, plan: Plan) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
     def sampler(
         self,
         plan: Plan,

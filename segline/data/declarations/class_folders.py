@@ -4,22 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segline.common.errors import SeglineError
+from segline.data.declarations.case_folders import has_case_folders
 from segline.data.declarations.decathlon import INDEX, Declaration, Pair
+from segline.data.declarations.folders import VOLUMES, files_of, folders_of, licence_of, stem_of
 from segline.imaging.files import read_volume
 from segline.imaging.formats import pictures
 from segline.plan.names import fault_of_name
 
-SUFFIXES = (*pictures.SUFFIXES, ".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha")
+SUFFIXES = (*pictures.SUFFIXES, *VOLUMES)
 _CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
-_OF_THE_SYSTEM = ("__MACOSX",)
 _MOST_CLASSES = 256
 
 
 def has_class_folders(root: Path) -> bool:
-    """Whether a folder has no ``dataset.json``, and two or more folders with images in them."""
-    if (root / INDEX).is_file():
+    """Whether a folder has no ``dataset.json``, and two or more folders with images that are no case's."""
+    if (root / INDEX).is_file() or has_case_folders(root):
         return False
-    return sum(any(images_of(folder)) for folder in _folders(root)) > 1
+    return sum(any(images_of(folder)) for folder in folders_of(root)) > 1
 
 
 def read_class_folders(root: Path) -> Declaration:
@@ -30,21 +31,21 @@ def read_class_folders(root: Path) -> Declaration:
     Raises:
         SeglineError: a name cannot be used or stands for two cases, or there are too many classes.
     """
-    folders = [folder for folder in _folders(root) if any(images_of(folder))]
+    folders = [folder for folder in folders_of(root) if any(images_of(folder))]
     if len(folders) > _MOST_CLASSES:
         raise SeglineError(f"{root}: {len(folders)} folders with images; at most {_MOST_CLASSES} are classes")
     for folder in folders:
         if fault := fault_of_name(folder.name):
             raise SeglineError(f"{root}: class {folder.name!r} {fault}; rename the folder")
     pairs = [
-        Pair(f"{folder.name}_{_stem(path)}", (f"{folder.name}/{path.name}",), float(number))
+        Pair(f"{folder.name}_{stem_of(path, SUFFIXES)}", (f"{folder.name}/{path.name}",), float(number))
         for number, folder in enumerate(folders)
         for path in sorted(images_of(folder))
     ]
     _require_names_apart(pairs)
     return Declaration(
         name=root.name,
-        licence=_licence(root),
+        licence=licence_of(root),
         modalities=_modalities(root / pairs[0].images[0], pairs[0].images[0]),
         labels={number: folder.name for number, folder in enumerate(folders)},
         ignore=None,
@@ -52,26 +53,9 @@ def read_class_folders(root: Path) -> Declaration:
     )
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in root.iterdir()
-        if path.is_dir() and path.name not in _OF_THE_SYSTEM and not path.name.startswith(".")
-    )
-
-
 def images_of(folder: Path) -> Iterator[Path]:
     """The images that lie in a folder, by the endings of their names."""
-    return (
-        path
-        for path in folder.iterdir()
-        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def _stem(path: Path) -> str:
-    suffix = max((s for s in SUFFIXES if path.name.lower().endswith(s)), key=len)
-    return path.name[: -len(suffix)]
+    return files_of(folder, SUFFIXES)
 
 
 def _require_names_apart(pairs: list[Pair]) -> None:
@@ -86,11 +70,3 @@ def _modalities(path: Path, name: str) -> tuple[str, ...]:
     """Of the first image: a picture's colours, or numbered channels."""
     channels = len(read_volume(path, name).array)
     return _CHANNELS.get(channels, tuple(f"channel {number}" for number in range(channels)))
-
-
-def _licence(root: Path) -> str:
-    """The first line of what says it, where there is such a file."""
-    for name in ("LICENSE", "LICENSE.txt", "LICENCE"):
-        if (path := root / name).is_file():
-            return path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[0][:200]
-    return "not stated"

@@ -18,7 +18,7 @@ from segline.storage.archives import inner_path
 INDEX = "dataset.json"
 _IGNORE = "ignore"
 """What nnU-Net calls voxels of which nothing is known."""
-_MAX_LABEL = 255
+LARGEST_LABEL = 255
 LARGEST = 64_000_000
 """Bytes of the index; some 300,000 cases."""
 _SUFFIXES = (".nii", ".mgz", ".mgh", ".nrrd", ".mha")
@@ -58,18 +58,12 @@ def read_declaration(root: Path) -> Declaration:
     if not (root / INDEX).is_file():
         raise SeglineError(
             f"{INDEX}: no such file in {root}; give the folder that holds it and imagesTr, or one with "
-            "images in folders, one a class"
+            "images in folders, one a class, or one a case with a label map"
         )
     content = read_json_object(root / INDEX, INDEX, LARGEST)
-    modalities = _modalities(content.get("modality") or content.get("channel_names"))
-    values = _label_values(content.get("labels"))
-    ignored = [value for value, name in values.items() if name.lower() == _IGNORE]
-    if len(ignored) > 1:
-        raise SeglineError(f'{INDEX}: two "labels" are called {_IGNORE!r}; give voxels to ignore one value')
-    ignore = ignored[0] if ignored else None
-    labels = _labels({value: name for value, name in values.items() if value != ignore})
-    _named(modalities, "modality")
-    _named(labels.values(), "labels")
+    modalities = declared_modalities(content.get("modality") or content.get("channel_names"))
+    labels, ignore = declared_labels(content.get("labels"))
+    require_names(modalities, "modality")
     return Declaration(
         name=str(content.get("name") or root.name),
         licence=str(content.get("licence") or content.get("license") or "not stated"),
@@ -80,12 +74,33 @@ def read_declaration(root: Path) -> Declaration:
     )
 
 
-def _modalities(declared: Any) -> tuple[str, ...]:
+def declared_modalities(declared: Any) -> tuple[str, ...]:
+    """The names of the channels, in their order.
+
+    Raises:
+        SeglineError: they are neither a list nor numbered from 0.
+    """
     if isinstance(declared, list) and declared:
         return tuple(str(name) for name in declared)
     if not isinstance(declared, dict) or sorted(declared) != sorted(str(i) for i in range(len(declared))):
         raise SeglineError(f'{INDEX}: "modality" must name the channels, such as {{"0": "CT"}}')
     return tuple(str(declared[str(channel)]) for channel in range(len(declared)))
+
+
+def declared_labels(declared: Any) -> tuple[dict[int, str], int | None]:
+    """Label values by name, the background among them, and the value of voxels of which nothing is known.
+
+    Raises:
+        SeglineError: a value or a name cannot be used.
+    """
+    values = _label_values(declared)
+    ignored = [value for value, name in values.items() if name.lower() == _IGNORE]
+    if len(ignored) > 1:
+        raise SeglineError(f'{INDEX}: two "labels" are called {_IGNORE!r}; give voxels to ignore one value')
+    ignore = ignored[0] if ignored else None
+    labels = _labels({value: name for value, name in values.items() if value != ignore})
+    require_names(labels.values(), "labels")
+    return labels, ignore
 
 
 def _label_values(declared: Any) -> dict[int, str]:
@@ -111,9 +126,10 @@ def _is_value(given: Any) -> bool:
 
 def _labels(named: dict[int, str]) -> dict[int, str]:
     labels = {0: "background", **dict(sorted(named.items()))}
-    if min(labels) < 0 or max(labels) > _MAX_LABEL or len(labels) < 2:
+    if min(labels) < 0 or max(labels) > LARGEST_LABEL or len(labels) < 2:
         raise SeglineError(
-            f'{INDEX}: "labels" must be different whole numbers from 0 to {_MAX_LABEL}, one or more above 0'
+            f'{INDEX}: "labels" must be different whole numbers from 0 to {LARGEST_LABEL}, one or more '
+            "above 0"
         )
     twice = [name for name, count in Counter(labels.values()).items() if count > 1]
     if twice:
@@ -121,7 +137,7 @@ def _labels(named: dict[int, str]) -> dict[int, str]:
     return labels
 
 
-def _named(names: Iterable[str], key: str) -> None:
+def require_names(names: Iterable[str], key: str) -> None:
     """Raise SeglineError where a name cannot be used."""
     for name in names:
         if fault := fault_of_name(name):

@@ -16,7 +16,7 @@ def count_unlabelled(root: Path) -> int:
     Raises:
         SeglineError: ``dataset.json`` cannot be read.
     """
-    if not (root / INDEX).is_file():  # a folder a class has none
+    if not (root / INDEX).is_file():  # a folder a class or a case has none
         return 0
     content = read_json_object(root / INDEX, INDEX, LARGEST)
     if isinstance(listed := content.get("test"), list) and listed:

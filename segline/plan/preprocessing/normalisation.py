@@ -64,11 +64,18 @@ class IntensityWindow(Part):
         return self.window
 
 
+_OVER = {"foreground": "the foreground", "volume": "the whole volume", "nonzero": "what is not zero"}
+
+
 class ZScore(Part):
-    """Subtract the foreground's mean, divide by its standard deviation, clip at ``clip_sd`` of them."""
+    """Subtract a mean, divide by the standard deviation of the same voxels, clip at ``clip_sd`` of them."""
 
     rule: Literal["zscore"] = "zscore"
     clip_sd: float = Field(default=5.0, gt=0, le=1000)
+    over: Literal["foreground", "volume", "nonzero"] = Field(
+        default="foreground", exclude_if=lambda over: over == "foreground"
+    )
+    """Whose mean and deviation. ``nonzero``, as in BraTS, leaves the zeros around a brain as they are."""
 
     @property
     def keeps_unit(self) -> bool:
@@ -78,23 +85,31 @@ class ZScore(Part):
     @property
     def words(self) -> str:
         """In words, for reports."""
-        return f"z-score of the foreground, clipped at {self.clip_sd:g} SD"
+        zeros = "; zeros stay zero;" if self.over == "nonzero" else ","
+        return f"z-score of {_OVER[self.over]}{zeros} clipped at {self.clip_sd:g} SD"
 
     def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place.
 
-        Voxels above ``foreground_above`` give mean and standard deviation; all voxels do where it is ``None``
-        or fewer than two are above it.
+        Of the foreground, voxels above ``foreground_above`` give mean and standard deviation; all voxels do
+        where that is ``None``, or where fewer than two are chosen.
         """
-        mean, sd = _foreground_statistics(channel, foreground_above)
+        if self.over == "nonzero":
+            chosen = channel != 0
+            mean, sd = _statistics(channel, chosen)
+            return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd).mul_(chosen)
+        above = None if self.over == "volume" else foreground_above
+        mean, sd = _statistics(channel, None if above is None else channel > above)
         return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
 
     def monai(self, channel: str, foreground_above: float | None) -> str:
-        """The same as an expression of ``channel``; MONAI's own z-score would spare the background."""
+        """The same as an expression of ``channel``; MONAI's own z-score would clip nothing."""
         above = "-math.inf" if foreground_above is None else repr(foreground_above)
+        which = {"foreground": f"[{channel} > {above}]", "volume": "", "nonzero": f"[{channel} != 0]"}
         scaled = "((c - v.mean()) / v.std(correction=0).clamp(min=1e-8))"
-        body = f"{scaled}.clamp({-self.clip_sd!r}, {self.clip_sd!r})"
-        chosen = f"(lambda c, v: v if v.numel() > 1 else c)({channel}, {channel}[{channel} > {above}])"
+        zeros = " * (c != 0)" if self.over == "nonzero" else ""
+        body = f"{scaled}.clamp({-self.clip_sd!r}, {self.clip_sd!r}){zeros}"
+        chosen = f"(lambda c, v: v if v.numel() > 1 else c)({channel}, {channel}{which[self.over]})"
         return f"(lambda c, v: {body})({channel}, {chosen})"
 
     def display_range(self, image: "np.ndarray") -> tuple[float, float]:
@@ -188,10 +203,11 @@ def _visible_range(image: "np.ndarray") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _foreground_statistics(channel: "Tensor", foreground_above: float | None) -> tuple[float, float]:
+def _statistics(channel: "Tensor", chosen: "Tensor | None") -> tuple[float, float]:
+    """Mean and standard deviation of some voxels; of all, where fewer than two are chosen."""
     import torch
 
-    voxels = channel if foreground_above is None else channel[channel > foreground_above]
+    voxels = channel if chosen is None else channel[chosen]
     if voxels.numel() < 2:
         voxels = channel
     sd, mean = torch.std_mean(voxels.double(), correction=0)

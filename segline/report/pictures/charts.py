@@ -20,6 +20,7 @@ from segline.training.tuning.rate_test import RangeTest
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEGEND_COLUMNS = 5
+_MOST_DETAILS = 14
 _LONGEST_CASE = 60
 _ALWAYS_SHOWN = "\u200b"
 """Without it Matplotlib leaves labels that begin with an underscore out of the legend."""
@@ -30,14 +31,15 @@ def curves(history: History) -> Html:
     each = [[point for point in points if point.scores is not None] for points in history.networks]
     validated = [points for points in each if points]
     heights = [3, 3, 1.4] if validated else [3, 1.4]
-    lines = math.ceil((len(validated[0][0].scores or {}) + 1) / _LEGEND_COLUMNS) if validated else 0
+    drawn = len({**(validated[0][0].scores or {}), **_details(validated)}) + 1 if validated else 0
+    lines = math.ceil(drawn / _LEGEND_COLUMNS)
     height_inches = sum(heights) * 0.68 + lines * 0.2
     with drawing(height_inches, len(heights), height_ratios=heights, sharex=True) as (figure, rows):
         _loss(rows[0], history)
         if validated:
             _validation(rows[1], history, validated)
-            drawn = rows[1].get_legend_handles_labels()
-            figure.legend(*drawn, loc="outside lower center", frameon=False, ncols=_LEGEND_COLUMNS)
+            entries = rows[1].get_legend_handles_labels()
+            figure.legend(*entries, loc="outside lower center", frameon=False, ncols=_LEGEND_COLUMNS)
         _learning_rate(rows[-1], history)
         for axes in rows:
             _mark_steps(axes, history)
@@ -159,6 +161,10 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
         if len(labels) > 1:
             means = [point.score for point in points]
             axes.plot(steps, means, color=INK, linewidth=2, label="mean" if network == 0 else None)
+        for number, (detail, name) in enumerate(_details(networks).items()):
+            values = [point.details.get(detail, math.nan) for point in points]
+            color = SERIES[(number + 2) % len(SERIES)]
+            axes.plot(steps, values, color=color, linewidth=0.8, label=name if network == 0 else None)
     axes.set_ylabel(f"validation {titled(history.figure)}")
     axes.set_ylim(0, 1.15)
     axes.set_yticks(np.linspace(0, 1, 6))
@@ -172,6 +178,14 @@ def _validation(axes: Any, history: History, networks: Sequence[Sequence[Trainin
         textcoords="offset points",
         ha="right" if late else "left",
     )
+
+
+def _details(networks: Sequence[Sequence[TrainingPoint]]) -> dict[str, str]:
+    """What else validation measured, and what the legend calls it; nothing where it would fill the legend."""
+    details = networks[0][0].details
+    if len(details) > _MOST_DETAILS:
+        return {}
+    return {name: shortened(name.replace("/", " of ", 1)) for name in details}
 
 
 def _learning_rate(axes: Any, history: History) -> None:

@@ -29,6 +29,10 @@ class Classes:
         """One for all: a case has no more than one class to be right about."""
         return ["every class"]
 
+    def details(self, plan: Plan) -> Sequence[str]:
+        """The recall of each class."""
+        return [f"recall/{plan.labels[value]}" for value in plan.label_values]
+
     def sampler(
         self, plan: Plan, cases: Sequence[Case], batch_size: int | None = None, part: tuple[int, int] = (0, 1)
     ) -> WholeSampler:
@@ -55,8 +59,8 @@ class Classes:
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> Tensor:
-        """Whether each is right, 1 or 0, ``(cases, 1)``."""
-        right = torch.zeros(len(cases), 1, dtype=torch.float64)
+        """Whether each is right, 1 or 0, ``(cases, 1 + classes)``: of every class, and of its own alone."""
+        right = torch.zeros(len(cases), 1 + len(plan.labels), dtype=torch.float64)
         mine, size = list(ranks.share(range(len(cases)))), min(_AT_ONCE, plan.training.batch_size)
         for first in range(0, len(mine), size):
             numbers = mine[first : first + size]
@@ -65,6 +69,8 @@ class Classes:
             guessed = probabilities(network, images, plan).argmax(1)
             truth = torch.tensor([int(case.label) for case in some])
             right[numbers, 0] = (guessed == truth).double()
+            right[numbers, 1:] = torch.nan
+            right[numbers, 1 + truth] = right[numbers, 0]
         return ranks.add_up(right)
 
     def finished(

@@ -29,6 +29,10 @@ class Masks:
         """The foreground labels."""
         return list(plan.foreground.values())
 
+    def details(self, plan: Plan) -> Sequence[str]:  # noqa: ARG002
+        """None: the Dice of each label chooses."""
+        return ()
+
     def sampler(
         self, plan: Plan, cases: Sequence[Case], batch_size: int | None = None, part: tuple[int, int] = (0, 1)
     ) -> PatchSampler:

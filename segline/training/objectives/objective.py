@@ -26,7 +26,13 @@ class Objective(Protocol):
         """Name of what validation measures: a share, of which more is better."""
 
     def names(self, plan: Plan) -> Sequence[str]:
-        """Of what, such as the labels: the columns of :meth:`validate`."""
+        """Of what, such as the labels: the first columns of :meth:`validate`, by which weights are chosen."""
+
+    def details(self, plan: Plan) -> Sequence[str]:
+        """What its further columns are, as ``figure/of what``: they are shown, and nothing is chosen by them.
+
+        NaN is what a case says nothing of.
+        """
 
     def sampler(
         self, plan: Plan, cases: Sequence[Case], batch_size: int | None = None, part: tuple[int, int] = (0, 1)
@@ -46,7 +52,7 @@ class Objective(Protocol):
         device: torch.device,
         ranks: Ranks = ALONE,
     ) -> Tensor:
-        """The figure ``(cases, names)`` float64 of each case; ``ranks`` share them out."""
+        """The figures ``(cases, names and details)`` float64 of each case; ``ranks`` share them out."""
 
     def finished(
         self, network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device

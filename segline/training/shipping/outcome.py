@@ -53,7 +53,8 @@ def ship(
     inferred = inferring(quicken(network) if device.type == "cpu" else network, plan, device)
     history = histories[0]
     if len(histories) > 1:
-        history = _beside_each_other(histories, float(objective.validate(inferred, plan, val, device).mean()))
+        figures = objective.validate(inferred, plan, val, device)
+        history = _beside_each_other(histories, float(figures[:, : len(objective.names(plan))].mean()))
     return Shipment(objective.finished(inferred, plan, val, device), state, history)
 
 

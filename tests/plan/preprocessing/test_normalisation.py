@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.transforms import NormalizeIntensity
 
 from segline.plan import IntensityWindow, Maximum, Mean, MinMax, ZScore
 from segline.plan.preprocessing.normalisation import OUTSIDE
@@ -65,7 +66,47 @@ class TestZScore:
         assert ZScore().apply(torch.full((3, 3, 3), 7.3), None).abs().max().item() == 0
 
 
-RULES = [IntensityWindow(window=(-57, 164)), ZScore(), MinMax(), Maximum(), Mean()]
+class TestWhoseMeanAndDeviation:
+    HEAD = (0.0, 0.0, -1.0, 3.0, 5.0, 9.0)
+
+    def test_of_the_whole_volume_the_threshold_does_not_matter(self):
+        result = ZScore(over="volume").apply(volume_of(*self.HEAD), 2.0).flatten().double()
+        expected = (np.array(self.HEAD) - np.mean(self.HEAD)) / np.std(self.HEAD)
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+    def test_of_what_is_not_zero_the_zeros_stay_zero_as_in_monai(self):
+        result = ZScore(over="nonzero").apply(volume_of(*self.HEAD), None)
+        theirs = NormalizeIntensity(nonzero=True)(volume_of(*self.HEAD))
+        np.testing.assert_allclose(result, theirs, rtol=1e-6)
+        assert not result[:2].any() and result[2] < 0, "values below zero are no background"
+
+    def test_an_image_of_zeros_stays_one(self):
+        assert not ZScore(over="nonzero").apply(torch.zeros(3, 3, 3), None).any()
+
+    def test_what_is_clipped_is_not_the_background(self):
+        values = torch.cat([torch.zeros(99), torch.tensor([100.0] * 99 + [1e6])]).view(-1, 1, 1)
+        result = ZScore(over="nonzero", clip_sd=3).apply(values, None)
+        assert result[-1].item() == 3 and not result[:99].any()
+
+    def test_the_foreground_is_not_written_so_that_digests_stay(self):
+        assert ZScore().model_dump() == {"rule": "zscore", "clip_sd": 5.0}
+        assert ZScore(over="volume").model_dump()["over"] == "volume"
+
+    def test_each_is_told_in_words(self):
+        assert ZScore().words == "z-score of the foreground, clipped at 5 SD"
+        assert ZScore(over="volume").words == "z-score of the whole volume, clipped at 5 SD"
+        assert ZScore(over="nonzero").words == "z-score of what is not zero; zeros stay zero; clipped at 5 SD"
+
+
+RULES = [
+    IntensityWindow(window=(-57, 164)),
+    ZScore(),
+    ZScore(over="volume"),
+    ZScore(over="nonzero"),
+    MinMax(),
+    Maximum(),
+    Mean(),
+]
 
 
 class TestScaledByTheirOwn:
@@ -82,15 +123,16 @@ class TestScaledByTheirOwn:
         assert not rule.apply(torch.zeros(3, 3, 3), None).any()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.words)
 @pytest.mark.parametrize("above", [None, 0.0])
 def test_a_bundle_computes_the_same(rule, above):
     image = 100 * torch.randn((1, 6, 5, 4), generator=torch.Generator().manual_seed(1)) + 20
+    image[0, :3] = 0
     theirs = eval(rule.monai("image[0:1]", above), {"math": math, "torch": torch, "image": image.clone()})
     torch.testing.assert_close(theirs[0], rule.apply(image[0].clone(), above), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.words)
 def test_what_is_shown_black_and_white_is_in_the_files_unit(rule):
     low, high = rule.display_range(np.linspace(-500, 500, 1001))
     assert -500 <= low < high <= 500

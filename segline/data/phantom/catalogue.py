@@ -61,7 +61,9 @@ def _body(name: str | None) -> _Body:
     if name is None:
         from segline.data.phantom.scanner import PHANTOM_VERSION, write_phantom
 
-        return _Body(24, None, PHANTOM_VERSION, lambda *asked: write_phantom(*asked[:3]))
+        return _Body(
+            24, None, PHANTOM_VERSION, lambda folder, cases, seed, _: write_phantom(folder, cases, seed)
+        )
     if name == "-heart":
         from segline.data.phantom.heart import HEART_VERSION, SCALE, write_heart_phantom
 
@@ -70,5 +72,7 @@ def _body(name: str | None) -> _Body:
     from segline.data.phantom.heads import HEADS_VERSION
     from segline.data.phantom.infants import write_infants
 
-    write = write_gliomas if name == "-brain" else write_infants
-    return _Body(12, 1.0, HEADS_VERSION, lambda *asked: write(*asked[:3], 1 / asked[3]))
+    def write(folder: Path, cases: int, seed: int, scale: float) -> None:
+        (write_gliomas if name == "-brain" else write_infants)(folder, cases, seed, 1 / scale)
+
+    return _Body(12, 1.0, HEADS_VERSION, write)

@@ -87,7 +87,8 @@ def _execute(command: Sequence[str], environment: Mapping[str, str], output: Con
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
-    Path("/proc/self/comm").write_text(multiprocessing.current_process().name)  # as ps and top show it
+    with suppress(OSError):  # where there is no /proc, ps and top show another name
+        Path("/proc/self/comm").write_text(multiprocessing.current_process().name)
     first = command.index("--executor_input")
     source, arguments = command[first - 1], command[first:]
     with tempfile.TemporaryDirectory() as folder:

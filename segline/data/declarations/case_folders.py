@@ -37,7 +37,7 @@ _READERS = 2
 
 
 def has_case_folders(root: Path) -> bool:
-    """Whether most folders with volumes have a label map beside others; a ``dataset.json`` may name labels.
+    """Whether most folders with volumes have label maps, as half of them at most; ``dataset.json`` may tell more.
 
     Raises:
         SeglineError: ``dataset.json`` cannot be read.
@@ -46,7 +46,7 @@ def has_case_folders(root: Path) -> bool:
         return False
     folders = [[*files_of(folder, VOLUMES)] for folder in folders_of(root)]
     filled = [files for files in folders if files]
-    cases = [files for files in filled if len(files) > 1 and any(map(_is_label, files))]
+    cases = [files for files in filled if 0 < 2 * sum(map(_is_label, files)) <= len(files)]
     return len(cases) * 2 > len(filled)
 
 

@@ -37,7 +37,7 @@ _READERS = 2
 
 
 def has_case_folders(root: Path) -> bool:
-    """Whether most folders with volumes have label maps, as half of them at most; ``dataset.json`` may tell more.
+    """Whether in most folders with volumes some are label maps, half at most; ``dataset.json`` may name labels.
 
     Raises:
         SeglineError: ``dataset.json`` cannot be read.

@@ -37,7 +37,7 @@ _READERS = 2
 
 
 def has_case_folders(root: Path) -> bool:
-    """Whether in most folders with volumes some are label maps, half at most; ``dataset.json`` may name labels.
+    """Whether most folders with volumes have label maps, half of the files at most.
 
     Raises:
         SeglineError: ``dataset.json`` cannot be read.

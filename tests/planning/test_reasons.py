@@ -59,3 +59,11 @@ def test_where_patches_lie_is_told_with_them() -> None:
     )
     labelled = small_plan(training={"sampler": {"name": "labelled", "least_share": 0.02}})
     assert "anywhere where 2% is labelled, in 10 draws" in dict(plan_in_words(labelled))["Patch"]
+
+
+def test_the_schedule_is_told_by_its_name_and_its_budget_in_minutes() -> None:
+    asked = {"schedule": {"name": "onecycle"}, "learning_rate": 0.001, "max_minutes": 7.2138}
+    told = dict(plan_in_words(small_plan(training=asked)))["Schedule"]
+    assert told.startswith(
+        "10 epochs, or 7.21 min if that is sooner; learning rate 0.001 on one cycle, weight"
+    )

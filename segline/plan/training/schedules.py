@@ -24,6 +24,11 @@ class Cosine(_AfterWarmUp):
 
     name: Literal["cosine"] = "cosine"
 
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return "a cosine"
+
     def rate(self, progress: float, warmup: float) -> float:
         """Share of the highest rate at ``progress``, between the warm-up's end and 1."""
         cosine = math.cos(math.pi * (progress - warmup) / (1 - warmup)) if warmup < 1 else 1.0
@@ -35,6 +40,11 @@ class Polynomial(_AfterWarmUp):
 
     name: Literal["polynomial"] = "polynomial"
     power: float = Field(default=0.9, gt=0, le=100)
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return f"a power of {self.power:g}"
 
     def rate(self, progress: float, warmup: float) -> float:
         """Share of the highest rate at ``progress``, between the warm-up's end and 1."""
@@ -52,6 +62,11 @@ class OneCycle(Part):
     start: Share = 0.04
     """Share of the highest rate with which it begins."""
     end: Share = 1e-5
+
+    @property
+    def words(self) -> str:
+        """In words, for reports."""
+        return "one cycle"
 
     def rise(self, done: float) -> float:
         """Share of the highest rate when so much of the warm-up is done, 0 to 1."""

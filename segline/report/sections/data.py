@@ -212,8 +212,12 @@ def _range(values: np.ndarray, digits: int) -> tuple[Html, Html]:
 def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
     """What is decided, by what it is called on the page."""
     training, network, inference = plan.training, plan.network, plan.inference
-    rates = f"learning rate {training.learning_rate:g}, weight decay {training.weight_decay:g}"
-    budget = f", or {training.max_minutes:g} min if that is sooner" if training.max_minutes else ""
+    rates = (
+        f"learning rate {training.learning_rate:g} on {training.schedule.words}, "
+        f"weight decay {training.weight_decay:g}"
+    )
+    minutes = training.max_minutes and (round(training.max_minutes, 2) or training.max_minutes)
+    budget = f", or {minutes:g} min if that is sooner" if minutes else ""
     several = f"; the mean of {plan.ensemble.count}" if plan.ensemble.count > 1 else ""
     return [
         ("Labels", ", ".join(f"{value} {name}" for value, name in plan.labels.items())),

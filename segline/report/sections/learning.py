@@ -64,8 +64,8 @@ def _tuning(tuning: Tuning) -> Html:
 
 def _rate_alone(tuning: Tuning) -> Html:
     lead = (
-        f"Before the training, within {duration(60 * tuning.probe_minutes)} on {tuning.device}, rates were "
-        f"tested around the plan's; it was trained at {tuning.training.learning_rate:g}."
+        f"Before the training its learning rate was looked for on {tuning.device}, which took "
+        f"{duration(60 * tuning.probe_minutes)}; it was trained at {tuning.training.learning_rate:g}."
     )
     return details("How its learning rate was found", element("p", lead), _range_test(tuning))
 

@@ -87,10 +87,11 @@ def test_brain_learns_two_real_cases_by_heart(shared_data: Path, tmp_path: Path)
         "training": {
             "patch_size": [40, 40, 40],
             "batch_size": 2,
-            "epochs": 320,
-            "validations": 2,
+            "epochs": 240,
+            "validations": 1,
             "augmentation": {"affine": 0, "noise": 0, "blur": 0, "intensity": 0, "gamma": 0, "bias_field": 0},
         },
+        "inference": {"keep_largest": []},
         "split": {"train": [first, second], "val": [f"{first}-mirrored"], "test": [f"{second}-mirrored"]},
     }
     given = [(f"{part}.{key}", value) for part, values in plan.items() for key, value in values.items()]

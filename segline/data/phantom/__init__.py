@@ -1,1 +1,1 @@
-"""A made-up abdomen: CT-like cases with a spleen, so that the whole line runs without network or patients."""
+"""Made-up patients, so that the whole line runs without network or patients: an abdomen in CT, brains in MR."""

@@ -1,1 +1,1 @@
-"""Made-up patients, so that the whole line runs without network or patients: an abdomen in CT, brains in MR."""
+"""Made-up patients, for the whole line to run without network or patients: an abdomen in CT, brains in MR."""

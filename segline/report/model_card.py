@@ -101,11 +101,11 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
 
 def _method(info: RunInfo, contents: Contents, plan: Plan) -> Iterator[str]:
     settings, history = plan.preprocessing, contents.history
-    rules = [f"{name}: {rule.words}" for name, rule in zip(plan.channels, settings.intensity, strict=True)]
+    rules = settings.rules_in_words(plan.channels)
     yield "## Method\n"
     yield f"- Plan `{plan.digest}`, seed {plan.seed}."
     grid = f"{_times(settings.spacing_mm)} mm, {settings.orientation}"
-    yield f"- Preprocessing: {grid}; {plain(', '.join(rules))}."
+    yield f"- Preprocessing: {grid}; {plain('; '.join(rules))}."
     yield (f"- Network: {plain(plan.network.words)}; patches of {_times(plan.training.patch_size)} voxels.")
     seeds = plan.ensemble.seeds
     of_seeds = f"{seeds} networks from seeds of their own, averaged; " if seeds > 1 else ""

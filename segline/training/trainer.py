@@ -183,7 +183,7 @@ class Trainer:
         return self.augment(image, target, step, self.sampler.first)
 
     def validate(self) -> Tensor:
-        """The objective's figures ``(cases, names and details)`` of the averaged weights on validation."""
+        """The objective's figures ``(cases, names and details)`` of the averaged weights, on ``val``."""
         network = inferring(self.state.average.network, self.plan, self.device)
         return self.objective.validate(network, self.plan, self.val, self.device, self.ranks)
 

@@ -85,8 +85,8 @@ class ZScore(Part):
     @property
     def words(self) -> str:
         """In words, for reports."""
-        zeros = "; zeros stay zero;" if self.over == "nonzero" else ","
-        return f"z-score of {_OVER[self.over]}{zeros} clipped at {self.clip_sd:g} SD"
+        zeros = " (zeros stay zero)" if self.over == "nonzero" else ""
+        return f"z-score of {_OVER[self.over]}{zeros}, clipped at {self.clip_sd:g} SD"
 
     def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place.

@@ -222,7 +222,7 @@ def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("Labels", ", ".join(f"{value} {name}" for value, name in plan.labels.items())),
         ("Grid", f"{plan.preprocessing.orientation}, {times(plan.preprocessing.spacing_mm)} mm"),
-        ("Intensity", _intensity(plan)),
+        ("Intensity", "; ".join(plan.preprocessing.rules_in_words(plan.channels))),
         ("Crop", _crop(plan)),
         ("Network", f"{network.words}{several}"),
         ("Patch", f"{times(training.patch_size)} voxels, {training.batch_size} in a batch{_sampling(plan)}"),
@@ -239,11 +239,6 @@ def plan_in_words(plan: Plan) -> list[tuple[str, str]]:
         ("Post-processing", plan.postprocessing or "none"),
         ("Seed", str(plan.seed)),
     ]
-
-
-def _intensity(plan: Plan) -> str:
-    rules = zip(plan.channels, plan.preprocessing.intensity, strict=True)
-    return "; ".join(f"{channel}: {rule.words}" for channel, rule in rules)
 
 
 def _sampling(plan: Plan) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.transforms import NormalizeIntensity
 
-from segline.plan import IntensityWindow, Maximum, Mean, MinMax, ZScore
+from segline.plan import IntensityWindow, Maximum, Mean, MinMax, Preprocessing, ZScore
 from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
@@ -95,7 +95,17 @@ class TestWhoseMeanAndDeviation:
     def test_each_is_told_in_words(self):
         assert ZScore().words == "z-score of the foreground, clipped at 5 SD"
         assert ZScore(over="volume").words == "z-score of the whole volume, clipped at 5 SD"
-        assert ZScore(over="nonzero").words == "z-score of what is not zero; zeros stay zero; clipped at 5 SD"
+        assert (
+            ZScore(over="nonzero").words == "z-score of what is not zero (zeros stay zero), clipped at 5 SD"
+        )
+
+    def test_channels_of_one_rule_are_told_together(self):
+        rules = (MinMax(), Mean(), MinMax())
+        told = Preprocessing(spacing_mm=(1, 1, 1), intensity=rules, foreground_above=None)
+        assert told.rules_in_words(("T1", "CT", "T2")) == [
+            "T1, T2: its own range scaled to 0 to 1",
+            "CT: divided by its mean",
+        ]
 
 
 RULES = [

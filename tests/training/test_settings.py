@@ -26,7 +26,7 @@ def trained(plan: Plan, index: CaseIndex, folder: Path) -> Model:
     cases = index.open(plan.split.train), index.open(plan.split.val)
     trainer = Trainer(plan, *cases, Checkpoint(folder / "checkpoint.pt"))
     history = trainer.run()
-    assert history.steps == 4
+    assert history.steps == 2 * trainer.sampler.steps_per_epoch
     return Model.write(folder / "model", plan, trainer.best_weights, history)
 
 

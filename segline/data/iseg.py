@@ -39,8 +39,8 @@ def content_of(root: Path) -> str:
     """
     digest = hashlib.sha256()
     for subject in _subjects(root):
-        for kind in (*CHANNELS, "label"):
-            for path in _pair(root, subject, kind).values():
+        for part in (*CHANNELS, "label"):
+            for path in _pair(root, subject, part).values():
                 digest.update(f"{path.name} {sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
 
@@ -59,8 +59,8 @@ def convert(root: Path, folder: Path) -> None:
         labelled, others = [], []
         for subject in _subjects(root):
             images = [f"imagesTr/subject_{subject:02d}_{n:04d}.nii.gz" for n in range(len(CHANNELS))]
-            for kind, name in zip(CHANNELS, images, strict=True):
-                _write(_pair(root, subject, kind), scratch / name)
+            for part, name in zip(CHANNELS, images, strict=True):
+                _write(_pair(root, subject, part), scratch / name)
             label = f"labelsTr/subject_{subject:02d}.nii.gz"
             if pair := _pair(root, subject, "label"):
                 _write(pair, scratch / label)
@@ -84,10 +84,10 @@ def _subjects(root: Path) -> list[int]:
     return sorted(int(found[1]) for path in root.iterdir() if (found := _SUBJECT.fullmatch(path.name)))
 
 
-def _pair(root: Path, subject: int, kind: str) -> Mapping[str, Path]:
+def _pair(root: Path, subject: int, part: str) -> Mapping[str, Path]:
     """Header and voxels; nothing where there is no label."""
-    header, voxels = (root / f"subject-{subject}-{kind}.{suffix}" for suffix in ("hdr", "img"))
-    if kind == "label" and not header.is_file():
+    header, voxels = (root / f"subject-{subject}-{part}.{suffix}" for suffix in ("hdr", "img"))
+    if part == "label" and not header.is_file():
         return {}
     for path in (header, voxels):
         if not path.is_file():

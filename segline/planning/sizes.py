@@ -21,6 +21,11 @@ class Sizes:
     most: Shape
 
     @classmethod
+    def on_grid(cls, plan: Plan, geometry: Iterable[tuple[Spacing, Shape]]) -> "Sizes":
+        """Of images of such spacing in mm and voxels, axes in RAS order, one or more, on the plan's grid."""
+        return cls.among(_resampled(plan, geometry))
+
+    @classmethod
     def among(cls, shapes: Sequence[Shape]) -> "Sizes":
         """Of images of these shapes, one or more.
 
@@ -39,14 +44,17 @@ def sizes_in_words(plan: Plan, geometry: Iterable[tuple[Spacing, Shape]]) -> tup
         plan: of which they are.
         geometry: spacing in mm and voxels of each image, axes in RAS order; one or more.
     """
-    target = plan.preprocessing.spacing_mm
-    shapes = [resampled_shape(shape, have, target) for have, shape in geometry]
+    shapes = _resampled(plan, geometry)
     sizes = Sizes.among(shapes)
     images = (
-        f"images at {by(target)} mm, axis by axis: {by(sizes.least)} voxels at least, "
+        f"images at {by(plan.preprocessing.spacing_mm)} mm, axis by axis: {by(sizes.least)} voxels at least, "
         f"{by(sizes.median)} in the median, {by(sizes.most)} at most"
     )
     return images, _patch(plan, shapes)
+
+
+def _resampled(plan: Plan, geometry: Iterable[tuple[Spacing, Shape]]) -> list[Shape]:
+    return [resampled_shape(shape, have, plan.preprocessing.spacing_mm) for have, shape in geometry]
 
 
 def _patch(plan: Plan, shapes: Sequence[Shape]) -> str:

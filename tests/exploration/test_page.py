@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from segline.exploration.facts import KindParts
 from segline.exploration.page import explore, html
 from segline.exploration.sections import intensities, labels
 from segline.exploration.sections.cases import choose
+from segline.exploration.sections.geometry import geometry_section
 from segline.exploration.sections.head import findings_section
 from segline.exploration.sections.listing import listing
 from segline.exploration.sections.plan import plan_section
@@ -117,9 +119,11 @@ def test_each_value_of_the_plan_has_its_reason(tmp_path: Path) -> None:
 
 def test_sizes_on_the_plan_s_grid_are_told_without_the_case_of_another_unit(tmp_path: Path) -> None:
     task = TASK.override("preprocessing.spacing_mm", [4, 4, 4])
-    section = plan_section(facts_of(write_bodies(tmp_path, in_micrometres), task))
-    assert "Images at 4x4x4 mm, axis by axis: 15x14x15 voxels at least" in section
-    assert "15x14x15 at most. Patch 12x12x12, divisible" in section
+    section = geometry_section(facts_of(write_bodies(tmp_path, in_micrometres), task))
+    told = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", unescape(section)))
+    assert told["Target spacing"] == "4 × 4 × 4 mm"
+    assert told["Least along each axis"] == told["Most along each axis"] == "15 × 14 × 15 voxels"
+    assert (told["Patch"], told["Network's stride, which divides it"]) == ("12 × 12 × 12 voxels", "2 × 2 × 2")
 
 
 def test_a_case_in_another_unit_spoils_no_plan(tmp_path: Path) -> None:

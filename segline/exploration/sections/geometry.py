@@ -6,8 +6,8 @@ import numpy as np
 
 from segline.exploration.facts import Facts
 from segline.exploration.pictures.charts import Strip, strips
-from segline.imaging.resampling import resampled_shape
 from segline.plan import Plan
+from segline.planning.sizes import Sizes
 from segline.report.html.markup import Content, Html, chart, element
 from segline.report.html.wording import times
 from segline.report.sections.data import AXES, fact_list, geometry
@@ -51,21 +51,13 @@ def _orientations(facts: Facts) -> list[tuple[str, Content]]:
 def _on_the_plans_grid(facts: Facts) -> list[tuple[str, Content]]:
     if not isinstance(facts.plan, Plan):
         return [("On the plan's grid", "no plan can be proposed, see below")]
-    target = facts.plan.preprocessing.spacing_mm
-    shapes = sorted(
-        (
-            resampled_shape(shape, have, target)
-            for name, (have, shape) in facts.geometry.items()
-            if name not in facts.misscaled
-        ),
-        key=np.prod,
-    )
-    by_axis = np.median(np.array(shapes), axis=0).round().astype(int).tolist()
+    known = (each for name, each in facts.geometry.items() if name not in facts.misscaled)
+    sizes = Sizes.on_grid(facts.plan, known)
     return [
-        ("Target spacing", f"{times(target)} mm"),
-        ("Smallest case there", f"{times(shapes[0])} voxels"),
-        ("Median along each axis", f"{times(by_axis)} voxels"),
-        ("Largest case there", f"{times(shapes[-1])} voxels"),
+        ("Target spacing", f"{times(facts.plan.preprocessing.spacing_mm)} mm"),
+        ("Least along each axis", f"{times(sizes.least)} voxels"),
+        ("Median along each axis", f"{times(sizes.median)} voxels"),
+        ("Most along each axis", f"{times(sizes.most)} voxels"),
         ("Patch", f"{times(facts.plan.training.patch_size)} voxels"),
         ("Network's stride, which divides it", times(facts.plan.network.total_stride)),
     ]

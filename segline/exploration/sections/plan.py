@@ -11,7 +11,6 @@ from segline.exploration.facts import Facts, KindParts
 from segline.exploration.pictures.patches import patches
 from segline.plan import Plan
 from segline.planning.reasons import reasons
-from segline.planning.sizes import sizes_in_words
 from segline.report.html.markup import Html, cell, details, drawn, element, preformatted, table
 from segline.report.html.wording import counted
 from segline.report.sections.data import plan_in_words
@@ -31,8 +30,6 @@ def plan_section(facts: Facts) -> Html:
         if facts.misscaled
         else None
     )
-    known = zip(facts.fingerprint.spacings_mm, facts.fingerprint.shapes, strict=True)
-    images = ". ".join(line[:1].upper() + line[1:] for line in sizes_in_words(facts.plan, known))
     why = reasons(facts.plan, facts.fingerprint, facts.task)
     rows = [
         (element("strong", name), cell(value, class_="words"), cell(why.get(name, ""), class_="words"))
@@ -46,7 +43,6 @@ def plan_section(facts: Facts) -> Html:
         "section",
         head,
         element("p", "Any value may be set otherwise, by the task's YAML or --set NAME=VALUE.", without),
-        element("p", f"{images}."),
         table(("Part", "Chosen", "Why"), rows, "facts-table"),
         details("The whole plan", whole),
         id="plan",

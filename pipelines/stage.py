@@ -42,9 +42,12 @@ class Stage:
         return f"{self.record} of fold {run.name}" if run.parent.name == FOLDS else self.record
 
     def record_failure(self, reason: str) -> None:
-        """Where the stage could not do so itself: its process was killed, or never began."""
+        """Where the stage could not do so itself: its process was killed, or never began.
+
+        What the gate blocked ends with a failure too, and has said that it was skipped.
+        """
         found = self._found()
-        if found and found.status == "failed":
+        if found and found.status in ("failed", "skipped"):
             return
         sys.stdout.write(f"segline {self.record}: {reason}\n")
         self._write_failure(reason, found)

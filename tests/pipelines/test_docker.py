@@ -21,7 +21,7 @@ from pipelines.interruption import Interruption
 from pipelines.local import run_pipeline
 from pipelines.resources import USER_ID, Variant
 from pipelines.stage import Stage
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, UnavailableError
 from segline.plan import Task
 from segline.runs.records import StageRecord
 from segline.runs.run import Run
@@ -131,6 +131,16 @@ class TestExitStatus:
         noisy(Engine.connect("cpu"), run, 0, 0)
         assert recorded(run)["compare"].status == "failed"
         assert recorded(run)["compare"].reason == "its container ended with status 3"
+
+    def test_what_a_stage_says_of_its_own_end_stands(self, server: DockerServer, run: Run) -> None:
+        server.script = Script(
+            b"segline register: the gate blocked the model; it is not registered\n", status=1
+        )
+        with run.stage("compare"):
+            raise UnavailableError("the gate blocked the model; it is not registered")
+        noisy(Engine.connect("cpu"), run, 0, 0)
+        assert recorded(run)["compare"].status == "skipped"
+        assert recorded(run)["compare"].reason == "the gate blocked the model; it is not registered"
 
     def test_kubeflows_own_function_takes_that_for_success(self, server: DockerServer) -> None:
         server.script = Script(b"x" * 99 + b"\n" * 100_000, status=3)

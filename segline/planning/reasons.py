@@ -7,7 +7,6 @@ import numpy as np
 
 from segline.common.wording import by
 from segline.data.fingerprint import Fingerprint
-from segline.imaging.resampling import resampled_shape
 from segline.plan import Augmentation, Plan, Task
 from segline.plan.layouts import of_today
 from segline.planning.proposals import (
@@ -20,6 +19,7 @@ from segline.planning.proposals import (
     THICK_SLICES,
     WHOLE_SHARE,
 )
+from segline.planning.sizes import Sizes
 
 SET = "set by the task"
 _SETTINGS = {
@@ -113,10 +113,9 @@ def _crop(plan: Plan) -> str:
 
 
 def _patch(plan: Plan, fingerprint: Fingerprint) -> str:
-    target = plan.preprocessing.spacing_mm
-    pairs = zip(fingerprint.shapes, fingerprint.spacings_mm, strict=True)
-    median = np.median([resampled_shape(shape, have, target) for shape, have in pairs], axis=0).astype(int)
-    told = f"the median case has {by(median.tolist())} voxels on this grid, "
+    known = zip(fingerprint.spacings_mm, fingerprint.shapes, strict=True)
+    median = Sizes.on_grid(plan, known).median
+    told = f"the median case has {by(median)} voxels on this grid, "
     edge = round(PATCH_VOXELS ** (1 / 3))
     if int(np.prod(median)) > PATCH_VOXELS:
         told += f"of which at most {edge}x{edge}x{edge} are taken for memory"

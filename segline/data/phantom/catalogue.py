@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive
+from segline.data.phantom.writing import SMALLEST_SCALE
 
 UNDERSTOOD = "phantom[:cases[:seed]], or phantom-heart, phantom-brain, phantom-iseg [:cases[:seed[:scale]]]"
 _ASKED = re.compile(
     r"phantom(?P<body>-heart|-brain|-iseg)?(?::(?P<cases>\d+)(?::(?P<seed>\d+)(?::(?P<scale>\d+(?:\.\d+)?))?)?)?"
 )
-_SMALLEST_SCALE = 0.1
 
 
 class _Body(NamedTuple):
@@ -45,8 +45,8 @@ def written(source: str, store: Path) -> Path:
     scale = float(asked["scale"]) if asked["scale"] else body.scale
     if asked["scale"] and body.scale is None:
         raise SeglineError(f"{source}: has one size; leave the scale out")
-    if scale is not None and not _SMALLEST_SCALE <= scale <= 1:
-        raise SeglineError(f"{source}: a scale of {scale:g}; give a scale of {_SMALLEST_SCALE:g} to 1")
+    if scale is not None and not SMALLEST_SCALE <= scale <= 1:
+        raise SeglineError(f"{source}: a scale of {scale:g}; give a scale of {SMALLEST_SCALE:g} to 1")
     size = "" if scale is None else f"-{scale:g}"
     name = f"phantom{asked['body'] or ''}-{cases}-{seed}{size}-v{body.version}"
     folder = store / "datasets" / name

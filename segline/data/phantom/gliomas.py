@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segline.data.phantom.heads import Head, Intensities, paint_head, scan, stream
+from segline.data.phantom.heads import Head, Intensities, grid_around, paint_head, scan
+from segline.data.phantom.scanner import stream
 from segline.data.phantom.shapes import Blob, vector, waves
 from segline.data.phantom.writing import write_cases
-from segline.imaging.geometry import Grid
 from segline.imaging.volume import Volume
 
 CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
@@ -38,7 +38,7 @@ def glioma_case(index: int, seed: int = 0, voxel_mm: float = 1.0) -> tuple[Volum
 
     240 x 240 x 155 voxels of 1 mm, or fewer and larger ones. Content depends on the arguments alone.
     """
-    grid = _grid(voxel_mm)
+    grid = grid_around(_EXTENT_MM, voxel_mm)
     rng = stream(index, seed, 0)
     head = paint_head(grid, rng, _INTENSITIES, _HEALTHY)
     _paint_tumour(head, rng)
@@ -55,13 +55,6 @@ def write_gliomas(folder: Path, cases: int, seed: int = 0, voxel_mm: float = 1.0
     """
     names = [f"glioma_{index:03d}.nii.gz" for index in range(cases)]
     write_cases(folder, names, lambda index: glioma_case(index, seed, voxel_mm), _DESCRIBED)
-
-
-def _grid(voxel_mm: float) -> Grid:
-    shape = tuple(int(extent // voxel_mm) for extent in _EXTENT_MM)
-    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
-    affine[:3, 3] = [-voxel_mm * (size - 1) / 2 for size in shape]
-    return Grid((shape[0], shape[1], shape[2]), affine)
 
 
 def _paint_tumour(head: Head, rng: np.random.Generator) -> None:

@@ -9,8 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segline.data.phantom.shapes import ROLL, WARP_MM, Blob, signed_field, smooth_max, waves
-from segline.imaging.geometry import Grid, spacing_mm
+from segline.data.phantom.shapes import (
+    ROLL,
+    WARP_MM,
+    Axes,
+    Blob,
+    axes_of,
+    inside,
+    signed_field,
+    smooth_max,
+    soft,
+    undeformed,
+    voxel_width_mm,
+    waves,
+)
+from segline.imaging.geometry import Grid, as_shape
 
 HEADS_VERSION = 1
 """Raise it when this code paints other voxels: generated folders are kept by it."""
@@ -47,7 +60,7 @@ class Head:
         voxel_mm: width of the soft edges.
     """
 
-    axes_mm: tuple[np.ndarray, np.ndarray, np.ndarray]
+    axes_mm: Axes
     points_mm: np.ndarray
     brain: np.ndarray
     images: np.ndarray
@@ -61,10 +74,18 @@ class Head:
 
     def paint(self, field: np.ndarray, tissue: str, value: int) -> None:
         """Fill where ``field`` is negative, softly in the images and hard in the label."""
-        share = np.clip(0.5 - field / self.voxel_mm, 0, 1)
+        share = soft(field, self.voxel_mm)
         for image, intensity in zip(self.images, self.intensities[tissue], strict=True):
             image += share * (np.float32(intensity) - image)
         self.label[field <= 0] = value
+
+
+def grid_around(extent_mm: tuple[int, int, int], voxel_mm: float) -> Grid:
+    """A RAS grid of cubes with the origin in its middle."""
+    shape = as_shape(int(extent // voxel_mm) for extent in extent_mm)
+    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
+    affine[:3, 3] = [-voxel_mm * (size - 1) / 2 for size in shape]
+    return Grid(shape, affine)
 
 
 def paint_head(
@@ -103,31 +124,14 @@ def scan(head: Head, rng: np.random.Generator, noise: float) -> np.ndarray:
     return scanned
 
 
-def stream(index: int, seed: int, purpose: int) -> np.random.Generator:
-    """Random numbers of their own for every case."""
-    return np.random.default_rng([seed, index, purpose])
-
-
 def _bare_head(grid: Grid, rng: np.random.Generator, intensities: Intensities) -> Head:
     """Its shape alone: size, warp and roll, and the surface of the brain."""
-    spacing, origin = spacing_mm(grid.affine), grid.affine[:3, 3]
-    size = rng.uniform(0.93, 1.05, 3)
-    x, y, z = ((origin[i] + spacing[i] * np.arange(grid.shape[i])) / size[i] for i in range(3))
-    roll = rng.uniform(-ROLL, ROLL)
-    right, front, up = (axis.astype(np.float32) for axis in np.ix_(x, y, z))
-    points = np.stack(
-        [
-            right - roll * front + 0.6 * WARP_MM * waves((x, y, z), rng, 90, 240),
-            front + roll * right + 0.6 * WARP_MM * waves((x, y, z), rng, 90, 240),
-            up + 0.6 * WARP_MM * waves((x, y, z), rng, 90, 240),
-        ]
-    )
-    parts = [
-        _field((x, y, z), points, BLOBS[name].vary(rng)) for name in ("cerebrum", "cerebellum", "brain stem")
-    ]
+    axes, roll = axes_of(grid, rng.uniform(0.93, 1.05, 3)), rng.uniform(-ROLL, ROLL)
+    points = undeformed(axes, roll, [0.6 * WARP_MM * waves(axes, rng, 90, 240) for _ in range(3)])
+    parts = [_field(axes, points, BLOBS[name].vary(rng)) for name in ("cerebrum", "cerebellum", "brain stem")]
     brain = -smooth_max(smooth_max(-parts[0], -parts[1], 6), -parts[2], 6)
     return Head(
-        axes_mm=(x, y, z),
+        axes_mm=axes,
         points_mm=points,
         brain=brain,
         images=np.zeros((len(next(iter(intensities.values()))), *grid.shape), np.float32),
@@ -136,14 +140,12 @@ def _bare_head(grid: Grid, rng: np.random.Generator, intensities: Intensities) -
             tissue: tuple(value * rng.uniform(0.95, 1.05) for value in of_channels)
             for tissue, of_channels in intensities.items()
         },
-        voxel_mm=float(np.cbrt(np.prod(spacing))),
+        voxel_mm=voxel_width_mm(grid),
     )
 
 
-def _field(axes_mm: tuple[np.ndarray, ...], points_mm: np.ndarray, blob: Blob) -> np.ndarray:
-    window = tuple(
-        slice(*np.searchsorted(axis, bounds)) for axis, bounds in zip(axes_mm, blob.box_mm().T, strict=True)
-    )
+def _field(axes_mm: Axes, points_mm: np.ndarray, blob: Blob) -> np.ndarray:
+    window = inside(axes_mm, blob.box_mm())
     field = np.full(points_mm.shape[1:], _FAR_MM, np.float32)
     field[window] = signed_field(points_mm[(slice(None), *window)], blob)
     return field

@@ -11,9 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from segline.common.errors import SeglineError
-from segline.data.phantom.scanner import ORIENTATIONS
-from segline.data.phantom.shapes import ROLL, WARP_MM, Blob, signed_field, smooth_max, waves
-from segline.data.phantom.writing import write_cases
+from segline.data.phantom.scanner import ORIENTATIONS, stream
+from segline.data.phantom.shapes import (
+    ROLL,
+    WARP_MM,
+    Axes,
+    Blob,
+    axes_of,
+    signed_field,
+    smooth_max,
+    soft,
+    undeformed,
+    voxel_width_mm,
+    waves,
+)
+from segline.data.phantom.writing import SMALLEST_SCALE, write_cases
 from segline.imaging.geometry import Grid, Reorientation, as_shape, spacing_mm
 from segline.imaging.volume import Volume
 
@@ -23,7 +35,6 @@ SPACING_MM = (1.25, 1.25, 1.37)
 """Of Task02, at full size."""
 SCALE = 0.3
 """Of the full size, along each axis, where none is named: two cores learn it in minutes."""
-_SMALLEST_SCALE = 0.1
 DESCRIBED = {
     "name": "PhantomHeart",
     "description": "Made-up chest MR with the left atrium as target; no patient was scanned",
@@ -77,12 +88,12 @@ def heart_case(index: int, seed: int = 0, scale: float = SCALE) -> tuple[Volume,
     Raises:
         SeglineError: a number is negative, or the scale is not within 0.1 to 1.
     """
-    if min(index, seed) < 0 or not _SMALLEST_SCALE <= scale <= 1:
+    if min(index, seed) < 0 or not SMALLEST_SCALE <= scale <= 1:
         raise SeglineError(
             f"phantom-heart: index {index}, seed {seed}, scale {scale:g}; give numbers of 0 or more, and a "
-            f"scale of {_SMALLEST_SCALE:g} to 1"
+            f"scale of {SMALLEST_SCALE:g} to 1"
         )
-    patient, scanner = (np.random.default_rng([seed, index, purpose]) for purpose in (10, 11))
+    patient, scanner = (stream(index, seed, purpose) for purpose in (10, 11))
     grid, orientation = _draw_grid(scanner, scale), str(scanner.choice(ORIENTATIONS))
     image, label = _scan(grid, patient, scanner)
     turn = Reorientation.between("RAS", orientation)
@@ -121,10 +132,9 @@ class _Canvas:
         return signed_field(self.points_mm, blob)
 
     def paint(self, field: np.ndarray, tissue: str) -> None:
-        """Fill where ``field`` is negative; the soft edge is what a box as wide as a voxel would average."""
-        share = np.clip(0.5 - field / self.voxel_mm, 0, 1)
+        """Fill where ``field`` is negative, with soft edges."""
         signal = np.float32(SIGNALS[tissue]) * (1 + np.float32(_TEXTURE) * self.texture)
-        self.image[...] += share * (signal - self.image)
+        self.image[...] += soft(field, self.voxel_mm) * (signal - self.image)
 
 
 def _draw_grid(rng: np.random.Generator, scale: float) -> Grid:
@@ -157,18 +167,13 @@ def _rician(signal: np.ndarray, sd: np.float32, rng: np.random.Generator) -> np.
     return np.asarray(np.sqrt((signal + real) ** 2 + imaginary**2))
 
 
-def _new_canvas(grid: Grid, rng: np.random.Generator) -> tuple[_Canvas, tuple[np.ndarray, ...]]:
+def _new_canvas(grid: Grid, rng: np.random.Generator) -> tuple[_Canvas, Axes]:
     """Air, with the anatomy's size, warp, roll and texture; and the positions along its axes."""
-    spacing, origin, size = spacing_mm(grid.affine), grid.affine[:3, 3], rng.uniform(0.92, 1.08, 3)
-    axes = tuple((origin[i] + spacing[i] * np.arange(grid.shape[i])) / size[i] for i in range(3))
+    axes = axes_of(grid, rng.uniform(0.92, 1.08, 3))
     warp = [WARP_MM * waves(axes, rng, 110, 260) for _ in range(3)]
-    roll = rng.uniform(-ROLL, ROLL)
-    right, front, up = (axis.astype(np.float32) for axis in np.ix_(*axes))
-    points = np.stack([right - roll * front + warp[0], front + roll * right + warp[1], up + warp[2]])
-    voxel_mm = float(np.cbrt(np.prod(spacing)))
-    return _Canvas(
-        points.astype(np.float32), waves(axes, rng, 18, 60), np.zeros(grid.shape, np.float32), voxel_mm
-    ), axes
+    points = undeformed(axes, rng.uniform(-ROLL, ROLL), warp)
+    texture, air = waves(axes, rng, 18, 60), np.zeros(grid.shape, np.float32)
+    return _Canvas(points, texture, air, voxel_width_mm(grid)), axes
 
 
 def _paint_chest(canvas: _Canvas, rng: np.random.Generator) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
-from segline.data.phantom.heads import Intensities, paint_head, scan, stream
-from segline.imaging.geometry import Grid
+from segline.data.phantom.heads import Intensities, grid_around, paint_head, scan
+from segline.data.phantom.scanner import stream
 
 CHANNELS = ("T1", "T2")
 _EXTENT_MM = (144, 192, 256)
@@ -24,11 +24,8 @@ def infant_case(index: int, seed: int = 0, voxel_mm: float = 1.0) -> tuple[np.nd
 
     144 x 192 x 256 voxels of 1 mm, or fewer and larger ones. Content depends on the arguments alone.
     """
-    shape = tuple(int(extent // voxel_mm) for extent in _EXTENT_MM)
-    affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
-    affine[:3, 3] = [-voxel_mm * (size - 1) / 2 for size in shape]
     rng = stream(index, seed, 0)
-    head = paint_head(Grid((shape[0], shape[1], shape[2]), affine), rng, _INTENSITIES, _VALUES)
+    head = paint_head(grid_around(_EXTENT_MM, voxel_mm), rng, _INTENSITIES, _VALUES)
     head.label[head.brain > 0] = 0
     return scan(head, rng, _NOISE), head.label
 

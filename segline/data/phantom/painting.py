@@ -5,11 +5,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segline.data.phantom.anatomy import BLOBS, MUSCLES, TISSUES
-from segline.data.phantom.shapes import ROLL, WARP_MM, Blob, around, signed_field, smooth_max, vector, waves
-from segline.imaging.geometry import Grid, spacing_mm
+from segline.data.phantom.shapes import (
+    ROLL,
+    WARP_MM,
+    Axes,
+    Blob,
+    Region,
+    around,
+    axes_of,
+    inside,
+    signed_field,
+    smooth_max,
+    soft,
+    undeformed,
+    vector,
+    voxel_width_mm,
+    waves,
+)
+from segline.imaging.geometry import Grid
 
-Region = tuple[slice, slice, slice]
-"""The part of a grid that a blob can reach."""
 _EVERYWHERE: Region = (slice(None), slice(None), slice(None))
 _TEXTURE_MM = 6.5  # over this length a texture changes by about one
 
@@ -28,7 +42,7 @@ class Canvas:
         voxel_mm: width of the soft edges.
     """
 
-    axes_mm: tuple[np.ndarray, np.ndarray, np.ndarray]
+    axes_mm: Axes
     points_mm: np.ndarray
     texture: tuple[np.ndarray, np.ndarray]
     image: np.ndarray
@@ -38,20 +52,16 @@ class Canvas:
 
     def window(self, box_mm: np.ndarray) -> Region:
         """The voxels inside a box of patient space."""
-        x, y, z = (
-            slice(*np.searchsorted(axis, bounds)) for axis, bounds in zip(self.axes_mm, box_mm.T, strict=True)
-        )
-        return x, y, z
+        return inside(self.axes_mm, box_mm)
 
     def field(self, blob: Blob, window: Region) -> np.ndarray:
         """Signed distance in mm to ``blob``, negative inside, exact to first order at the surface."""
         return signed_field(self.points_mm[(slice(None), *window)], blob)
 
     def paint(self, field: np.ndarray, tissue: str, window: Region = _EVERYWHERE) -> None:
-        """Fill where ``field`` is negative; the soft edge is what a box as wide as a voxel would average."""
-        share = np.clip(0.5 - field / self.voxel_mm, 0, 1)
+        """Fill where ``field`` is negative, with soft edges."""
         under = self.image[window]
-        under += share * (self._hu(tissue, window) - under)
+        under += soft(field, self.voxel_mm) * (self._hu(tissue, window) - under)
         self.spleen[window] &= field > 0
 
     def _hu(self, name: str, window: Region) -> np.ndarray:
@@ -73,21 +83,16 @@ def paint(grid: Grid, rng: np.random.Generator) -> Canvas:
 
 def _new_canvas(grid: Grid, rng: np.random.Generator) -> Canvas:
     """Nothing but air, and the anatomy's warp, roll and texture."""
-    spacing, origin = spacing_mm(grid.affine), grid.affine[:3, 3]
-    size = rng.uniform(0.94, 1.06, 3)
-    x, y, z = ((origin[i] + spacing[i] * np.arange(grid.shape[i])) / size[i] for i in range(3))
-    warp = [WARP_MM * waves((x, y, z), rng, 110, 260) for _ in range(3)]
-    roll = rng.uniform(-ROLL, ROLL)
-    right, front, up = (axis.astype(np.float32) for axis in np.ix_(x, y, z))
-    points = np.stack([right - roll * front + warp[0], front + roll * right + warp[1], up + warp[2]])
+    axes = axes_of(grid, rng.uniform(0.94, 1.06, 3))
+    warp = [WARP_MM * waves(axes, rng, 110, 260) for _ in range(3)]
     return Canvas(
-        axes_mm=(x, y, z),
-        points_mm=points,
-        texture=(waves((x, y, z), rng, 22, 70), waves((x, y, z), rng, 30, 70)),
+        axes_mm=axes,
+        points_mm=undeformed(axes, rng.uniform(-ROLL, ROLL), warp),
+        texture=(waves(axes, rng, 22, 70), waves(axes, rng, 30, 70)),
         image=np.full(grid.shape, -1000, np.float32),
         spleen=np.zeros(grid.shape, bool),
         hu=_draw_hu(rng),
-        voxel_mm=float(np.cbrt(np.prod(spacing))),
+        voxel_mm=voxel_width_mm(grid),
     )
 
 

@@ -29,7 +29,7 @@ def phantom_case(index: int, seed: int = 0) -> tuple[Volume, Volume]:
     Field of view, spacing and orientation vary as they do between hospitals; in about one case of ten the
     spleen is cut by the end of the scan. Content depends on ``seed`` and ``index`` alone.
     """
-    return phantom_on_grid(_draw_grid(_stream(index, seed, 1)), index, seed)
+    return phantom_on_grid(_draw_grid(stream(index, seed, 1)), index, seed)
 
 
 def phantom_on_grid(grid: Grid, index: int, seed: int = 0) -> tuple[Volume, Volume]:
@@ -41,7 +41,7 @@ def phantom_on_grid(grid: Grid, index: int, seed: int = 0) -> tuple[Volume, Volu
     if np.count_nonzero(grid.affine[:3, :3]) != 3:
         raise SeglineError("phantom: the grid is oblique; give an affine with one number per axis")
     to_ras = Reorientation.between(grid.orientation, "RAS")
-    image, spleen = _scan(to_ras.apply_to_grid(grid), _stream(index, seed, 0))
+    image, spleen = _scan(to_ras.apply_to_grid(grid), stream(index, seed, 0))
     image, spleen = (np.ascontiguousarray(to_ras.undo(array)) for array in (image, spleen))
     return Volume(image[None], grid.affine), Volume(spleen[None], grid.affine)
 
@@ -56,7 +56,7 @@ def write_phantom(folder: Path, cases: int, seed: int = 0) -> None:
     write_cases(folder, names, lambda index: phantom_case(index, seed), DESCRIBED)
 
 
-def _stream(index: int, seed: int, purpose: int) -> np.random.Generator:
+def stream(index: int, seed: int, purpose: int) -> np.random.Generator:
     """Random numbers of their own for every case, and for its patient apart from its grid."""
     if min(index, seed) < 0:
         raise SeglineError(f"phantom: index {index}, seed {seed}; give numbers of 0 or more")

@@ -5,8 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from segline.imaging.geometry import Grid, spacing_mm
+
 Vector = tuple[float, float, float]
 """Right, anterior, superior."""
+Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Positions in mm along right, anterior and superior."""
+Region = tuple[slice, slice, slice]
+"""The part of a grid that a blob can reach."""
 WARP_MM = 5.0
 ROLL = 0.07
 _SLACK_MM = 10.0  # a box leaves this for soft edges and coats
@@ -53,6 +59,44 @@ class Blob:
         turned = np.abs(_rotation(self.tilt_deg)) * np.asarray(self.radii_mm)
         reach = turned.sum(axis=1) + 2 * WARP_MM + ROLL * np.abs(self.centre_mm).max() + _SLACK_MM
         return np.stack([self.centre_mm - reach, self.centre_mm + reach])
+
+
+def axes_of(grid: Grid, size: np.ndarray) -> Axes:
+    """Where the voxels of a RAS grid lie in a patient who is ``size`` ``(3,)`` times as large as usual."""
+    spacing, origin = spacing_mm(grid.affine), grid.affine[:3, 3]
+    x, y, z = ((origin[i] + spacing[i] * np.arange(grid.shape[i])) / size[i] for i in range(3))
+    return x, y, z
+
+
+def undeformed(axes_mm: Axes, roll: float, warp_mm: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each voxel lies in the anatomy as it is written down ``(3, X, Y, Z)`` float32.
+
+    Args:
+        axes_mm: of the patient.
+        roll: tangent of the turn about the long axis.
+        warp_mm: three fields ``(X, Y, Z)`` by which the patient's tissue is shifted.
+    """
+    right, front, up = (axis.astype(np.float32) for axis in np.ix_(*axes_mm))
+    x, y, z = warp_mm
+    return np.stack([right - roll * front + x, front + roll * right + y, up + z]).astype(
+        np.float32, copy=False
+    )
+
+
+def voxel_width_mm(grid: Grid) -> float:
+    """The edge of a cube of a voxel's volume."""
+    return float(np.cbrt(np.prod(spacing_mm(grid.affine))))
+
+
+def inside(axes_mm: Axes, box_mm: np.ndarray) -> Region:
+    """The voxels inside a box ``(2, 3)`` of patient space."""
+    x, y, z = (slice(*np.searchsorted(axis, bounds)) for axis, bounds in zip(axes_mm, box_mm.T, strict=True))
+    return x, y, z
+
+
+def soft(field: np.ndarray, voxel_mm: float) -> np.ndarray:
+    """How much of each voxel lies where ``field`` is negative: what a box as wide would average."""
+    return np.clip(0.5 - field / voxel_mm, 0, 1)
 
 
 def signed_field(points_mm: np.ndarray, blob: Blob) -> np.ndarray:

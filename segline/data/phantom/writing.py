@@ -10,6 +10,8 @@ from segline.common.errors import SeglineError
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 
+SMALLEST_SCALE = 0.1
+"""Of the real number of voxels along an axis."""
 Painted = tuple[Volume, Volume]
 """Image and label."""
 

@@ -94,13 +94,18 @@ class ZScore(Part):
         Of the foreground, voxels above ``foreground_above`` give mean and standard deviation; all voxels do
         where that is ``None``, or where fewer than two are chosen.
         """
+        chosen = self._chosen(channel, foreground_above)
+        mean, sd = _statistics(channel, chosen)
+        channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
+        return channel if chosen is None or self.over == "foreground" else channel.mul_(chosen)
+
+    def _chosen(self, channel: "Tensor", foreground_above: float | None) -> "Tensor | None":
+        """Which voxels give mean and deviation; ``None`` for all."""
         if self.over == "nonzero":
-            chosen = channel != 0
-            mean, sd = _statistics(channel, chosen)
-            return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd).mul_(chosen)
-        above = None if self.over == "volume" else foreground_above
-        mean, sd = _statistics(channel, None if above is None else channel > above)
-        return channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
+            return channel != 0
+        if self.over == "volume" or foreground_above is None:
+            return None
+        return channel > foreground_above
 
     def monai(self, channel: str, foreground_above: float | None) -> str:
         """The same as an expression of ``channel``; MONAI's own z-score would clip nothing."""

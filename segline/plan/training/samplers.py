@@ -15,7 +15,16 @@ Place = TypeVar("Place")
 
 
 class _Sampler(Part):
-    """Takes every patch as it is drawn."""
+    """Patches anywhere, each taken as it is drawn."""
+
+    def centre(
+        self,
+        labelled: Mapping[int, "np.ndarray"],  # noqa: ARG002
+        shape: tuple[int, int, int],
+        rng: "np.random.Generator",
+    ) -> "np.ndarray":
+        """A voxel of a case of this shape."""
+        return rng.integers(0, shape)
 
     def pick(self, draw: Callable[[], Place], labelled_share: Callable[[Place], float]) -> Place:  # noqa: ARG002
         """One of the places that ``draw`` gives, of which ``labelled_share`` says how much has a label."""
@@ -31,15 +40,6 @@ class UniformSampler(_Sampler):
     def words(self) -> str:
         """Where patches lie, for reports."""
         return "anywhere"
-
-    def centre(
-        self,
-        labelled: Mapping[int, "np.ndarray"],  # noqa: ARG002
-        shape: tuple[int, int, int],
-        rng: "np.random.Generator",
-    ) -> "np.ndarray":
-        """A voxel of a case of this shape."""
-        return rng.integers(0, shape)
 
 
 class LabelSampler(_Sampler):
@@ -62,7 +62,7 @@ class LabelSampler(_Sampler):
             voxels = list(labelled.values())[int(rng.integers(len(labelled)))]
             voxel: np.ndarray = voxels[rng.integers(len(voxels))]
             return voxel
-        return UniformSampler().centre(labelled, shape, rng)
+        return super().centre(labelled, shape, rng)
 
 
 class WeightedSampler(_Sampler):
@@ -101,7 +101,7 @@ class WeightedSampler(_Sampler):
                 return voxel
             if drawn < 0:
                 break
-        return UniformSampler().centre(labelled, shape, rng)
+        return super().centre(labelled, shape, rng)
 
 
 class LabelledSampler(_Sampler):
@@ -117,12 +117,6 @@ class LabelledSampler(_Sampler):
     def words(self) -> str:
         """Where patches lie, for reports."""
         return f"anywhere where {100 * self.least_share:g}% is labelled, in {self.draws} draws"
-
-    def centre(
-        self, labelled: Mapping[int, "np.ndarray"], shape: tuple[int, int, int], rng: "np.random.Generator"
-    ) -> "np.ndarray":
-        """A voxel of a case of this shape."""
-        return UniformSampler().centre(labelled, shape, rng)
 
     def pick(self, draw: Callable[[], Place], labelled_share: Callable[[Place], float]) -> Place:
         """The first of the places that ``draw`` gives of which enough is labelled, or the best of them."""

@@ -54,6 +54,11 @@ class Grid:
         return spacing_mm(self.affine)
 
     @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in ml; of a sheared one, too."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
     def orientation(self) -> str:
         """Axis codes, such as ``RAS``."""
         return orientation(self.affine)

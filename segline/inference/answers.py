@@ -55,3 +55,6 @@ class Answers(Protocol):
 
     def told(self, answer: Any) -> str:
         """In a few words, for a line on the console."""
+
+    def figures(self, plan: Plan, answer: Any) -> dict[str, Any]:
+        """What is said of an answer to machines, ready for JSON, such as the volume of each label in ml."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from segline.common import atomic
 from segline.imaging.preprocessing import CPU, Preprocessor
@@ -92,11 +93,15 @@ class Classes:
         """The most probable class."""
         return f"{answer.name}, probability {answer.probability:.4f}"
 
+    def figures(self, plan: Plan, answer: ClassAnswer) -> dict[str, Any]:  # noqa: ARG002
+        """The most probable class, and the probability of each."""
+        return _as_told(answer)
+
 
 CLASSES = Classes()
 
 
-def _as_told(answer: ClassAnswer) -> dict[str, object]:
+def _as_told(answer: ClassAnswer) -> dict[str, Any]:
     shares = {name: round(share, _DIGITS) for name, share in answer.probabilities.items()}
     return {"class": answer.name, "probabilities": shares}
 

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from segline.common.wording import by
 from segline.imaging.files import write_volume
@@ -11,6 +14,8 @@ from segline.inference.predictor import Predictor
 from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.plan import Plan
+
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,15 @@ class Masks:
     def told(self, answer: Volume) -> str:
         """Size, and voxels that are not background."""
         return f"{by(answer.grid.shape)}, {self.measured(answer)} voxels labelled"
+
+    def figures(self, plan: Plan, answer: Volume) -> dict[str, Any]:
+        """Voxels that are not background, and of each label its volume in ml, 0 where it is not found."""
+        voxels = np.bincount(answer.array.ravel(), minlength=256)
+        ml = {
+            name: round(float(voxels[value] * answer.grid.voxel_ml), _DIGITS)
+            for value, name in self.labels(plan).items()
+        }
+        return {self.measure: self.measured(answer), "volumes_ml": ml}
 
 
 MASKS = Masks()

@@ -27,9 +27,7 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     """The parser of ``serve``, with all but what it shares with the other readers of the registry."""
     serve: argparse.ArgumentParser = commands.add_parser("serve", help="answer over HTTP, with a viewer at /")
     serve.add_argument("model", help="model package, folder of a run, or reference; an alias is followed")
-    serve.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine only)"
-    )
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
     serve.add_argument("--backend", default="auto", help="as for predict; auto is the fastest here (default)")
     serve.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
@@ -37,15 +35,11 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     serve.add_argument("--queue", type=int, default=32, help="volumes that may wait; more are told to (32)")
     serve.add_argument("--memory-gb", type=float, help="for volumes at work (7 tenths of what is free)")
     serve.add_argument("--upload-mb", type=int, default=512, help="largest request (512)")
-    serve.add_argument(
-        "--spool", type=Path, help="folder for what is sent, while it is needed (the system's)"
-    )
+    serve.add_argument("--spool", type=Path, help="folder for what is sent (the system's temporary one)")
     serve.add_argument("--spool-gb", type=float, default=16, help="as much may lie there (16)")
     serve.add_argument("--keep-minutes", type=float, default=15, help="answers of jobs are kept (15)")
     serve.add_argument("--proof", type=Path, nargs="+", help="image by which a version is proven (made up)")
-    serve.add_argument(
-        "--follow-seconds", type=float, default=15, help="how often the alias is asked for (15)"
-    )
+    serve.add_argument("--follow-seconds", type=float, default=15, help="how often to ask the alias (15)")
     serve.add_argument("--drain-seconds", type=float, default=90, help="to finish in after SIGTERM (90)")
     serve.add_argument("--quiet", action="store_true", help="no line a request")
     serve.set_defaults(run_command=_serve)

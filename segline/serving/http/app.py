@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segline import __version__
+from segline.common.errors import SeglineError
 from segline.serving.http.faults import RefusedError, refused
 from segline.serving.http.metrics import TYPE
 from segline.serving.http.predictions import ROUTES, service_of
@@ -36,11 +38,10 @@ def make_app(service: Service) -> FastAPI:
     app.state.service = service
     app.include_router(ROUTES)
     app.include_router(_PLAIN)
-    app.add_exception_handler(Exception, refused)
-    app.add_exception_handler(RefusedError.__base__ or Exception, refused)
+    app.add_exception_handler(SeglineError, refused)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(RequestValidationError, _misasked)
-    app.middleware("http")(_told)
+    app.add_middleware(_Told, service=service)
     return app
 
 
@@ -65,19 +66,36 @@ async def metrics(request: Request) -> Response:
     return Response(service_of(request).metrics.text(), media_type=TYPE)
 
 
-async def _told(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """One line a request, with the route in place of what was asked, which may name a patient."""
-    start = time.monotonic()
-    try:
-        response = await answer(request)
-    except Exception as error:  # a defect, which no handler further in is given
-        response = await refused(request, error)
-    response.headers.update({name: value for name, value in _HEADERS.items() if name not in response.headers})
-    route = getattr(request.scope.get("route"), "path", "unknown")
-    service_of(request).metrics.request(f"{request.method} {route}", response.status_code)
-    took = time.monotonic() - start
-    _log.info("%s %s %d %.3f s", request.method, route, response.status_code, took)
-    return response
+class _Told:
+    """Counts and logs requests, by the route in place of what was asked, which may name a patient."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; a defect becomes a response, where none has begun."""
+        if scope["type"] != "http":
+            return
+        start, statuses = time.monotonic(), []
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if statuses:
+                raise
+            await (await refused(Request(scope), error))(scope, receive, noted)
+        route = getattr(scope.get("route"), "path", "unknown")
+        status = statuses[0] if statuses else 499
+        self._service.metrics.request(f"{scope['method']} {route}", status)
+        _log.info("%s %s %d %.3f s", scope["method"], route, status, time.monotonic() - start)
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:

@@ -22,16 +22,11 @@ class Metrics:
         self._requests = self._counter("requests", "Requests", "route", "status")
         self._answers = self._counter("answers", "Volumes that left the queue", "version", "status")
         self._odd = self._counter("remarked_answers", "Answers with a remark on their volume", "version")
-        self._steps = Histogram(
-            "segline_step_seconds",
-            "Time of an answer's steps",
-            ["step"],
-            buckets=_BUCKETS,
-            registry=self._registry,
-        )
-        self._version = Gauge(
-            "segline_model_info", "The version that answers", ["version", "backend"], registry=self._registry
-        )
+        into = self._registry
+        told = "Time of an answer's steps"
+        self._steps = Histogram("segline_step_seconds", told, ["step"], buckets=_BUCKETS, registry=into)
+        told = "The version that answers"
+        self._version = Gauge("segline_model_info", told, ["version", "backend"], registry=into)
         for name, told, value in (
             ("queue_length", "Volumes that wait", lambda: desk.waiting),
             ("running", "Volumes at work", lambda: desk.running),

@@ -121,9 +121,8 @@ def _done(job: Job) -> Job:
     if job.status is Status.FAILED:
         raise SeglineError(job.error)
     if job.status is not Status.DONE:
-        raise RefusedError(
-            409, f"the job is {job.status.value}; ask again when it is done", {"Retry-After": "1"}
-        )
+        told = f"the job is {job.status.value}; ask again when it is done"
+        raise RefusedError(409, told, {"Retry-After": "1"})
     return job
 
 

@@ -96,9 +96,7 @@ def _listed(members: Iterable[Member], archive: Path, folder: Path, most_bytes: 
         _require_plain(member, archive)
         stated_bytes += member.size_bytes
         if most_bytes is not None and stated_bytes > most_bytes:
-            raise RefusedError(
-                f"unpacks to more than {most_bytes / 1e9:.1f} GB, which is the most; send less"
-            )
+            raise RefusedError(f"unpacks to more than {most_bytes / 1e9:.1f} GB, the most; send less")
         _require_room(stated_bytes, free_bytes, folder)
         if not is_junk(path):
             files.append((path, member))

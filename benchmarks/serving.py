@@ -3,14 +3,15 @@
     python -m benchmarks.serving MODEL --clients 200 --seconds 60
     python -m benchmarks.serving TASK --store STORE --soak 10
 
-The first form asks a server of a package from many clients at once, for so long; who is told 429 or 503 waits as long as
-``Retry-After`` says. Then MONAI's stack (see :mod:`benchmarks.inference`) answers the same cases in one process,
-one after another, as a server that takes one request at a time does, spared HTTP and the writing of uploads.
-Printed are the latencies of answers, volumes a minute of both and their ratio, statuses, and the server's memory.
+The first form asks a server of a package from many clients at once, for so long; who is told 429 or 503
+waits as long as ``Retry-After`` says. Then MONAI's stack (see :mod:`benchmarks.inference`) answers the same
+cases in one process, one after another, as a server that takes one request at a time does, spared HTTP and
+the writing of uploads. Printed are the latencies of answers, volumes a minute of both and their ratio,
+statuses, and the server's memory.
 
-The second form follows ``TASK@champion`` in a registry of two versions or more, behind an MLflow server of its own,
-for so many minutes: the alias moves five times between the two newest, and the registry is killed once. Every
-mask is held against what ``segline predict`` writes by the version that the answer names.
+The second form follows ``TASK@champion`` in a registry of two versions or more, behind an MLflow server of
+its own, for so many minutes: the alias moves five times between the two newest, and the registry is killed
+once. Every mask is held against what ``segline predict`` writes by the version that the answer names.
 """
 
 import argparse
@@ -36,6 +37,8 @@ from segline.imaging.files import write_volume
 from segline.machine.abilities import processor_name
 from segline.model.package import Model
 
+Expected = Mapping[tuple[str, int], bytes]
+"""The mask of each version and case."""
 CASES = 6
 SEED = 99
 MOVES = 5
@@ -65,13 +68,14 @@ class Load:
         cuts = statistics.quantiles(self.latencies_s, n=100)
         fifth = max(1, len(self.resident_mb) // 5)
         early, late = self.resident_mb[fifth : 2 * fifth], self.resident_mb[-fifth:]
+        answers = len(self.latencies_s)
         return (
-            f"  {len(self.latencies_s)} answers in {self.seconds:.0f} s, {self.a_minute:.0f} volumes a minute\n"
+            f"  {answers} answers in {self.seconds:.0f} s, {self.a_minute:.0f} volumes a minute\n"
             f"  latency p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s\n"
             f"  statuses {dict(sorted(self.statuses.items()))}, versions {dict(self.versions)}\n"
             f"  wrong answers {self.wrong}, lost requests {self.lost}\n"
-            f"  resident memory {statistics.mean(early):.0f} MB in its second fifth, {statistics.mean(late):.0f} MB "
-            f"in its last, {max(self.resident_mb):.0f} MB at most"
+            f"  resident memory {statistics.mean(early):.0f} MB in its second fifth, "
+            f"{statistics.mean(late):.0f} MB in its last, {max(self.resident_mb):.0f} MB at most"
         )
 
 
@@ -124,7 +128,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 async def client(
     url: str,
     bodies: Sequence[bytes],
-    expected: Mapping[tuple[str, int], bytes],
+    expected: Expected,
     end: float,
     load: Load,
     seed: int,
@@ -153,7 +157,7 @@ async def client(
 async def pressed(
     server: Server,
     bodies: Sequence[bytes],
-    expected: Mapping[tuple[str, int], bytes],
+    expected: Expected,
     clients: int,
     seconds: float,
 ) -> Load:
@@ -246,14 +250,14 @@ async def soaked(options: argparse.Namespace, bodies: Sequence[bytes], folder: P
 
     async def disturbed() -> None:
         nonlocal mlflow
-        for move in range(MOVES):
+        for number in range(MOVES):
             await asyncio.sleep(seconds / (MOVES + 1))
-            if move == MOVES // 2:
+            if number == MOVES // 2:
                 os.killpg(mlflow.pid, signal.SIGKILL)
                 print("the registry is killed", flush=True)
                 await asyncio.sleep(20)
                 mlflow = await asyncio.to_thread(started)
-            version = before if move % 2 == 0 else newest
+            version = before if number % 2 == 0 else newest
             await asyncio.to_thread(
                 registry.client.set_registered_model_alias,
                 f"segline-{options.model}",

@@ -272,7 +272,8 @@ async def soaked(options: argparse.Namespace, bodies: Sequence[bytes], folder: P
             pressing = pressed(server, bodies, expected, options.clients, seconds)
             load, _ = await asyncio.gather(pressing, disturbed())
             print(
-                f"{options.soak:g} minutes, {options.clients} clients:\n{load.told()}\n{server.log.read_text()}"
+                f"{options.soak:g} minutes, {options.clients} clients:\n{load.told()}\n"
+                + server.log.read_text()
             )
     finally:
         os.killpg(mlflow.pid, signal.SIGKILL)

@@ -132,15 +132,21 @@ _KINDS: Sequence[tuple[Code, Mapping[str, Code]]] = (
 _UNDERSTOOD = {
     *_FILLERS,
     *_MODIFIERS,
-    *(form for _, codes in _KINDS for phrase in codes for word in phrase.split() for form in (word, f"{word}s")),
+    *(
+        form
+        for _, codes in _KINDS
+        for phrase in codes
+        for word in phrase.split()
+        for form in (word, f"{word}s")
+    ),
 }
 
 
 def meaning_of(label: str, task: str = "") -> Meaning:
     """What a label is; where its name says only which part, the task's name says of what.
 
-    A name with a word that is not known is tissue, since a wrong code is worse than a vague one: the segment's
-    label still says the name itself.
+    A name with a word that is not known is tissue, since a wrong code is worse than a vague one; the
+    segment's label still says the name itself.
 
     >>> meaning_of("left kidney").type.meaning, meaning_of("left kidney").modifiers[0].meaning
     ('Kidney', 'Left')
@@ -154,7 +160,7 @@ def meaning_of(label: str, task: str = "") -> Meaning:
     category, phrase, code = named
     modifiers = tuple(_MODIFIERS[word] for word in words if word in _MODIFIERS and word not in phrase)
     region = _longest(_ORGANS, words) if category == _ABNORMAL else None
-    return Meaning(category, code, modifiers, region and _ORGANS[region])
+    return Meaning(category, code, modifiers, _ORGANS[region] if region else None)
 
 
 def _words(name: str) -> list[str]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _SERIES_NUMBER = 900
 """Behind those of the scanner."""
 _LONGEST_LABEL = 64
-_SEGMENT_NUMBERS = 256
-"""More than a uint8 label map can have."""
+_LABEL_VALUES = 256
+"""That a uint8 label map can have."""
 
 
 def segmentation(mask: Volume, source: Source, labels: Mapping[int, str], algorithm: Algorithm) -> "Dataset":
@@ -136,13 +136,13 @@ def _require_same_grid(mask: Volume, source: Source) -> None:
     shape = (columns, rows, len(source.stack.frames))
     if mask.grid.shape != shape:
         raise SeglineError(
-            f"{source.where}: a mask of {by(mask.grid.shape)} for a series of {by(shape)}; predict that series"
+            f"{source.where}: a mask of {by(mask.grid.shape)} for a series of {by(shape)}; predict that one"
         )
 
 
 def _numbers(mask: Volume, source: Source, labels: Mapping[int, str]) -> np.ndarray:
     """``(Z, Y, X)`` numbers of segments, 0 for none, in the order of the source's images."""
-    lookup = np.zeros(_SEGMENT_NUMBERS, np.uint8)
+    lookup = np.zeros(_LABEL_VALUES, np.uint8)
     lookup[list(labels)] = np.arange(1, len(labels) + 1)
     return np.ascontiguousarray(lookup[mask.array[0].T][source.order])
 

@@ -84,10 +84,9 @@ class Source:
 
     @cached_property
     def series(self) -> dict[str, str]:
-        """UIDs of study, series and frame of reference; made of the images' own where those were taken away."""
+        """UIDs of study, series and frame of reference; where they were taken away, made of the images'."""
         return {
-            name: str(self.first.get(name) or uid_of([name, *sorted(self.instances)]))
-            for name in _OF_SERIES
+            name: str(self.first.get(name) or uid_of([name, *sorted(self.instances)])) for name in _OF_SERIES
         }
 
     @property
@@ -164,7 +163,8 @@ class Source:
     @property
     def _distance(self) -> str:
         """Along the images' normal, in mm; of a tilted gantry less than from one to the next."""
-        (distance,) = _decimals([abs(self.stack.step_mm @ np.cross(*self.stack.frames[0].directions))])
+        normal = np.cross(*self.stack.frames[0].directions)
+        (distance,) = _decimals([abs(float(self.stack.step_mm @ normal))])
         return distance
 
     @property

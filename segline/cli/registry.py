@@ -72,6 +72,11 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     Raises:
         SeglineError: it is neither, or damaged.
     """
+    return chosen_version(options)[0]
+
+
+def chosen_version(options: argparse.Namespace) -> "tuple[Model, str]":
+    """:func:`chosen_model`, and the registered version's name, such as ``spleen/3``; of a folder none."""
     from segline.common.digests import sha256_of_file
     from segline.model.package import Model
     from segline.registry.packing import PACKING_LIST, require_whole
@@ -83,11 +88,12 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     if folder.is_dir():
         if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
             require_whole(folder, sha256_of_file(listed), str(folder))
-        return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
+        return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder), ""
     reference = _reference(options.model)
     registry = _registry_that_exists(options, reference)
     version = resolve(registry, reference)
-    return pull(registry, version.reference, options.store / "models" / version.package_digest)
+    kept = options.store / "models" / version.package_digest
+    return pull(registry, version.reference, kept), version.name
 
 
 def _registry(options: argparse.Namespace) -> "Registry":

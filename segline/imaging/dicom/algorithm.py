@@ -23,8 +23,8 @@ class Algorithm:
     task: str
     version: str
     """Such as ``spleen/3``, or the beginning of a digest."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """Of what it is made of, such as ``plan`` and ``weights``."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """What decides its answer: digests of plan and weights, and the backend."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Algorithm:
             family=codes.DCM.ArtificialIntelligence,
             version=self.version[:_LONGEST],
             source=MANUFACTURER,
-            parameters={**self.digests, "segline": __version__},
+            parameters={**self.parts, "segline": __version__},
         )
 
     def uid(self, of: Sequence[str], what: str) -> str:
@@ -53,7 +53,7 @@ class Algorithm:
             of: UIDs of the images.
             what: which object it is for.
         """
-        made_of = (f"{name}={digest}" for name, digest in sorted(self.digests.items()))
+        made_of = (f"{name}={part}" for name, part in sorted(self.parts.items()))
         return uid_of([what, __version__, *made_of, *sorted(of)])
 
 

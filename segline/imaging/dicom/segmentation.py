@@ -1,8 +1,7 @@
 """DICOM-SEG: a mask as an object of its own that refers to the images it was made of; by highdicom."""
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from segline.common.limits import require_fits
 from segline.common.wording import by
 from segline.imaging.dicom.algorithm import MANUFACTURER, Algorithm
 from segline.imaging.dicom.codes import Code, meaning_of
-from segline.imaging.dicom.sources import Source
+from segline.imaging.dicom.sources import Source, building
 from segline.imaging.volume import Volume
 
 if TYPE_CHECKING:
@@ -39,13 +38,12 @@ def segmentation(mask: Volume, source: Source, labels: Mapping[int, str], algori
         algorithm: what made the mask.
 
     Raises:
-        SeglineError: highdicom is not installed, the mask is on another grid, or no object can refer to the
-            series.
+        SeglineError: the mask is on another grid, or no object can refer to the series.
     """
     _require_same_grid(mask, source)
     fractional = mask.array.dtype.kind == "f"
     kind = "FRACTIONAL" if fractional else "BINARY"
-    with building(source):
+    with building(source.where):
         from highdicom.seg import Segmentation
 
         made = Segmentation(
@@ -68,13 +66,6 @@ def segmentation(mask: Volume, source: Source, labels: Mapping[int, str], algori
 def segmentation_bytes(mask: Volume, path: Path, labels: Mapping[int, str], algorithm: Algorithm) -> bytes:
     """:func:`segmentation` as a file's bytes; ``path`` is the series' folder, or its file of many frames."""
     return file_bytes(segmentation(mask, Source.at(path), labels, algorithm))
-
-
-def write_segmentation(
-    path: Path, mask: Volume, source: Path, labels: Mapping[int, str], algorithm: Algorithm
-) -> None:
-    """:func:`segmentation` as a file, atomically."""
-    write_object(path, segmentation(mask, Source.at(source), labels, algorithm))
 
 
 def file_bytes(made: "Dataset") -> bytes:
@@ -102,26 +93,6 @@ def identity(source: Source, algorithm: Algorithm, what: str) -> dict[str, Any]:
         "software_versions": __version__,
         "device_serial_number": algorithm.version[:_LONGEST_LABEL],
     }
-
-
-@contextmanager
-def building(source: Source) -> Iterator[None]:
-    """Tell in one line what keeps highdicom from making an object.
-
-    Raises:
-        SeglineError: something does.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise SeglineError(
-            "highdicom is needed to write DICOM-SEG and DICOM-SR; pip install 'segline[dicom]'"
-        ) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SeglineError(
-            f"{source.where}: no DICOM object can refer to this series ({reason}); write .nii.gz instead"
-        ) from error
 
 
 def coded(code: Code) -> Any:

@@ -5,8 +5,10 @@ the library that makes the object can then tell it. It is filled in at the end.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +53,10 @@ class Source:
         """The series in a folder, or the file of many frames.
 
         Raises:
-            SeglineError: it is no readable series, or one that no object can refer to.
+            SeglineError: highdicom is not installed, or it is no readable series, or one that no object can
+                refer to.
         """
+        _require_highdicom()
         if not path.is_dir() and not _is_dicom(path):
             raise SeglineError(f"{path}: no DICOM series; a DICOM-SEG refers to one, write .nii.gz instead")
         source = cls(stack_at(path), path)
@@ -62,6 +66,13 @@ class Source:
                     raise SeglineError(
                         f"{frame.file.path}: no {name}, which a DICOM-SEG refers to; write .nii.gz instead"
                     )
+        with building(path):
+            several = source.is_multiframe and len(source.instances) > 1
+        if several:
+            raise SeglineError(
+                f"{path}: {len(source.instances)} enhanced files make the volume, and a DICOM-SEG refers to "
+                "one; write .nii.gz instead"
+            )
         return source
 
     @property
@@ -98,19 +109,10 @@ class Source:
 
     @property
     def images(self) -> "list[Dataset]":
-        """An image each for the slices of the volume, or one with all of them as frames.
-
-        Raises:
-            SeglineError: there are several files with many frames each.
-        """
-        if not self.is_multiframe:
-            return [self._slice(number) for number in range(len(self.stack.frames))]
-        if len(self.instances) > 1:
-            raise SeglineError(
-                f"{self.where}: {len(self.instances)} enhanced files make the volume, and a DICOM-SEG refers "
-                "to one; write .nii.gz instead"
-            )
-        return [self._many_frames()]
+        """An image each for the slices of the volume, or one with all of them as frames."""
+        if self.is_multiframe:
+            return [self._many_frames()]
+        return [self._slice(number) for number in range(len(self.stack.frames))]
 
     def _slice(self, number: int) -> "Dataset":
         image = self._bare(number)
@@ -188,6 +190,29 @@ class Source:
         for name in _OF_STUDY:
             if name in self.first:
                 yield self.first[name]
+
+
+@contextmanager
+def building(where: Path) -> Iterator[None]:
+    """Tell in one line what keeps highdicom from making an object.
+
+    Raises:
+        SeglineError: something does.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SeglineError(
+            f"{where}: no DICOM object can refer to this series ({reason}); write .nii.gz instead"
+        ) from error
+
+
+def _require_highdicom() -> None:
+    if find_spec("highdicom") is None:
+        raise SeglineError(
+            "highdicom is needed to write DICOM-SEG and DICOM-SR; pip install 'segline[dicom]'"
+        )
 
 
 def _of_file(dataset: "Dataset", name: str) -> str:

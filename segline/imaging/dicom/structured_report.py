@@ -1,15 +1,14 @@
 """DICOM-SR: the volume of each segment in ml, as a measurement report (TID 1500); by highdicom."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segline.imaging.dicom.algorithm import MANUFACTURER, Algorithm, uid_of
 from segline.imaging.dicom.codes import meaning_of
-from segline.imaging.dicom.segmentation import building, coded, identity, segmentation, write_object
-from segline.imaging.dicom.sources import Source
+from segline.imaging.dicom.segmentation import coded, identity
+from segline.imaging.dicom.sources import Source, building
 from segline.imaging.volume import Volume
 
 if TYPE_CHECKING:
@@ -39,10 +38,10 @@ def structured_report(
         labels: value to name, the background left out; one that is not found has 0 ml.
 
     Raises:
-        SeglineError: highdicom is not installed, or no object can refer to the series.
+        SeglineError: no object can refer to the series.
     """
     voxels = np.bincount(mask.array.ravel(), minlength=256)
-    with building(source):
+    with building(source.where):
         from highdicom.sr import Comprehensive3DSR, MeasurementReport
 
         groups = [
@@ -67,21 +66,12 @@ def structured_report(
     return made
 
 
-def write_report(
-    path: Path, mask: Volume, source: Path, labels: Mapping[int, str], algorithm: Algorithm
-) -> None:
-    """:func:`structured_report` as a file, atomically; ``source`` is the series' folder, or its file."""
-    known = Source.at(source)
-    segments = segmentation(mask, known, labels, algorithm)
-    write_object(path, structured_report(mask, segments, known, labels, algorithm))
-
-
 def _observer(algorithm: Algorithm) -> "ObservationContext":
     from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
     from pydicom.sr.codedict import codes
 
     device = DeviceObserverIdentifyingAttributes(
-        uid=uid_of([MANUFACTURER, *algorithm.digests.values()]),
+        uid=uid_of([MANUFACTURER, *algorithm.parts.values()]),
         name=algorithm.name,
         manufacturer_name=MANUFACTURER,
         model_name=algorithm.version,
@@ -123,7 +113,7 @@ def _group(
         algorithm_id=AlgorithmIdentification(
             name=algorithm.name,
             version=algorithm.version,
-            parameters=[f"{part} {digest}" for part, digest in algorithm.digests.items()],
+            parameters=[f"{name} {part}" for name, part in algorithm.parts.items()],
             manufacturer=MANUFACTURER,
         ),
         measurements=[volume],

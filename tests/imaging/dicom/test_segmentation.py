@@ -161,7 +161,7 @@ def test_the_same_model_on_the_same_images_makes_the_same_object(named: Path) ->
         pydicom.dcmread(io.BytesIO(segmentation_bytes(mask, named, LABELS, ALGORITHM))) for _ in range(2)
     )
     assert (one.SOPInstanceUID, one.SeriesInstanceUID) == (two.SOPInstanceUID, two.SeriesInstanceUID)
-    other = type(ALGORITHM)("spleen", "spleen/3", {**ALGORITHM.digests, "weights": "ef" * 32})
+    other = type(ALGORITHM)("spleen", "spleen/3", {**ALGORITHM.parts, "weights": "ef" * 32})
     three = pydicom.dcmread(io.BytesIO(segmentation_bytes(mask, named, LABELS, other)))
     assert three.SOPInstanceUID != one.SOPInstanceUID
 

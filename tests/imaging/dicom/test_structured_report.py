@@ -1,15 +1,14 @@
 """A DICOM-SR tells each segment's volume, and refers to the segments."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 
 from segline.imaging.dicom import read_series
-from segline.imaging.dicom.segmentation import segmentation_bytes
-from segline.imaging.dicom.structured_report import write_report
+from segline.imaging.dicom.segmentation import segmentation, write_object
+from segline.imaging.dicom.sources import Source
+from segline.imaging.dicom.structured_report import structured_report
 
 from .read_back import ALGORITHM
 from .written import numbered, write_series
@@ -23,13 +22,14 @@ def test_volumes_are_told_in_ml(tmp_path: Path) -> None:
     array = np.zeros(volume.array.shape, np.uint8)
     array[0, 2:5, 1:3, 1:4] = 1  # 18 voxels of 1.5x2x5 mm
     mask, labels = volume.with_array(array), {1: "spleen", 3: "left kidney"}
-    write_report(tmp_path / "report.dcm", mask, series, labels, ALGORITHM)
+    source = Source.at(series)
+    segments = segmentation(mask, source, labels, ALGORITHM)
+    write_object(tmp_path / "report.dcm", structured_report(mask, segments, source, labels, ALGORITHM))
     report = highdicom.sr.srread(tmp_path / "report.dcm")
     groups = report.content.get_volumetric_roi_measurement_groups()
     told = {group.tracking_identifier: group.get_measurements()[0] for group in groups}
     assert {name: measured.value for name, measured in told.items()} == {"spleen": 0.27, "left kidney": 0.0}
     assert told["spleen"].unit.value == "mL"
-    segments = pydicom.dcmread(io.BytesIO(segmentation_bytes(mask, series, labels, ALGORITHM)))
     assert {group.referenced_segment.referenced_sop_instance_uid for group in groups} == {
         segments.SOPInstanceUID
     }

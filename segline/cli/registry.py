@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segline.tracking.mlflow_connection import Registry
 
 
-def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> None:
+def add_registry_commands(commands: Any, *readers: argparse.ArgumentParser) -> None:
     models = commands.add_parser("models", help="the registered versions")
     models.add_argument("task", nargs="?", help="of this task only")
     models.set_defaults(run_command=_models)
@@ -29,7 +29,7 @@ def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> No
     bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
     bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
     bundle.set_defaults(run_command=_bundle)
-    for asker in (models, pull, rollback, predict, bundle):
+    for asker in (models, pull, rollback, bundle, *readers):
         asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
         asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
 

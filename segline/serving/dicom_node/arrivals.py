@@ -82,7 +82,7 @@ class Arrivals:
             entity.add_supported_context(image, list(_SYNTAXES))
         entity.require_calling_aet = list(self._peers.welcome)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)]
-        self._server = entity.start_server((host, port), block=False, evt_handlers=handlers)
+        self._server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
         self._entity = entity
         return int(self._server.server_address[1])
 

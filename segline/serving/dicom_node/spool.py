@@ -96,8 +96,9 @@ class Spool:
 
     def parcels(self, state: str) -> list[Parcel]:
         """Those in one state, the oldest first."""
-        folders = [path for path in (self.folder / state).iterdir() if (path / _SENDER).exists()]
-        return [Parcel(path) for path in sorted(folders, key=lambda path: path.name.partition("-")[2])]
+        whole = (path for path in (self.folder / state).iterdir() if not path.name.startswith("."))
+        folders = sorted(whole, key=lambda path: path.name.partition("-")[2])
+        return [Parcel(path) for path in folders if (path / _SENDER).exists()]
 
     def has_room(self, size_bytes: int) -> bool:
         """Whether one more image may be taken."""

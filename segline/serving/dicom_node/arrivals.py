@@ -76,15 +76,15 @@ class Arrivals:
         """
         from pynetdicom import AE, evt
 
-        entity = AE(title)
-        entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
+        self._entity = AE(title)
+        self._entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
         for image in _IMAGES:
-            entity.add_supported_context(image, list(_SYNTAXES))
-        entity.require_calling_aet = list(self._peers.welcome)
+            self._entity.add_supported_context(image, list(_SYNTAXES))
+        self._entity.require_calling_aet = list(self._peers.welcome)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_RELEASED, self._released)]
-        self._server: Any = entity.start_server((host, port), block=False, evt_handlers=handlers)
-        self._entity = entity
-        return int(self._server.server_address[1])
+        server: Any = self._entity.start_server((host, port), block=False, evt_handlers=handlers)
+        self._server = server
+        return int(server.server_address[1])
 
     def close(self) -> None:
         """Take no new association, and give those that there are a while to end."""

@@ -109,13 +109,13 @@ def _item(**attributes: Any) -> pydicom.Dataset:
     return item
 
 
-def write_phantom_series(folder: Path, volume: Any, **attributes: Any) -> Path:
-    """A volume of an axis-aligned grid as axial slices, each pixel and place as the volume has it."""
+def write_phantom_series(folder: Path, volume: Any, of: slice = slice(None), **attributes: Any) -> Path:
+    """A volume of an axis-aligned grid as axial slices, those ``of`` it, all as the volume has them."""
     turn = Reorientation.between(volume.grid.orientation, "LPS")
     grid = turn.apply_to_grid(volume.grid)
     columns_mm, rows_mm, step_mm = grid.spacing_mm
     origin = (LPS_TO_RAS @ grid.affine)[:3, 3]
-    for number, image in enumerate(turn.apply(volume.array)[0].T):
+    for number, image in list(enumerate(turn.apply(volume.array)[0].T))[of]:
         place = (*origin[:2], origin[2] + number * step_mm)
         spacing = {"PixelSpacing": [rows_mm, columns_mm], "SliceThickness": step_mm}
         stored = np.ascontiguousarray(image.astype(np.int16))

@@ -1,5 +1,7 @@
 """Who a node has around it: senders, archives, and the node itself, all on the loopback interface."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from segline.serving.dicom_node.peers import Peers
 from segline.serving.dicom_node.spool import Spool
 
 from ...s3_server import free_port
+from ...tiny_task import ROOT
 
 
 class Archive:
@@ -126,3 +129,21 @@ def is_listening(port: int) -> bool:
 def left_in(spool: Path) -> list[Path]:
     """All files of the spool but its lock."""
     return [path for path in spool.rglob("*") if path.is_file() and path.name != "lock"]
+
+
+@contextmanager
+def listening(model: Path, spool: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """``segline listen`` in a process of its own, which is killed at the end; and its port."""
+    port = free_port()
+    places = ["--spool", str(spool), "--port", str(port), "--quiet-s", "0.5", "--backend", "onnxruntime"]
+    command = [sys.executable, "-m", "segline.cli", "listen", str(model), *places, "--device", "cpu"]
+    process = subprocess.Popen([*command, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        while not is_listening(port):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from segline.serving.dicom_node.spool import Spool
 
 from ...s3_server import free_port
 from ...tiny_task import ROOT
+
+_LOOK_EVERY_S = 0.05
 
 
 class Archive:
@@ -107,7 +110,7 @@ def running(
     thread.start()
     try:
         while thread.is_alive() and not is_listening(port):
-            pass
+            time.sleep(_LOOK_EVERY_S)
         yield port
     finally:
         node.stop()
@@ -141,6 +144,7 @@ def listening(model: Path, spool: Path, *arguments: str) -> Iterator[tuple["subp
     try:
         while not is_listening(port):
             assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(_LOOK_EVERY_S)
         yield process, port
     finally:
         process.kill()

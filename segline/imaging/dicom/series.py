@@ -30,6 +30,17 @@ def read_series(folder: Path) -> Volume:
     return _volume(stack_at(folder), folder)
 
 
+def declared_series(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape, spacing in mm and 4 bytes a value of the one series in a folder, without its pixels.
+
+    Raises:
+        SeglineError: as :func:`read_series`.
+    """
+    stack = stack_at(folder)
+    spacing = np.linalg.norm(stack.affine_lps[:3, :3], axis=0)
+    return (*stack.frames[0].shape, len(stack.frames)), tuple(map(float, spacing)), 4
+
+
 def read_file(path: Path) -> Volume:
     """A file with many frames, as :func:`read_series`.
 

@@ -66,12 +66,15 @@ class Node:
             ]
             for worker in workers:
                 worker.start()
-            while not self._stopped.wait(_LOOK_EVERY_S):
-                self._arrivals.completed()
-            _log.info("stopping: nothing more is taken, what is under way is finished")
-            arrivals.close()
-            for worker in workers:
-                worker.join()
+            try:
+                while not self._stopped.wait(_LOOK_EVERY_S):
+                    self._arrivals.completed()
+            finally:
+                self.stop()
+                _log.info("stopping: nothing more is taken, what is under way is finished")
+                arrivals.close()
+                for worker in workers:
+                    worker.join()
             self._delivery.send_all()
         if self._failed is not None:
             raise self._failed

@@ -180,7 +180,7 @@ class TestRefusals:
             running(instant, tmp_path, [archive.peer]) as port,
             association(port, "STRANGER") as opened,
         ):
-            assert opened.is_rejected
+            assert not opened.is_established
 
     def test_whoever_may_not_send_though_another_is_answered(self, tmp_path: Path) -> None:
         with (
@@ -188,7 +188,7 @@ class TestRefusals:
             running(instant, tmp_path, [archive.peer], send_to="PACS", only=["CT1"]) as port,
         ):
             with association(port, "CT2") as opened:
-                assert opened.is_rejected
+                assert not opened.is_established
             with association(port, "CT1") as opened:
                 assert opened.is_established
 

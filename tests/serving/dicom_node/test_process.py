@@ -1,6 +1,7 @@
 """``segline listen`` as a process: killed, stopped, and refused."""
 
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,12 @@ def test_one_that_is_killed_while_it_predicts_answers_once_when_it_is_started_ag
     with Archive() as archive:
         with listening(tiny_model.folder, tmp_path, "--peer", archive.peer) as (process, port):
             send(slices, port)
-            wait_until(lambda: list(tmp_path.glob("predicting/*/tries")))
+            wait_until(lambda: time.sleep(0.05) or list(tmp_path.glob("predicting/*/tries")))
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert not archive.kept and list(tmp_path.glob("predicting/*/*.dcm"))
         with listening(tiny_model.folder, tmp_path, "--peer", archive.peer) as (process, _):
-            wait_until(lambda: archive.kept and not left_in(tmp_path))
+            wait_until(lambda: time.sleep(0.05) or (archive.kept and not left_in(tmp_path)))
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
             assert process.stderr is not None

@@ -79,11 +79,8 @@ class Masks:
 
     def figures(self, plan: Plan, answer: Volume) -> dict[str, Any]:
         """Voxels that are not background, and of each label its volume in ml, 0 where it is not found."""
-        voxels = np.bincount(answer.array.ravel(), minlength=256)
-        ml = {
-            name: round(float(voxels[value] * answer.grid.voxel_ml), _DIGITS)
-            for value, name in self.labels(plan).items()
-        }
+        ml = np.bincount(answer.array.ravel(), minlength=256) * answer.grid.voxel_ml
+        found = {plan.labels[value]: round(float(ml[value]), _DIGITS) for value in plan.label_values[1:]}
         return {self.measure: self.measured(answer), "volumes_ml": ml}
 
 

@@ -14,6 +14,8 @@ from segline.common.errors import SeglineError
 
 if TYPE_CHECKING:
     from segline.inference.answers import Answers
+    from segline.model.package import Model
+    from segline.serving.folders.journal import Row
 
 BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
 
@@ -21,21 +23,22 @@ BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tenso
 def add_predict(commands: Any) -> argparse.ArgumentParser:
     """The parser of ``predict``, with all but what it shares with the other readers of the registry."""
     predict: argparse.ArgumentParser = commands.add_parser(
-        "predict", help="segment one volume, or what else the model is for"
+        "predict", help="segment a volume or all below a folder, or what else the model is for"
     )
     predict.add_argument("model", help="model package, folder of a run, or reference as for pull")
     predict.add_argument(
         "image",
         type=Path,
         nargs="+",
-        help="a file, or a DICOM folder; one a channel, or all; of classes also a folder of images",
+        help="a file, or a DICOM folder; one a channel, or all; or a folder with images and series below it",
     )
     predict.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help="what to write; a mask is .nii, .nii.gz or .nrrd, classes are .json or .csv",
+        help="what to write; a mask is .nii, .nii.gz or .nrrd, classes are .json or .csv; for all below a "
+        "folder a folder, which is there or has no dot in its name",
     )
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
@@ -68,7 +71,11 @@ def require_writable(path: Path, noun: str, suffixes: tuple[str, ...]) -> None:
         raise SeglineError(f"{path}: a {noun} is written to {' or '.join(suffixes)}; name it so")
     if path.is_dir():
         raise SeglineError(f"{path}: is a folder; name a file in it")
-    place = next(parent for parent in path.absolute().parents if parent.exists())
+    _require_place(path.absolute().parent, noun, path)
+
+
+def _require_place(folder: Path, noun: str, path: Path) -> None:
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not place.is_dir():
         raise SeglineError(f"{place}: is a file, and no folder to write {path.name} into")
     if not os.access(place, os.W_OK | os.X_OK):
@@ -80,12 +87,13 @@ def _predict(options: argparse.Namespace) -> None:
     from segline.imaging.files import read_channels
     from segline.inference.doubts import doubts
     from segline.kinds import kind_of
-    from segline.plan import Plan
 
     model = chosen_model(options)
+    if _is_for_many(options):
+        _predict_folder(options, model)
+        return
     answers = kind_of(model.plan.kind).answers
-    if options.plan:
-        model.require_plan(Plan.read(options.plan), options.plan)
+    _require_own_plan(options, model)
     require_output(options.output, options.image, answers)
     several = _images_in(options.image) if answers.write_table else []
     predictor = answers.predictor(model.plan, open_backend(options.backend, model, options.device))
@@ -99,6 +107,44 @@ def _predict(options: argparse.Namespace) -> None:
     else:
         answers.write(options.output, *found.values())
     _tell(options, answers, found, odd)
+
+
+def _require_own_plan(options: argparse.Namespace, model: "Model") -> None:
+    from segline.plan import Plan
+
+    if options.plan:
+        model.require_plan(Plan.read(options.plan), options.plan)
+
+
+def _is_for_many(options: argparse.Namespace) -> bool:
+    """Whether a folder goes to a folder; a DICOM series to a file is one volume."""
+    output: Path = options.output
+    return [image.is_dir() for image in options.image] == [True] and (output.is_dir() or not output.suffix)
+
+
+def _predict_folder(options: argparse.Namespace, model: "Model") -> None:
+    from segline.common.progress import ConsoleProgress
+    from segline.serving.folders.predicting import TABLE, Answerer, predict_folder
+
+    (source,), target = options.image, options.output
+    _require_own_plan(options, model)
+    _require_place(target, "answers", target)
+    progress = ConsoleProgress("segline predict", sys.stderr)
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+
+    def heard(row: "Row") -> None:
+        told = [row.error] if row.error else [f"{source / row.image}: {odd}" for odd in row.remarks]
+        sys.stderr.writelines(f"{clear}segline predict: {line}\n" for line in told)
+        if options.json:
+            sys.stdout.write(json.dumps(row.for_machines) + "\n")
+            sys.stdout.flush()
+
+    answerer = Answerer(model, options.backend, options.device)
+    totals = predict_folder(answerer, source, target, heard, progress)
+    if not options.json:
+        sys.stdout.write(f"{target / TABLE}: {totals}\n")
+    if totals.failed:
+        raise SeglineError(f"{source}: {totals.failed} images have no answer; {target / TABLE} says why")
 
 
 def _images_in(paths: Sequence[Path]) -> list[Path]:

@@ -35,6 +35,7 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     serve.add_argument("--queue", type=int, default=32, help="volumes that may wait; more are told to (32)")
     serve.add_argument("--memory-gb", type=float, help="for volumes at work (7 tenths of what is free)")
     serve.add_argument("--upload-mb", type=int, default=512, help="largest request (512)")
+    serve.add_argument("--silent-seconds", type=float, default=15, help="a client may pause for (15)")
     serve.add_argument("--spool", type=Path, help="folder for what is sent (the system's temporary one)")
     serve.add_argument("--spool-gb", type=float, default=16, help="as much may lie there (16)")
     serve.add_argument("--keep-minutes", type=float, default=15, help="answers of jobs are kept (15)")
@@ -104,6 +105,7 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
     limits = Limits(workers=options.workers, waiting=options.queue, memory_bytes=memory)
     settings = Settings(
         upload_bytes=options.upload_mb << 20,
+        silent_s=options.silent_seconds,
         keep_s=options.keep_minutes * 60,
         key=os.environ.get(KEY_VARIABLE, ""),
     )

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Server:
     """Started by its block, ready when that begins."""
 
-    def __init__(self, model: Path | str, folder: Path, *more: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, model: Path | str, folder: Path, *more: str, env: Mapping[str, str] | None = None
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

@@ -12,9 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segline import __version__
 from segline.common.errors import SeglineError
+from segline.serving.http import monai_label
 from segline.serving.http.faults import RefusedError, refused
+from segline.serving.http.keys import service_of
 from segline.serving.http.metrics import TYPE
-from segline.serving.http.predictions import ROUTES, service_of
+from segline.serving.http.predictions import ROUTES
 from segline.serving.http.service import Service
 
 _log = logging.getLogger("segline.serving")
@@ -37,7 +39,8 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.include_router(ROUTES)
-    app.include_router(_PLAIN)
+    for routes in (_PLAIN, monai_label.OPEN, monai_label.ROUTES):
+        app.include_router(routes)
     app.add_exception_handler(SeglineError, refused)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(RequestValidationError, _misasked)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -31,8 +32,30 @@ Take = Callable[[int], None]
 """Told of every few bytes that are to be kept; it may refuse them."""
 
 
-async def files_of(request: Request, folder: Path, settings: Settings, take: Take) -> list[tuple[Path, str]]:
-    """Write what a request brings into ``folder``: each file, and what the client called it.
+class Part(NamedTuple):
+    """A file that was sent."""
+
+    path: Path
+    name: str
+    """What the client called it."""
+    field: str = "file"
+    """Of the form."""
+
+
+class Body(NamedTuple):
+    """What a request brought."""
+
+    files: list[Part]
+    fields: dict[str, str]
+    """What else was in the form."""
+
+    def named(self, *fields: str) -> list[Part]:
+        """Its files of these fields."""
+        return [part for part in self.files if part.field in fields]
+
+
+async def body_of(request: Request, folder: Path, settings: Settings, take: Take) -> Body:
+    """Write what a request brings into ``folder``.
 
     Raises:
         RefusedError: of another type, too much, too slow, or broken off.
@@ -52,7 +75,7 @@ async def files_of(request: Request, folder: Path, settings: Settings, take: Tak
             stream.write(chunk)
     if not path.stat().st_size:
         raise RefusedError(400, "the request has no body; send a file, as curl --data-binary @FILE does")
-    return [(path, request.headers.get("x-filename", ""))]
+    return Body([Part(path, request.headers.get("x-filename", ""))], {})
 
 
 async def linger(request: Request, settings: Settings) -> None:
@@ -68,25 +91,26 @@ async def linger(request: Request, settings: Settings) -> None:
         return
 
 
-async def _parts(request: Request, folder: Path, chunks: AsyncIterator[bytes]) -> list[tuple[Path, str]]:
+async def _parts(request: Request, folder: Path, chunks: AsyncIterator[bytes]) -> Body:
     parser = MultiPartParser(request.headers, chunks, max_files=_MOST_FILES, max_fields=16)  # type: ignore[arg-type]
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         reason = getattr(error, "message", None) or "no boundary"
         raise RefusedError(400, f"not a readable form ({reason}); send one file a field 'file'") from error
-    files: list[tuple[Path, str]] = []
+    files: list[Part] = []
+    fields: dict[str, str] = {}
     for name, part in form.multi_items():
         if isinstance(part, UploadFile):
             path = folder / f"upload-{len(files)}"
             with path.open("wb") as stream:
                 while chunk := await part.read(1 << 20):
                     stream.write(chunk)
-            files.append((path, part.filename or name))
+            files.append(Part(path, part.filename or "", name))
+        else:
+            fields[name] = part
     await form.close()
-    if not files:
-        raise RefusedError(400, "the form has no file; send one a field 'file'")
-    return files
+    return Body(files, fields)
 
 
 async def _chunks(request: Request, settings: Settings, take: Take) -> AsyncIterator[bytes]:

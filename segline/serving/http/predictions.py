@@ -1,6 +1,5 @@
 """``/v1``: predictions at once and as jobs, and the models that make them."""
 
-import hmac
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels, write_volume
 from segline.serving.http.faults import RefusedError
-from segline.serving.http.service import Service
+from segline.serving.http.keys import require_key, service_of
 from segline.serving.work.job import Job, Status
 
 Form = Literal["answer", "json"]
@@ -36,24 +35,6 @@ _BODY: dict[str, Any] = {
     }
 }
 _NIFTI = "application/gzip"
-
-
-def service_of(request: Request) -> Service:
-    """What the routes share."""
-    service: Service = request.app.state.service
-    return service
-
-
-def require_key(request: Request) -> None:
-    """Refuse who brings no key, where one is asked for.
-
-    Raises:
-        RefusedError: the key is missing or another.
-    """
-    key = service_of(request).settings.key
-    brought = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if key and not hmac.compare_digest(brought.encode(), key.encode()):
-        raise RefusedError(401, "the key is missing or wrong; send Authorization: Bearer KEY")
 
 
 ROUTES = APIRouter(prefix="/v1", dependencies=[Depends(require_key)], tags=["predictions"])

@@ -13,8 +13,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from segline.serving.http.app import make_app
 from segline.serving.http.service import Service
 
-_HEADER_S = 10.0
-"""For all lines of a request's head."""
 _MOST_CONNECTIONS = 2048
 _FETCH_S = 10.0
 """For fetching the answers of jobs after the last one is done."""
@@ -24,11 +22,13 @@ _log = logging.getLogger("segline.serving")
 class _TimedProtocol(H11Protocol):
     """A connection whose requests begin in time: uvicorn itself waits for a head for ever."""
 
+    silent_s = 15.0
+    """For all lines of a request's head."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(_HEADER_S, self._too_late)
+        self._deadline = self.loop.call_later(self.silent_s, self._too_late)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -37,7 +37,7 @@ class _TimedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         elif not begun and self._deadline is None:
-            self._deadline = self.loop.call_later(_HEADER_S, self._too_late)
+            self._deadline = self.loop.call_later(self.silent_s, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
@@ -93,7 +93,7 @@ def serve(service: Service, host: str, port: int, drain_s: float) -> None:
         make_app(service),
         host=host,
         port=port,
-        http=_TimedProtocol,
+        http=type("Timed", (_TimedProtocol,), {"silent_s": service.settings.silent_s}),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from segline.common.errors import SeglineError
-from segline.serving.http.bodies import files_of, linger
+from segline.serving.http.bodies import Body, Part, body_of, linger
 from segline.serving.http.faults import RefusedError, busy
 from segline.serving.http.metrics import Metrics
 from segline.serving.http.settings import Settings
@@ -18,6 +19,7 @@ from segline.serving.http.uploads import images_of, require_taken
 from segline.serving.models.live import LiveModel
 from segline.serving.work.answering import unplaced
 from segline.serving.work.desk import BusyError, Desk
+from segline.serving.work.images import Images
 from segline.serving.work.job import Job, Sent, Status
 from segline.serving.work.spool import Spool
 
@@ -28,6 +30,7 @@ class Service:
     def __init__(self, live: LiveModel, desk: Desk, spool: Spool, settings: Settings) -> None:
         self.live, self.desk, self.spool, self.settings = live, desk, spool, settings
         self.metrics = Metrics(live, desk)
+        self.images = Images(spool.give_back, settings.keep_s, settings.keep_jobs)
         self.draining = False
         self._jobs: dict[str, Job] = {}
 
@@ -38,25 +41,38 @@ class Service:
             RefusedError: the request is not taken, or the queue is full.
             SeglineError: it brings no volume that the model can answer.
         """
-        await self._require_room(request)
+        await self.require_room(request)
+        async with self.received(request) as (body, folder):
+            return await self.asked(await self.arranged(body.files, folder), folder)
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[tuple[Body, Path]]:
+        """What a request brings, in a folder of its own, which goes if the block fails.
+
+        Raises:
+            RefusedError: the request is not taken.
+        """
         folder = self.spool.new_folder()
         try:
-            files = await files_of(request, folder, self.settings, partial(self.spool.take, folder))
-            job = await self.submitted(files, folder)
-        except BaseException:
+            yield await body_of(request, folder, self.settings, partial(self.spool.take, folder)), folder
+        except BaseException as error:
             await run_in_threadpool(self.spool.give_back, folder)
+            if type(error) is SeglineError:
+                raise SeglineError(unplaced(str(error), folder.parent)) from error
             raise
-        return job
 
-    async def submitted(self, files: Sequence[tuple[Path, str]], folder: Path) -> Job:
-        """A job of files that lie in ``folder``, which waits for its turn; errors as :meth:`taken_in`."""
+    async def arranged(self, files: Sequence[Part], folder: Path) -> tuple[Path, ...]:
+        """The images of one volume that uploaded files are; errors as :func:`images_of`."""
+        return await run_in_threadpool(images_of, files, folder, self.settings)
+
+    async def asked(self, images: tuple[Path, ...], folder: Path) -> Job:
+        """A job of images, which waits for its turn and owns ``folder``; errors as :meth:`taken_in`."""
+        job = Job(await run_in_threadpool(self._sent, images, folder))
+        job.finished.add_done_callback(lambda _: self.metrics.ended(job))
         try:
-            job = Job(await run_in_threadpool(self._sent, files, folder))
-        except RefusedError:
-            raise
-        except SeglineError as error:
-            raise type(error)(unplaced(str(error), str(folder))) from error
-        self._submit(job)
+            self.desk.submit(job)
+        except BusyError as error:
+            raise busy(error, self._busy_status) from error
         return job
 
     def keep(self, job: Job) -> None:
@@ -107,26 +123,26 @@ class Service:
         """Jobs whose answers wait to be fetched."""
         return len(self._jobs)
 
-    def _sent(self, files: Sequence[tuple[Path, str]], folder: Path) -> Sent:
-        served = self.live.served
-        images = images_of(files, folder, self.settings)
-        volume = require_taken(images, len(served.plan.channels), self.settings)
-        return Sent(folder, images, served.bytes_for(volume), served.windows_for(volume))
+    async def require_room(self, request: Request) -> None:
+        """Refuse before a body is read what would be refused after it.
 
-    def _submit(self, job: Job) -> None:
-        job.finished.add_done_callback(lambda _: self.metrics.ended(job))
-        try:
-            self.desk.submit(job)
-        except BusyError as error:
-            raise busy(error, 503 if self.draining else 429) from error
-
-    async def _require_room(self, request: Request) -> None:
-        """Refuse before a body is read what would be refused after it."""
+        Raises:
+            RefusedError: the queue is full.
+        """
         desk = self.desk
         if self.draining or desk.waiting >= desk.limits.waiting:
             await linger(request, self.settings)
             told = "the server shuts down" if self.draining else f"{desk.waiting} volumes wait already"
-            raise busy(BusyError(f"{told}; ask again", desk.retry_after_s), 503 if self.draining else 429)
+            raise busy(BusyError(f"{told}; ask again", desk.retry_after_s), self._busy_status)
+
+    @property
+    def _busy_status(self) -> int:
+        return 503 if self.draining else 429
+
+    def _sent(self, images: tuple[Path, ...], folder: Path) -> Sent:
+        served = self.live.served
+        volume = require_taken(images, len(served.plan.channels), self.settings)
+        return Sent(folder, images, served.bytes_for(volume), served.windows_for(volume))
 
     def _tidy(self) -> None:
         """Forget what was not fetched in time, and the oldest where there are too many."""

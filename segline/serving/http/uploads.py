@@ -7,6 +7,7 @@ from pathlib import Path
 from segline.common.errors import SeglineError
 from segline.common.wording import by
 from segline.imaging.declared import Declared, declared
+from segline.serving.http.bodies import Part
 from segline.serving.http.faults import RefusedError
 from segline.serving.http.settings import Settings
 from segline.storage.archives import unpack
@@ -16,20 +17,23 @@ _SUFFIX = re.compile(r"(\.(nii|mgh|img|hdr))?\.[A-Za-z0-9]{2,5}$")
 _SERIES = "series"
 
 
-def images_of(files: Sequence[tuple[Path, str]], folder: Path, settings: Settings) -> tuple[Path, ...]:
+def images_of(files: Sequence[Part], folder: Path, settings: Settings) -> tuple[Path, ...]:
     """The images that uploaded files are: one a channel, one with all, or the folder of one DICOM series.
 
     Raises:
+        RefusedError: there is none.
         SeglineError: an archive is damaged, too large, hostile, or has more than one series.
     """
-    heads = [_head(path) for path, _ in files]
+    if not files:
+        raise RefusedError(400, "the form has no file; send one a field 'file'")
+    heads = [_head(part.path) for part in files]
     if all(head[_DICOM_AT : _DICOM_AT + 4] == _DICOM for head in heads):
-        return (_gathered([path for path, _ in files], folder),)
+        return (_gathered([part.path for part in files], folder),)
     if len(files) == 1 and heads[0].startswith(_ZIP):
-        return _unpacked(files[0][0], folder, settings)
+        return _unpacked(files[0].path, folder, settings)
     return tuple(
-        path.rename(path.with_name(f"image-{number}{_suffix(name, head)}"))
-        for number, ((path, name), head) in enumerate(zip(files, heads, strict=True))
+        part.path.rename(part.path.with_name(f"image-{number}{_suffix(part.name, head)}"))
+        for number, (part, head) in enumerate(zip(files, heads, strict=True))
     )
 
 

@@ -19,7 +19,7 @@ _WORTH = 1.05
 """A larger batch must be that much faster a window: it makes its first windows wait for the last."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Asked:
     windows: Tensor
     scores: "Future[Tensor]" = field(default_factory=Future)

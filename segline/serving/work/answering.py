@@ -1,5 +1,7 @@
 """One answer: from the files of a job to its mask and to what is said of it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -27,19 +29,18 @@ def answer(job: Job, served: Served, network: WindowScorer) -> None:
     try:
         _answer(job, served, network)
     except SeglineError as error:
-        folder = str(job.sent.folder)
-        if folder not in str(error):
-            raise
-        raise type(error)(unplaced(str(error), folder)) from error
+        raise type(error)(unplaced(str(error), job.sent.folder.parent)) from error
 
 
-def unplaced(message: str, folder: str) -> str:
+def unplaced(message: str, spool: Path) -> str:
     """Without where a file lies here, which is nobody's business.
 
-    >>> unplaced("/tmp/spool/x/image.nii.gz: no such file", "/tmp/spool/x")
+    >>> unplaced("/tmp/spool/x1/image.nii.gz: no such file", Path("/tmp/spool"))
     'image.nii.gz: no such file'
     """
-    return message.replace(f"{folder}/", "").replace(folder, "upload")
+    within = re.escape(str(spool))
+    inside = re.sub(f"{within}/[^/: ]+/", "", message)
+    return re.sub(f"{within}/[^/: ]+", "upload", inside)
 
 
 def _answer(job: Job, served: Served, network: WindowScorer) -> None:

@@ -49,7 +49,7 @@ class Sent:
         return self.images[0] if self.images[0].is_dir() else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One volume's way; changed by the desk alone."""
 

@@ -21,6 +21,9 @@ RUNNER ?= subprocess
 # Which images to build; all that can be had by default. REGISTRY: where they are pushed to.
 IMAGES ?=
 REGISTRY ?=
+# What make serve answers with: a folder of a package or a run, or a registered model.
+MODEL ?= phantom@champion
+PORT ?= 8000
 RUNS ?= runs
 # URI of an MLflow server; a SQLite file in the store by default.
 TRACKING ?=
@@ -55,7 +58,7 @@ ALONE := monailabel==0.8.5
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run retrain mlflow test lint images compile submit schedule check check-cluster clean kind kind-down
+.PHONY: run retrain serve mlflow test lint images compile submit schedule check check-cluster clean kind kind-down
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
@@ -64,6 +67,10 @@ run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DA
 
 retrain: $(READY)  ## train and judge a challenger, if there are new cases since the champion
 	@$(BIN)/python -m pipelines.run --retrain $(HERE)
+
+serve: $(READY)  ## answer over HTTP, with a viewer: make serve MODEL=phantom@champion; Ctrl-C ends it
+	@$(BIN)/segline serve "$(MODEL)" --host 127.0.0.1 --port "$(PORT)" --device "$(DEVICE)" --store "$(STORE)" \
+	  $(if $(TRACKING),--tracking "$(TRACKING)")
 
 mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 \

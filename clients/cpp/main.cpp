@@ -11,19 +11,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <openvino/openvino.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "network.h"
 #include "nifti.h"
 
 namespace {
 
-std::vector<std::uint8_t> largest_class(const ov::Tensor& scores) {
-    const ov::Shape shape = scores.get_shape();  // 1, classes, x, y, z
-    const std::size_t classes = shape[1], voxels = shape[2] * shape[3] * shape[4];
-    const float* score = scores.data<const float>();
+std::vector<std::uint8_t> largest_class(const Scores& scores) {
+    const std::size_t classes = scores.shape[1], voxels = scores.shape[2] * scores.shape[3] * scores.shape[4];
+    const float* score = scores.values;
     std::vector<std::uint8_t> labels(voxels, 0);
     std::vector<float> best(score, score + voxels);
     for (std::size_t k = 1; k < classes; ++k)
@@ -41,11 +40,11 @@ std::uint64_t fnv1a(const std::vector<std::uint8_t>& bytes) {
     return hash;
 }
 
-double median_latency_ms(ov::InferRequest& request, int repeats) {
+double median_latency_ms(Network& network, int repeats) {
     std::vector<double> times;
     for (int i = 0; i < repeats; ++i) {
         const auto start = std::chrono::steady_clock::now();
-        request.infer();
+        network.run();
         times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
     std::sort(times.begin(), times.end());
@@ -54,17 +53,13 @@ double median_latency_ms(ov::InferRequest& request, int repeats) {
 
 int run(const std::string& model_path, const std::string& patch_path, int repeats) {
     Volume patch = read_nifti(patch_path);
-    ov::Core core;
-    auto model = core.compile_model(model_path, "CPU", ov::hint::inference_precision(ov::element::f32));
-    ov::InferRequest request = model.create_infer_request();
-    const ov::Shape shape{1, 1, patch.shape[0], patch.shape[1], patch.shape[2]};
-    request.set_input_tensor(ov::Tensor(ov::element::f32, shape, patch.voxels.data()));
-    request.infer();
-    const double latency_ms = median_latency_ms(request, repeats);
-    const std::vector<std::uint8_t> labels = largest_class(request.get_output_tensor());
+    Network network(model_path, patch);
+    network.run();
+    const double latency_ms = median_latency_ms(network, repeats);
+    const std::vector<std::uint8_t> labels = largest_class(network.scores());
     const auto labelled = std::count_if(labels.begin(), labels.end(), [](std::uint8_t label) { return label > 0; });
     std::printf("{\"shape\": [%zu, %zu, %zu], \"latency_ms\": %.3f, \"labelled\": %td, \"checksum\": \"%016llx\"}\n",
-                shape[2], shape[3], shape[4], latency_ms, labelled, static_cast<unsigned long long>(fnv1a(labels)));
+                patch.shape[0], patch.shape[1], patch.shape[2], latency_ms, labelled, static_cast<unsigned long long>(fnv1a(labels)));
     return EXIT_SUCCESS;
 }
 

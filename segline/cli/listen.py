@@ -44,7 +44,7 @@ def add_listen(commands: Any) -> argparse.ArgumentParser:
         "--broken-s", type=float, default=600, help="one that broke off is set aside so much later (600)"
     )
     listen.add_argument("--spool-gb", type=float, default=20, help="no more is taken above it (20)")
-    listen.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
+    listen.add_argument("--backend", default="auto", help=BACKEND_HELP)
     listen.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     listen.set_defaults(run_command=_listen)
     return listen

@@ -16,33 +16,36 @@ if TYPE_CHECKING:
     from segline.imaging.dicom.sources import Source
     from segline.imaging.volume import Volume
     from segline.inference.answers import Answers
+    from segline.model.package import Model
+    from segline.serving.folders.journal import Row
 
 DICOM = ".dcm"
-BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
+BACKEND_HELP = "auto (the fastest here, default), pytorch, onnxruntime, openvino, openvino_int8 or tensorrt"
 
 
 def add_predict(commands: Any) -> argparse.ArgumentParser:
     """The parser of ``predict``, with all but what it shares with the other readers of the registry."""
     predict: argparse.ArgumentParser = commands.add_parser(
-        "predict", help="segment one volume, or what else the model is for"
+        "predict", help="segment a volume or all below a folder, or what else the model is for"
     )
     predict.add_argument("model", help="model package, folder of a run, or reference as for pull")
     predict.add_argument(
         "image",
         type=Path,
         nargs="+",
-        help="a file, or a DICOM folder; one a channel, or all; of classes also a folder of images",
+        help="a file, or a DICOM folder; one a channel, or all; or a folder with images and series below it",
     )
     predict.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help="what to write; a mask is .nii, .nii.gz or .nrrd, or .dcm of DICOM; classes are .json or .csv",
+        help="what to write; a mask is .nii, .nii.gz or .nrrd, or .dcm of DICOM; classes are .json or .csv; "
+        "for all below a folder a folder, which is there or has no dot in its name",
     )
     predict.add_argument("--fractional", action="store_true", help="into .dcm write how probable labels are")
     predict.add_argument("--sr", type=Path, help="beside .dcm, write volumes in ml as DICOM-SR to this file")
-    predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
+    predict.add_argument("--backend", default="auto", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     predict.add_argument("--json", action="store_true", help="tell what was done as one line of JSON")
     predict.add_argument("--plan", type=Path, help="insist on this plan.json")
@@ -73,7 +76,11 @@ def require_writable(path: Path, noun: str, suffixes: tuple[str, ...]) -> None:
         raise SeglineError(f"{path}: a {noun} is written to {' or '.join(suffixes)}; name it so")
     if path.is_dir():
         raise SeglineError(f"{path}: is a folder; name a file in it")
-    place = next(parent for parent in path.absolute().parents if parent.exists())
+    _require_place(path.absolute().parent, noun, path)
+
+
+def _require_place(folder: Path, noun: str, path: Path) -> None:
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not place.is_dir():
         raise SeglineError(f"{place}: is a file, and no folder to write {path.name} into")
     if not os.access(place, os.W_OK | os.X_OK):
@@ -81,21 +88,23 @@ def require_writable(path: Path, noun: str, suffixes: tuple[str, ...]) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from segline.backends import open_backend
+    from segline.backends.choice import open_chosen
     from segline.imaging.files import read_channels
     from segline.inference.doubts import doubts
     from segline.kinds import kind_of
     from segline.model.identification import algorithm_of
-    from segline.plan import Plan
 
     model, version = chosen_version(options)
+    if _is_for_many(options):
+        _predict_folder(options, model)
+        return
     answers = kind_of(model.plan.kind).answers
-    if options.plan:
-        model.require_plan(Plan.read(options.plan), options.plan)
+    _require_own_plan(options, model)
     require_output(options.output, options.image, answers)
     source = _source(options)
     several = _images_in(options.image) if answers.write_table else []
-    predictor = answers.predictor(model.plan, open_backend(options.backend, model, options.device))
+    backend = open_chosen(options.backend, model, options.device)
+    predictor = answers.predictor(model.plan, backend)
     found, odd = {}, {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
@@ -103,7 +112,7 @@ def _predict(options: argparse.Namespace) -> None:
             found[images[0]], made = _answered(predictor, volume, options.fractional)
             odd[images[0]] = doubts(model.plan, volume)
     if source and answers.write_dicom:
-        algorithm = algorithm_of(model, options.backend, version)
+        algorithm = algorithm_of(model, backend.name, version)
         answers.write_dicom(options.output, made, source, model.plan, algorithm, options.sr)
     elif several and answers.write_table:
         answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
@@ -140,6 +149,44 @@ def _answered(predictor: Any, volume: "Volume", fractional: bool) -> tuple[Any, 
     leads = predictor.leads(volume)
     shares = predictor.shares(leads)
     return predictor.mask(leads), shares
+
+
+def _require_own_plan(options: argparse.Namespace, model: "Model") -> None:
+    from segline.plan import Plan
+
+    if options.plan:
+        model.require_plan(Plan.read(options.plan), options.plan)
+
+
+def _is_for_many(options: argparse.Namespace) -> bool:
+    """Whether a folder goes to a folder; a DICOM series to a file is one volume."""
+    output: Path = options.output
+    return [image.is_dir() for image in options.image] == [True] and (output.is_dir() or not output.suffix)
+
+
+def _predict_folder(options: argparse.Namespace, model: "Model") -> None:
+    from segline.common.progress import ConsoleProgress
+    from segline.serving.folders.predicting import TABLE, Answerer, predict_folder
+
+    (source,), target = options.image, options.output
+    _require_own_plan(options, model)
+    _require_place(target, "answers", target)
+    progress = ConsoleProgress("segline predict", sys.stderr)
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+
+    def heard(row: "Row") -> None:
+        told = [row.error] if row.error else [f"{source / row.image}: {odd}" for odd in row.remarks]
+        sys.stderr.writelines(f"{clear}segline predict: {line}\n" for line in told)
+        if options.json:
+            sys.stdout.write(json.dumps(row.for_machines) + "\n")
+            sys.stdout.flush()
+
+    answerer = Answerer(model, options.backend, options.device)
+    totals = predict_folder(answerer, source, target, heard, progress)
+    if not options.json:
+        sys.stdout.write(f"{target / TABLE}: {totals}\n")
+    if totals.failed:
+        raise SeglineError(f"{source}: {totals.failed} images have no answer; {target / TABLE} says why")
 
 
 def _images_in(paths: Sequence[Path]) -> list[Path]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segline.cli.predict import BACKEND_HELP
 from segline.cli.registry import chosen_reference, package_at, registry_that_exists
 from segline.common.errors import SeglineError
 
@@ -29,7 +30,7 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     serve.add_argument("model", help="model package, folder of a run, or reference; an alias is followed")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine only)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (8000)")
-    serve.add_argument("--backend", default="auto", help="as for predict; auto is the fastest here (default)")
+    serve.add_argument("--backend", default="auto", help=BACKEND_HELP)
     serve.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     serve.add_argument("--workers", type=int, default=2, help="volumes at work at once (2)")
     serve.add_argument("--queue", type=int, default=32, help="volumes that may wait; more are told to (32)")

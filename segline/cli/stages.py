@@ -7,8 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from segline.cli.predict import BACKEND_HELP
-
 
 def add_stages(commands: Any) -> None:
     find = commands.add_parser("find-lr", help="test which learning rate suits a planned, preprocessed run")
@@ -27,7 +25,11 @@ def add_stages(commands: Any) -> None:
             stage.add_argument("--task", type=Path, required=True, help="a task's YAML")
             stage.add_argument("--data", help="where the data come from, instead of the task's source")
         if name == "evaluate":
-            stage.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
+            stage.add_argument(
+                "--backend",
+                default="pytorch",
+                help="pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt",
+            )
 
 
 def _download(options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Which packages go into the images, and that each has one version, written in one place."""
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ def test_the_runtime_with_cuda_is_as_old_as_the_one_without(project: Any) -> Non
     assert dependencies["pinned"]([FILES[1]])["onnxruntime-gpu"] == project.versions["onnxruntime"]
 
 
-def test_an_image_to_predict_with_has_no_pipeline_and_no_registry(project: Any) -> None:
-    names = {line.partition("==")[0] for line in project.listed("cpu", "serve")}
-    assert not names & {"kfp", "mlflow", "matplotlib", "nncf", "minio", "onnx"}
-    assert {"torch", "onnxruntime", "openvino"} <= names
+def test_the_image_that_serves_has_the_registry_and_nothing_that_trains_or_reports(project: Any) -> None:
+    (call,) = re.findall(r"install cpu (serve .*)", (ROOT / "images/Dockerfile").read_text())
+    names = {line.partition("==")[0] for line in project.listed("cpu", *call.split())}
+    assert not names & {"kfp", "matplotlib", "nncf", "onnx", "tensorboard", "wandb"}
+    assert {"torch", "onnxruntime", "openvino", "fastapi", "pynetdicom", "mlflow", "minio"} <= names
 
 
 def test_no_package_has_two_versions() -> None:

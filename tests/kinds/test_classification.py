@@ -168,6 +168,19 @@ def test_a_folder_of_pictures_becomes_a_table(
     assert list(found.values()).count("disc") >= 18
 
 
+def test_folders_of_pictures_are_answered_into_a_folder_with_a_table(
+    model: Model, shapes: Manifest, tmp_path: Path
+) -> None:
+    told = segline("predict", model.folder, Path(shapes.root), "-o", tmp_path / "answers")
+    assert told.returncode == 0, told.stderr
+    rows = {row["image"]: row for row in csv.DictReader((tmp_path / "answers/volumes.csv").open())}
+    assert len(rows) == 20 * len(list(Path(shapes.root).iterdir()))
+    for image in ("disc/000.png", "ring/001.png"):
+        answer = json.loads((tmp_path / "answers" / rows[image]["answer"]).read_text())
+        assert rows[image]["class"] == answer["class"]
+        assert {name: float(rows[image][name]) for name in answer["probabilities"]} == answer["probabilities"]
+
+
 def test_one_picture_is_answered_in_words_and_json(model: Model, shapes: Manifest, tmp_path: Path) -> None:
     picture = Path(shapes.root) / "ring/001.png"
     told = segline("predict", model.folder, picture, "-o", tmp_path / "a.json")

@@ -16,7 +16,7 @@ OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 
 def written() -> dict[str, Document]:
     """Every Kubernetes object of the repository by file and number, but patches that are part of another."""
-    folders = (MANIFESTS / "base", MANIFESTS / "components", MANIFESTS / "overlays")
+    folders = [MANIFESTS / name for name in ("base", "components", "overlays", "serve")]
     files = [file for folder in folders for file in sorted(folder.rglob("*.yaml"))]
     return {
         f"{file.relative_to(MANIFESTS)} {number}": document
@@ -53,14 +53,36 @@ def profile(checkout: Path) -> list[Document]:
     return _kustomize(checkout / "profile")
 
 
-@pytest.fixture(params=["written", *OVERLAYS, "profile"])
+@pytest.fixture(scope="session")
+def serve(checkout: Path) -> list[Document]:
+    """The objects of a server, alone."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: the server is not rendered")
+    return _kustomize(checkout / "serve")
+
+
+@pytest.fixture(scope="session")
+def serve_with_all(checkout: Path) -> list[Document]:
+    """The objects of a server with every component."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: the server is not rendered")
+    folder = checkout / "serve_with_all"
+    folder.mkdir()
+    components = [f"../serve/{name}" for name in ("monitoring", "queue", "s3")]
+    (folder / "kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": ["../serve"], "components": components})
+    )
+    return _kustomize(folder)
+
+
+@pytest.fixture(params=["written", *OVERLAYS, "profile", "serve", "serve_with_all"])
 def documents(request: pytest.FixtureRequest) -> list[Document]:
     """The objects as written, and those of each overlay in turn."""
     if request.param == "written":
         return list(written().values())
-    if request.param == "profile":
-        of_profile: list[Document] = request.getfixturevalue("profile")
-        return of_profile
+    if request.param not in OVERLAYS:
+        alone: list[Document] = request.getfixturevalue(request.param)
+        return alone
     overlays: dict[str, list[Document]] = request.getfixturevalue("rendered")
     return overlays[request.param]
 

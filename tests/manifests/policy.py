@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from .conftest import Document
 
 SERVERS = ("Deployment", "StatefulSet", "DaemonSet")
-OWN_IMAGES = ("segline-minio", "segline-mlflow", "segline-base")
+OWN_IMAGES = ("segline-minio", "segline-mlflow", "segline-base", "segline-serve")
 """Built here and loaded or pushed by digest; an exact version stands in the manifests."""
 
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|_KEY$|CREDENTIAL", re.IGNORECASE)

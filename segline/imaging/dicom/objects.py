@@ -70,6 +70,24 @@ def image_files(folder: Path) -> list[ImageFile]:
     return images
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file is a DICOM image, or should be one, as far as its first bytes and its name tell.
+
+    A directory, a report or a segmentation is none.
+    """
+    called_so = path.suffix.lower() in _SUFFIXES
+    try:
+        if not _has_magic(path):
+            return called_so
+    except OSError:
+        return called_so
+    try:
+        meta = _pydicom().filereader.read_file_meta_info(path)
+        return "Image" in meta.MediaStorageSOPClassUID.name
+    except Exception:  # damaged, or pydicom is not installed: whoever reads it says so
+        return path.name != "DICOMDIR"
+
+
 def _require_no_gap(images: Iterable[ImageFile], others: Iterable[Path]) -> None:
     """A file called like the images that is none is a damaged one: without it the stack would end early."""
     patterns = {_pattern(image.path) for image in images}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segline.backends import open_backend
+from segline.backends.choice import open_chosen
 from segline.common.errors import SeglineError
 from segline.imaging.dicom import read_series
 from segline.imaging.dicom.sources import Source
@@ -28,8 +28,9 @@ def answerer(model: Model, version: str, backend: str, device: str, with_report:
             f"{plan.task}: needs {len(plan.channels)} series of a patient ({', '.join(plan.channels)}), and "
             "what arrives is one; use segline predict"
         )
-    predictor = answers.predictor(plan, open_backend(backend, model, device))
-    algorithm = algorithm_of(model, backend, version)
+    opened = open_chosen(backend, model, device)
+    predictor = answers.predictor(plan, opened)
+    algorithm = algorithm_of(model, opened.name, version)
 
     def answer(images: Path, folder: Path) -> None:
         source = Source.at(images)

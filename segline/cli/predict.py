@@ -14,6 +14,7 @@ from segline.common.errors import SeglineError
 
 if TYPE_CHECKING:
     from segline.inference.answers import Answers
+    from segline.inference.familiarity.judging import Familiarity
 
 BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
 
@@ -79,6 +80,7 @@ def _predict(options: argparse.Namespace) -> None:
     from segline.backends import open_backend
     from segline.imaging.files import read_channels
     from segline.inference.doubts import doubts
+    from segline.inference.familiarity.judging import Judge
     from segline.kinds import kind_of
     from segline.plan import Plan
 
@@ -89,16 +91,18 @@ def _predict(options: argparse.Namespace) -> None:
     require_output(options.output, options.image, answers)
     several = _images_in(options.image) if answers.write_table else []
     predictor = answers.predictor(model.plan, open_backend(options.backend, model, options.device))
-    found, odd = {}, {}
+    judge = Judge(model.domain, model.plan, answers)
+    found, odd, familiar = {}, {}, {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
         with _named(images[0]) if several else nullcontext():
             found[images[0]], odd[images[0]] = predictor(volume), doubts(model.plan, volume)
+        familiar[images[0]] = judge(volume, found[images[0]])
     if several and answers.write_table:
         answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
     else:
         answers.write(options.output, *found.values())
-    _tell(options, answers, found, odd)
+    _tell(options, answers, found, odd, familiar)
 
 
 def _images_in(paths: Sequence[Path]) -> list[Path]:
@@ -122,13 +126,17 @@ def _tell(
     answers: "Answers",
     found: Mapping[Path, Any],
     odd: Mapping[Path, Sequence[str]],
+    familiar: Mapping[Path, "Familiarity | None"],
 ) -> None:
     """One line an image, in words or as JSON."""
     for image, answer in found.items():
+        known = familiar[image]
         if options.json:
             told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
+            trust = known.told() if known else None
             which = {"image": str(image)} if len(found) > 1 else {}
-            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image]}) + "\n")
+            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image], "trust": trust}) + "\n")
             continue
         sys.stdout.write(f"{image if len(found) > 1 else options.output}: {answers.told(answer)}\n")
-        sys.stderr.writelines(f"segline predict: {image}: {remark}\n" for remark in odd[image])
+        lines = [*odd[image], *([known.words] if known and not known.trusted else [])]
+        sys.stderr.writelines(f"segline predict: {image}: {line}\n" for line in lines)

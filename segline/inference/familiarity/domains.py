@@ -1,14 +1,15 @@
 """Domains: what a model learned from, and how far from it is too far.
 
-A case is held against the training cases in several aspects (:class:`~segline.inference.familiarity.references.
-Reference`). In each, what the training cases come to when each is held against the others says what is usual:
-the median counts as 0 and the 97.5th percentile as 1. The distance is the largest over the aspects, so 1 is
-about as far as the farthest of what was learned.
+A case is held against the training cases in several aspects (:class:`Reference`). In each, what the training
+cases come to when each is held against the others says what is usual: the median counts as 0 and the 97.5th
+percentile as 1. The distance is the largest over the aspects, so 1 is about as far as the farthest of what
+was learned.
 
-The threshold is a conformal quantile (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005):
-of ``n`` calibration distances the ``ceil((n + 1) (1 - rate))``-th smallest, beyond which a new case of the same
-population lies with a probability of at most ``rate``. The distance to the nearest known case follows Sun et
-al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, on block means in place of features.
+The threshold is a conformal quantile (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
+2005): of ``n`` calibration distances the ``ceil((n + 1) (1 - rate))``-th smallest, beyond which a new case of
+the same population lies with a probability of at most ``rate``. The distance to the nearest known case is
+after Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, on block means in place of a
+network's features.
 """
 
 import math
@@ -17,7 +18,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from segline.inference.familiarity.profiles import Profile
 from segline.inference.familiarity.references import AXES, FLOORS, Aspect, Beyond, Reference
@@ -37,20 +38,20 @@ _Any = TypeVar("_Any")
 class Scale(BaseModel):
     """What is usual in one aspect."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     zero: float
     """The excess that counts as 0."""
-    one: float
+    one: float = Field(gt=0)
     """By so much more counts as 1."""
 
 
 class Domain(BaseModel):
     """What a model learned from, and how far from it is too far."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    cases: tuple[Profile, ...]
+    cases: tuple[Profile, ...] = Field(min_length=1)
     """Of the training."""
     scales: dict[Aspect, Scale]
     calibration: tuple[float, ...]
@@ -60,6 +61,12 @@ class Domain(BaseModel):
     """Of ordinary cases that lie beyond it, at most."""
     calibrated: str
     """In words, on what."""
+
+    @model_validator(mode="after")
+    def _cases_are_alike(self) -> "Domain":
+        if len({(len(case.percentiles), len(case.layout)) for case in self.cases}) > 1:
+            raise ValueError("cases: not of one number of channels")
+        return self
 
     @classmethod
     def learned(cls, train: Sequence[Profile], val: Sequence[Profile]) -> "Domain":
@@ -105,13 +112,13 @@ class Domain(BaseModel):
         return (1 + farther) / (1 + len(self.calibration))
 
     def too_far(self, case: Profile) -> dict[Aspect, float]:
-        """The aspects in which a case lies beyond the threshold, with its distance in each, farthest first."""
+        """Where a case lies beyond the threshold, with its distance in each aspect, farthest first."""
         scaled = _scaled(self.reference.excess_of(case), self.scales)
         far = {aspect: distance for aspect, distance in scaled.items() if distance > self.threshold}
         return dict(sorted(far.items(), key=lambda item: -item[1]))
 
     def figures_too_far(self, case: Profile, aspect: Aspect) -> list[Beyond]:
-        """The figures of a case that make it so in an aspect, each of its axis, channel or label the farthest."""
+        """The figures that make it so in an aspect, of each axis, channel or label the farthest."""
         scale, worst = self.scales[aspect], dict[str, Beyond]()
         for figure in self.reference.figures_of(case):
             far = (figure.excess - scale.zero) / scale.one
@@ -135,10 +142,6 @@ def thinned(cases: Sequence[_Any]) -> Sequence[_Any]:
     if len(cases) <= MOST_CASES:
         return cases
     return [cases[int(number)] for number in np.linspace(0, len(cases) - 1, MOST_CASES)]
-
-
-def without_volumes(case: Profile) -> Profile:
-    return case.model_copy(update={"volumes_ml": None})
 
 
 def _held_against_the_others(cases: Sequence[Profile]) -> list[dict[Aspect, float]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segline.imaging.volume import Volume
+from segline.inference.answers import Answers
 from segline.inference.familiarity.domains import Domain
 from segline.inference.familiarity.profiles import Profile
 from segline.inference.familiarity.reasons import reasons_of
@@ -48,8 +49,25 @@ class Familiarity:
         """In one line; empty where it is trusted."""
         if self.trusted:
             return ""
-        why = "; ".join(self.reasons)
-        return f"not to be trusted, {self.distance:.3g} from what was learned, {self.threshold:.3g} is usual: {why}"
+        far = f"{self.distance:.3g} from what was learned where up to {self.threshold:.3g} is usual"
+        return f"not to be trusted, {far}: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Says of a model's answers how far their inputs lie from what it learned from."""
+
+    domain: Domain | None
+    """Of the model, where its package says so."""
+    plan: Plan
+    answers: Answers
+
+    def __call__(self, volume: Volume, answer: Any) -> Familiarity | None:
+        """Of one answer; ``None`` where nothing is known of what the model learned from."""
+        if self.domain is None:
+            return None
+        volumes_ml = self.answers.figures(self.plan, answer).get("volumes_ml")
+        return familiarity(self.domain, self.plan, volume, volumes_ml)
 
 
 def familiarity(
@@ -57,8 +75,8 @@ def familiarity(
 ) -> Familiarity:
     """How far a volume lies from what a model learned from; with ``volumes_ml``, also what it answered.
 
-    Nothing is refused: of a volume that cannot be brought to the plan's grid, its geometry is looked at. Every
-    few voxels are read where the plan's rule of intensity allows that.
+    Nothing is refused: of a volume that cannot be brought to the plan's grid, its geometry is looked at.
+    Of others every few voxels are read, where the plan's rules of intensity allow that.
 
     Args:
         domain: of the model.

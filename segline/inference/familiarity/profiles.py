@@ -1,12 +1,12 @@
 """Profiles: the little that is seen of a case to tell how far it lies from others."""
 
 import base64
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,7 +32,7 @@ class Profile(BaseModel):
     No name, no date, and a few hundred block means in place of the image.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     spacing_mm: _Vector
     """Of the file, axes in RAS order."""
@@ -47,6 +47,15 @@ class Profile(BaseModel):
     volumes_ml: dict[str, float] | None = None
     """Of each label, where there are masks."""
 
+    @model_validator(mode="after")
+    def _layout_fits(self) -> "Profile":
+        channels, size = len(self.percentiles), len(base64.b64decode(self.layout))
+        if any(len(channel) != len(PERCENTS) for channel in self.percentiles):
+            raise ValueError(f"percentiles: {len(PERCENTS)} a channel are needed")
+        if size not in {2 * channels * math.prod(shape) for shape in (_LAYOUT, _FLAT_LAYOUT)}:
+            raise ValueError(f"layout: {size} bytes for {channels} channels")
+        return self
+
     @classmethod
     def of_image(
         cls, image: np.ndarray | Tensor, placement: Placement, volumes_ml: Mapping[str, float] | None = None
@@ -56,7 +65,9 @@ class Profile(BaseModel):
         return cls._of_samples(torch.as_tensor(image[:, ::x, ::y, ::z]), placement.native_grid, volumes_ml)
 
     @classmethod
-    def of_volume(cls, plan: Plan, volume: Volume, volumes_ml: Mapping[str, float] | None = None) -> "Profile":
+    def of_volume(
+        cls, plan: Plan, volume: Volume, volumes_ml: Mapping[str, float] | None = None
+    ) -> "Profile":
         """Of a volume, with the voxels that :meth:`of_image` would read of it, preprocessed."""
         try:
             samples = _sampled(plan, volume)
@@ -71,10 +82,14 @@ class Profile(BaseModel):
         turned = Reorientation.between(grid.orientation, "RAS").apply_to_grid(grid)
         x, y, z = turned.spacing_mm
         ex, ey, ez = (round(size * mm, 3) for size, mm in zip(turned.shape, turned.spacing_mm, strict=True))
-        seen = {} if samples is None else _seen(samples.float())
+        seen = {} if samples is None else _seen(samples.float().nan_to_num())
         volumes = None if volumes_ml is None else {name: round(ml, 4) for name, ml in volumes_ml.items()}
         return cls(
-            spacing_mm=(x, y, z), extent_mm=(ex, ey, ez), tilt_deg=_tilt_deg(turned), volumes_ml=volumes, **seen
+            spacing_mm=(x, y, z),
+            extent_mm=(ex, ey, ez),
+            tilt_deg=_tilt_deg(turned),
+            volumes_ml=volumes,
+            **seen,
         )
 
     def blocks(self) -> np.ndarray:

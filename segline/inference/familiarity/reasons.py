@@ -45,12 +45,14 @@ def reasons_of(domain: Domain, plan: Plan, volume: Volume, case: Profile) -> lis
     """Of a case that lies beyond the threshold."""
     faults = [
         *_unit_of_length(domain, case),
-        *_unit_of_values(domain, plan, volume, case),
+        *_unit_of_values(domain, plan, volume),
         *_turned(domain, case),
     ]
     explained = {aspect for fault in faults for aspect in _EXPLAINS[fault.kind]}
     odd = {aspect: far for aspect, far in domain.too_far(case).items() if aspect not in explained}
-    return faults + [reason for aspect, far in odd.items() for reason in _odd(domain, plan, case, aspect, far)]
+    for aspect, far in odd.items():
+        faults += _odd(domain, plan, case, aspect, far)
+    return faults
 
 
 def _odd(domain: Domain, plan: Plan, case: Profile, aspect: Aspect, distance: float) -> list[Reason]:
@@ -81,7 +83,7 @@ def _far_in_lengths(domain: Domain, case: Profile) -> bool:
     return bool({"spacing", "extent"} & domain.too_far(case).keys())
 
 
-def _unit_of_values(domain: Domain, plan: Plan, volume: Volume, case: Profile) -> Iterator[Reason]:
+def _unit_of_values(domain: Domain, plan: Plan, volume: Volume) -> Iterator[Reason]:
     """Whether values are scaled, or stored with an offset, where the plan knows their unit."""
     rules = plan.preprocessing.intensity
     if len(volume.array) != len(rules) or not all(rule.keeps_unit for rule in rules):
@@ -100,8 +102,8 @@ def _unit_of_values(domain: Domain, plan: Plan, volume: Volume, case: Profile) -
         if after < _EXPLAINED * before and after <= 2 * domain.threshold:
             yield Reason(
                 "offset",
-                f"values look like CT stored with an offset of {offset:g}: without it they would lie {after:.3g} "
-                f"from what was learned instead of {before:.3g}",
+                f"values look like CT stored with an offset of {offset:g}: without it, "
+                f"they would lie {after:.3g} from what was learned instead of {before:.3g}",
             )
             return
 

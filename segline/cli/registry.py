@@ -1,8 +1,10 @@
-"""``segline models``, ``pull``, ``rollback`` and ``bundle``: what is registered."""
+"""``segline models``, ``pull``, ``rollback``, ``bundle`` and ``drift``: what is registered, and in use."""
 
 import argparse
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,11 @@ def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> No
     bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
     bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
     bundle.set_defaults(run_command=_bundle)
+    drift = commands.add_parser("drift", help="whether what a served model is given has left what it learned")
+    drift.add_argument("record", type=Path, nargs="+", help="files of JSON lines that serve wrote")
+    drift.add_argument("--task", default="", help="of this task only")
+    drift.add_argument("--json", action="store_true", help="tell it as one line of JSON")
+    drift.set_defaults(run_command=_drift)
     for asker in (models, pull, rollback, predict, bundle):
         asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
         asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
@@ -88,6 +95,19 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     registry = _registry_that_exists(options, reference)
     version = resolve(registry, reference)
     return pull(registry, version.reference, options.store / "models" / version.package_digest)
+
+
+def _drift(options: argparse.Namespace) -> None:
+    from segline.inference.familiarity.drift import drift_of, read_record
+
+    drift = drift_of(read_record(options.record), options.task)
+    if drift is None:
+        of = f" of {options.task}" if options.task else ""
+        raise SeglineError(
+            f"{options.record[0]}: there is no answer{of} in it; name the file that serve wrote"
+        )
+    told = {**asdict(drift), "since": drift.since.isoformat(), "drifted": drift.is_sure}
+    sys.stdout.write(f"{json.dumps(told) if options.json else drift.words}\n")
 
 
 def _registry(options: argparse.Namespace) -> "Registry":

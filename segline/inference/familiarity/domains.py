@@ -8,8 +8,8 @@ was learned.
 The threshold is a conformal quantile (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
 2005): of ``n`` calibration distances the ``ceil((n + 1) (1 - rate))``-th smallest, beyond which a new case of
 the same population lies with a probability of at most ``rate``. The distance to the nearest known case is
-after Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, on block means in place of a
-network's features.
+after Sun et al., Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, on block means
+in place of a network's features.
 """
 
 import math

@@ -24,6 +24,8 @@ class Familiarity:
     """Share of ordinary inputs that lie as far, at least; no smaller than the calibration cases can tell."""
     rate: float
     """Of ordinary inputs that are not trusted, at most."""
+    calibration_cases: int
+    """How many the threshold is of."""
     reasons: tuple[str, ...]
     """In words, with figures, the farthest first; none where it is trusted."""
     kinds: tuple[str, ...]
@@ -92,6 +94,7 @@ def familiarity(
         threshold=domain.threshold,
         p_value=domain.p_value(distance),
         rate=domain.rate,
+        calibration_cases=len(domain.calibration),
         reasons=tuple(reason.text for reason in reasons),
         kinds=tuple(dict.fromkeys(reason.kind for reason in reasons)),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.errors import SeglineError
@@ -141,8 +142,11 @@ def _p_value(answers: int, untrusted: int, entry: Entry) -> float:
     """Of as many untrusted answers, at least."""
     if entry.rate >= 1:
         return 1.0
-    from scipy.stats import betabinom
+    from scipy.special import betaln, gammaln  # whose statistics take seconds to import
 
     beyond = entry.rate * (entry.calibration_cases + 1)
     within = (entry.calibration_cases + 1) - beyond
-    return float(betabinom.sf(untrusted - 1, answers, beyond, within))
+    many = np.arange(untrusted, answers + 1)
+    ways = gammaln(answers + 1) - gammaln(many + 1) - gammaln(answers - many + 1)
+    logs = ways + betaln(many + beyond, answers - many + within) - betaln(beyond, within)
+    return min(1.0, float(np.exp(logs).sum()))

@@ -58,11 +58,12 @@ class Profile(BaseModel):
 
     @classmethod
     def of_image(
-        cls, image: np.ndarray | Tensor, placement: Placement, volumes_ml: Mapping[str, float] | None = None
+        cls, image: np.ndarray, placement: Placement, volumes_ml: Mapping[str, float] | None = None
     ) -> "Profile":
         """Of a preprocessed image ``(C, X, Y, Z)``, of which every few voxels are read."""
         x, y, z = _strides(placement)
-        return cls._of_samples(torch.as_tensor(image[:, ::x, ::y, ::z]), placement.native_grid, volumes_ml)
+        samples = torch.from_numpy(np.array(image[:, ::x, ::y, ::z], np.float32))
+        return cls._of_samples(samples, placement.native_grid, volumes_ml)
 
     @classmethod
     def of_volume(
@@ -82,7 +83,7 @@ class Profile(BaseModel):
         turned = Reorientation.between(grid.orientation, "RAS").apply_to_grid(grid)
         x, y, z = turned.spacing_mm
         ex, ey, ez = (round(size * mm, 3) for size, mm in zip(turned.shape, turned.spacing_mm, strict=True))
-        seen = {} if samples is None else _seen(samples.float().nan_to_num())
+        seen = {} if samples is None else _seen(samples.nan_to_num())
         volumes = None if volumes_ml is None else {name: round(ml, 4) for name, ml in volumes_ml.items()}
         return cls(
             spacing_mm=(x, y, z),

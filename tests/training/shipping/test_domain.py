@@ -12,36 +12,36 @@ from segline.data.manifest import Manifest
 from segline.imaging.files import write_volume
 from segline.inference.familiarity.profiles import Profile
 from segline.model.package import DOMAIN, Model
-from segline.networks.weights import load_network
+from segline.networks.catalogue import build_network
+from segline.plan import Plan
 from segline.training.shipping.domain import domain_of, joined_domain
-
-from ...conftest import TinyTraining
 
 
 @pytest.fixture(scope="module")
-def knowing(
-    tiny_training: TinyTraining, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory
-) -> Model:
-    """The tiny model, with what it learned from; read-only."""
-    model = tiny_training.model
-    plan, weights = model.plan, load_network(model.weights, model.plan).state_dict()
-    domain = domain_of(plan, tiny_index.open(plan.split.train), tiny_index.open(plan.split.val))
+def knowing(tiny_plan: Plan, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model, not trained, with what it would have learned from; read-only."""
+    split, weights = tiny_plan.split, build_network(tiny_plan).state_dict()
+    domain = domain_of(tiny_plan, tiny_index.open(split.train), tiny_index.open(split.val))
     folder = tmp_path_factory.mktemp("knowing") / "model"
-    return Model.write(folder, plan, weights, tiny_training.history, domain)
+    return Model.write(folder, tiny_plan, weights, None, domain)
+
+
+@pytest.fixture(scope="module")
+def of_before(tiny_plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A package that does not say what was learned from; read-only."""
+    folder = tmp_path_factory.mktemp("of_before") / "model"
+    return Model.write(folder, tiny_plan, build_network(tiny_plan).state_dict(), None)
 
 
 def test_what_is_read_of_a_preprocessed_case_is_read_of_its_file_too(
-    knowing: Model, phantoms: Manifest, tiny_index: CaseIndex
+    knowing: Model, phantoms: Manifest
 ) -> None:
     domain, plan = knowing.domain, knowing.plan
     assert domain
     for name, case in zip(plan.split.train, domain.cases, strict=True):
         seen = Profile.of_volume(plan, phantoms.image(phantoms.case(name)))
-        assert (seen.spacing_mm, seen.extent_mm, seen.tilt_deg) == (
-            case.spacing_mm,
-            case.extent_mm,
-            case.tilt_deg,
-        )
+        assert (seen.spacing_mm, seen.extent_mm) == (case.spacing_mm, case.extent_mm)
+        assert seen.tilt_deg == case.tilt_deg
         assert seen.percentiles[0] == pytest.approx(case.percentiles[0], abs=2e-3)
         assert seen.blocks() == pytest.approx(case.blocks(), abs=2e-3)
         voxels = phantoms.case(name).label_voxels[1]
@@ -54,9 +54,9 @@ def test_a_package_names_no_case(knowing: Model) -> None:
     assert "phantom_" not in text and len(text) < 20_000
 
 
-def test_a_package_of_before_says_nothing(tiny_model: Model) -> None:
-    assert tiny_model.domain is None
-    assert joined_domain([tiny_model]) is None
+def test_a_package_of_before_says_nothing(of_before: Model) -> None:
+    assert of_before.domain is None
+    assert joined_domain([of_before]) is None
 
 
 def test_an_ensemble_has_learned_from_what_its_members_have(knowing: Model) -> None:
@@ -102,9 +102,9 @@ def test_predict_tells_what_should_not_be_trusted(
 
 
 def test_without_a_record_predict_says_nothing_of_trust(
-    tiny_model: Model, phantoms: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    of_before: Model, phantoms: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "ct.nii.gz"
     write_volume(path, phantoms.image(phantoms.cases[0]))
-    assert main(["predict", str(tiny_model.folder), str(path), "-o", str(tmp_path / "m.nii"), "--json"]) == 0
+    assert main(["predict", str(of_before.folder), str(path), "-o", str(tmp_path / "m.nii"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["trust"] is None

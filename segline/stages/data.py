@@ -126,7 +126,7 @@ def intake(
         judged = judged_on(registry, task, accepted.digest)
         outcome.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
         outcome.text += f", {aside} set aside" if aside else ""
-        outcome.text += _drift_told(depot, task)
+        outcome.text += drift_told(depot, task)
         outcome.answer = NOTHING_NEW if judged else "new"
     return outcome.answer or NOTHING_NEW
 
@@ -169,7 +169,7 @@ def _told(remarks: Sequence[str]) -> str:
     return f"; {remarks[0]}{more}" if remarks else ""
 
 
-def _drift_told(depot: Depot, task: str) -> str:
+def drift_told(depot: Depot, task: str) -> str:
     """What the records of a served model say of its inputs, if there are any in the depot."""
     keys = [item.key for item in (depot.store / DRIFT).listed() if ".jsonl" in item.key]
     try:

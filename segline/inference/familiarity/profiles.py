@@ -21,6 +21,8 @@ PERCENTS = (1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 99.0)
 """The percentiles that are kept."""
 _EDGE = 32
 """Samples along an axis, about."""
+_MOST_VOXELS = 32_000_000
+"""Of an image that is preprocessed as a whole: of more, every few give its mean and deviation."""
 _LAYOUT, _FLAT_LAYOUT = (6, 6, 8), (16, 16, 1)
 """Blocks along right, anterior and superior: of a volume, and of a single slice."""
 _Vector = tuple[float, float, float]
@@ -52,7 +54,9 @@ class Profile(BaseModel):
         channels, size = len(self.percentiles), len(base64.b64decode(self.layout))
         if any(len(channel) != len(PERCENTS) for channel in self.percentiles):
             raise ValueError(f"percentiles: {len(PERCENTS)} a channel are needed")
-        if size not in {2 * channels * math.prod(shape) for shape in (_LAYOUT, _FLAT_LAYOUT)}:
+        if size not in {2 * channels * math.prod(shape) for shape in (_MOST_VOXELS = 32_000_000
+"""Of an image that is preprocessed as a whole: of more, every few give its mean and deviation."""
+_LAYOUT, _FLAT_LAYOUT)}:
             raise ValueError(f"layout: {size} bytes for {channels} channels")
         return self
 
@@ -118,12 +122,13 @@ def _strides(placement: Placement) -> tuple[int, int, int]:
 def _sampled(plan: Plan, volume: Volume) -> Tensor:
     """The same voxels of the preprocessed image as every few of the whole one.
 
-    Where a rule of intensity looks at all voxels, all are computed.
+    Where a rule of intensity looks at all voxels, all are computed, unless they are very many.
     """
     preprocessor = Preprocessor(plan.preprocessing)
     placement = preprocessor.place(volume)
     x, y, z = _strides(placement)
-    if not all(rule.keeps_unit for rule in plan.preprocessing.intensity):
+    by_voxel = all(rule.keeps_unit for rule in plan.preprocessing.intensity)
+    if not by_voxel and math.prod(placement.shape) <= _MOST_VOXELS:
         return preprocessor.image(volume, placement)[:, ::x, ::y, ::z]
     shape = as_shape(-(-size // every) for size, every in zip(placement.shape, (x, y, z), strict=True))
     a, b, c = placement.steps

@@ -54,9 +54,7 @@ class Profile(BaseModel):
         channels, size = len(self.percentiles), len(base64.b64decode(self.layout))
         if any(len(channel) != len(PERCENTS) for channel in self.percentiles):
             raise ValueError(f"percentiles: {len(PERCENTS)} a channel are needed")
-        if size not in {2 * channels * math.prod(shape) for shape in (_MOST_VOXELS = 32_000_000
-"""Of an image that is preprocessed as a whole: of more, every few give its mean and deviation."""
-_LAYOUT, _FLAT_LAYOUT)}:
+        if size not in {2 * channels * math.prod(shape) for shape in (_LAYOUT, _FLAT_LAYOUT)}:
             raise ValueError(f"layout: {size} bytes for {channels} channels")
         return self
 

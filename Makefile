@@ -49,6 +49,9 @@ ON_CLUSTER = $(ASKED) $(DEMAND) \
   $(if $(TRACKING),$(error TRACKING: on a cluster its ConfigMap segline-settings says where MLflow is; leave it out))
 HERE = $(ASKED) $(if $(TRACKING),--tracking "$(TRACKING)") --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runner "$(RUNNER)"
 
+# Whose client the tests use, without the half of PyPI that its server needs.
+ALONE := monailabel==0.8.5
+
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -112,5 +115,5 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.txt)
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --editable . $(ALONE)
 	@touch $@

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segline.imaging.dicom.sources import Source
     from segline.imaging.volume import Volume
     from segline.inference.answers import Answers
+    from segline.inference.familiarity.judging import Familiarity
     from segline.model.package import Model
     from segline.serving.folders.journal import Row
 
@@ -91,6 +92,7 @@ def _predict(options: argparse.Namespace) -> None:
     from segline.backends.choice import open_chosen
     from segline.imaging.files import read_channels
     from segline.inference.doubts import doubts
+    from segline.inference.familiarity.judging import Judge
     from segline.kinds import kind_of
     from segline.model.identification import algorithm_of
 
@@ -105,12 +107,14 @@ def _predict(options: argparse.Namespace) -> None:
     several = _images_in(options.image) if answers.write_table else []
     backend = open_chosen(options.backend, model, options.device)
     predictor = answers.predictor(model.plan, backend)
-    found, odd = {}, {}
+    judge = Judge(model.domain, model.plan, answers)
+    found, odd, familiar = {}, {}, {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
         with _named(images[0]) if several else nullcontext():
             found[images[0]], made = _answered(predictor, volume, options.fractional)
             odd[images[0]] = doubts(model.plan, volume)
+        familiar[images[0]] = judge(volume, found[images[0]])
     if source and answers.write_dicom:
         algorithm = algorithm_of(model, backend.name, version)
         answers.write_dicom(options.output, made, source, model.plan, algorithm, options.sr)
@@ -118,7 +122,7 @@ def _predict(options: argparse.Namespace) -> None:
         answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
     else:
         answers.write(options.output, *found.values())
-    _tell(options, answers, found, odd)
+    _tell(options, answers, found, odd, familiar)
 
 
 def _source(options: argparse.Namespace) -> "Source | None":
@@ -210,13 +214,17 @@ def _tell(
     answers: "Answers",
     found: Mapping[Path, Any],
     odd: Mapping[Path, Sequence[str]],
+    familiar: Mapping[Path, "Familiarity | None"],
 ) -> None:
     """One line an image, in words or as JSON."""
     for image, answer in found.items():
+        known = familiar[image]
         if options.json:
             told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
+            trust = known.told() if known else None
             which = {"image": str(image)} if len(found) > 1 else {}
-            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image]}) + "\n")
+            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image], "trust": trust}) + "\n")
             continue
         sys.stdout.write(f"{image if len(found) > 1 else options.output}: {answers.told(answer)}\n")
-        sys.stderr.writelines(f"segline predict: {image}: {remark}\n" for remark in odd[image])
+        lines = [*odd[image], *([known.words] if known and not known.trusted else [])]
+        sys.stderr.writelines(f"segline predict: {image}: {line}\n" for line in lines)

@@ -1,8 +1,10 @@
-"""``segline models``, ``pull``, ``rollback`` and ``bundle``: what is registered."""
+"""``segline models``, ``pull``, ``rollback``, ``bundle`` and ``drift``: what is registered, and in use."""
 
 import argparse
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,11 @@ def add_registry_commands(commands: Any, *others: argparse.ArgumentParser) -> No
     bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
     bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
     bundle.set_defaults(run_command=_bundle)
+    drift = commands.add_parser("drift", help="whether what a served model is given has left what it learned")
+    drift.add_argument("record", type=Path, nargs="+", help="files of JSON lines that serve wrote")
+    drift.add_argument("--task", default="", help="of this task only")
+    drift.add_argument("--json", action="store_true", help="tell it as one line of JSON")
+    drift.set_defaults(run_command=_drift)
     for asker in (models, pull, rollback, bundle, *others):
         asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
         asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
@@ -106,6 +113,19 @@ def package_at(place: str) -> "Model | None":
     if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
         require_whole(folder, sha256_of_file(listed), str(folder))
     return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
+
+
+def _drift(options: argparse.Namespace) -> None:
+    from segline.inference.familiarity.drift import drift_of, read_record
+
+    drift = drift_of(read_record(options.record), options.task)
+    if drift is None:
+        of = f" of {options.task}" if options.task else ""
+        raise SeglineError(
+            f"{options.record[0]}: there is no answer{of} in it; name the file that serve wrote"
+        )
+    told = {**asdict(drift), "since": drift.since.isoformat(), "drifted": drift.is_sure}
+    sys.stdout.write(f"{json.dumps(told) if options.json else drift.words}\n")
 
 
 def _registry(options: argparse.Namespace) -> "Registry":

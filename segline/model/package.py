@@ -11,6 +11,8 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
+from segline.inference.familiarity.domains import Domain
+from segline.model.domain import LearnedDomain
 from segline.model.graphs import require_plain
 from segline.model.history import History
 from segline.model.sidecars import Float16Graph, OnnxSidecar, require_unchanged
@@ -20,6 +22,7 @@ from segline.plan import Plan, require_affordable
 PLAN = "plan.json"
 WEIGHTS = "weights.pt"
 HISTORY = "history.json"
+DOMAIN = "domain.json"
 ONNX = "model.onnx"
 ONNX_FLOAT16 = "model.fp16.onnx"
 ONNX_SIDECAR = "model.onnx.json"
@@ -54,16 +57,26 @@ class Model:
         return cls(folder, plan)
 
     @classmethod
-    def write(cls, folder: Path, plan: Plan, weights: dict[str, Tensor], history: History | None) -> "Model":
+    def write(
+        cls,
+        folder: Path,
+        plan: Plan,
+        weights: dict[str, Tensor],
+        history: History | None,
+        domain: Domain | None = None,
+    ) -> "Model":
         """Write a new package, replacing what lies at ``folder``; it appears whole or not at all.
 
-        ``history`` is of the training; ``None`` where there was more than one.
+        ``history`` is of the training; ``None`` where there was more than one. ``domain`` is what it learned
+        from, where that is known.
         """
         with _replaced(folder) as scratch:
             plan.write(scratch / PLAN)
             save_weights(scratch / WEIGHTS, weights, plan)
             if history:
                 history.write(scratch / HISTORY)
+            if domain:
+                LearnedDomain(plan_digest=plan.digest, domain=domain).write(scratch / DOMAIN)
         return cls(folder, plan)
 
     def require_plan(self, plan: Plan, name: Path) -> None:
@@ -95,6 +108,24 @@ class Model:
     def history(self) -> Path:
         """What the training did."""
         return self.folder / HISTORY
+
+    @property
+    def domain(self) -> Domain | None:
+        """What the model learned from, read anew each time; ``None`` in a package that does not say so.
+
+        Raises:
+            SeglineError: the record is damaged, or another model's.
+        """
+        path = self.folder / DOMAIN
+        if not path.is_file():
+            return None
+        learned = LearnedDomain.read(path)
+        if learned.plan_digest != self.plan.digest:
+            raise SeglineError(
+                f"{path}: of plan {learned.plan_digest[:12]}, but the package's plan is "
+                f"{self.plan.digest[:12]}; remove it, or take the package's own"
+            )
+        return learned.domain
 
     @property
     def onnx(self) -> Path:

@@ -14,6 +14,7 @@ from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
 from segline.imaging.volume import Volume
 from segline.inference.doubts import doubts
+from segline.inference.familiarity.judging import Judge
 from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.registry.pyfunc import DEFAULTS
@@ -43,7 +44,8 @@ class AnswerWriter:
 
         Returns:
             ``mask`` as given; a number of each, ``labelled_voxels``: those that are not background; and
-            ``remarks``, what looks wrong about the volume, if anything.
+            ``remarks``, what looks wrong about the volume, if anything, and why its answer should not be
+            trusted.
 
         Raises:
             SeglineError: a file cannot be read or written, or the backend cannot run here.
@@ -53,14 +55,16 @@ class AnswerWriter:
         chosen, answers = {**DEFAULTS, **(params or {})}, self._answers
         backend = self._backend(chosen["backend"], chosen["device"])
         predictor = answers.predictor(self._model.plan, backend)
+        judge = Judge(self._model.domain, self._model.plan, answers)
         paths = [self._path(name) for name in model_input[answers.noun]]
         written = []
         for image, path in zip(model_input["image"], paths, strict=True):
             volume = _volume(image)
             answer = predictor(volume)
             answers.write(path, answer)
-            remarks = "; ".join(doubts(self._model.plan, volume))
-            written.append((str(path), answers.measured(answer), remarks))
+            familiar = judge(volume, answer)
+            remarks = [*doubts(self._model.plan, volume), *(familiar.reasons if familiar else ())]
+            written.append((str(path), answers.measured(answer), "; ".join(remarks)))
         columns = [answers.noun, answers.measure, "remarks"]
         return pandas.DataFrame(written, columns=columns, index=model_input.index)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segline import __version__
+from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.common.wording import by
 from segline.data import sources
@@ -20,6 +21,7 @@ from segline.data.kept_files import bring_dataset, keep_dataset
 from segline.data.manifest import Manifest
 from segline.data.portraits import not_portrayed
 from segline.data.verification import survey, verify
+from segline.inference.familiarity.drift import DRIFT, drift_of, read_record
 from segline.kinds import kind_of
 from segline.machine.abilities import abilities
 from segline.plan import Plan, Task
@@ -124,6 +126,7 @@ def intake(
         judged = judged_on(registry, task, accepted.digest)
         outcome.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
         outcome.text += f", {aside} set aside" if aside else ""
+        outcome.text += drift_told(depot, task)
         outcome.answer = NOTHING_NEW if judged else "new"
     return outcome.answer or NOTHING_NEW
 
@@ -164,6 +167,16 @@ def preprocess(
 def _told(remarks: Sequence[str]) -> str:
     more = f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else ""
     return f"; {remarks[0]}{more}" if remarks else ""
+
+
+def drift_told(depot: Depot, task: str) -> str:
+    """What the records of a served model say of its inputs, if there are any in the depot."""
+    keys = [item.key for item in (depot.store / DRIFT).listed() if ".jsonl" in item.key]
+    try:
+        drift = drift_of(read_record([depot.bring_file(f"{DRIFT}/{key}") for key in keys]), task)
+    except SeglineError as error:  # new cases are not kept waiting for it
+        return f"; {error}"
+    return f"; {drift.words}" if drift else ""
 
 
 def _known_manifest(digest: str) -> str:

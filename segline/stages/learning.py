@@ -28,6 +28,7 @@ from segline.training.objectives.objective import Objective
 from segline.training.parallel.gpus import gpus_to_share, train_on
 from segline.training.parallel.seeds import train_seeds
 from segline.training.ranks import ALONE
+from segline.training.shipping.domain import domain_of
 from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
@@ -131,7 +132,8 @@ def _trained(training: _Training, depot: Depot, model_out: Path, record: Run) ->
         histories = [trainer.run(ConsoleProgress("[train]")) for trainer in trainers]
         weights = [trainer.best_weights for trainer in trainers]
         shipped = ship(plan, weights, histories, val, trainers[0].device, objective)
-        Model.write(model_out, shipped.plan, shipped.weights, shipped.history)
+        domain = domain_of(plan, cases, val)
+        Model.write(model_out, shipped.plan, shipped.weights, shipped.history, domain)
         record.publish(model_out, MODEL)
         for keeper in kept:
             keeper.forget()

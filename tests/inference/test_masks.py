@@ -1,5 +1,6 @@
+"""What is said of a mask."""
+
 import numpy as np
-import pytest
 
 from segline.imaging.volume import Volume
 from segline.inference.masks import MASKS
@@ -7,13 +8,9 @@ from segline.inference.masks import MASKS
 from ..conftest import small_plan
 
 
-def test_volumes_are_of_the_values_in_the_file_whatever_gaps_they_have() -> None:
-    labels = {"labels": {0: "background", 1: "core", 4: "enhancing"}}
-    plan = small_plan().model_copy(update=labels)
-    array = np.zeros((1, 4, 4, 4), np.uint8)
-    array[0, 0, 0] = 4
-    array[0, 1, 0, 0] = 1
-    sheared = np.array([[2.0, 0, 1, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]])
-    told = MASKS.figures(plan, Volume(array, sheared))
-    assert told["labelled_voxels"] == 5
-    assert told["volumes_ml"] == {"core": pytest.approx(0.02), "enhancing": pytest.approx(0.08)}
+def test_volumes_are_of_the_values_that_the_mask_has() -> None:
+    plan = small_plan(labels=2).model_copy(update={"labels": {0: "background", 1: "core", 4: "rim"}})
+    mask = np.zeros((1, 10, 10, 10), np.uint8)
+    mask[0, :2], mask[0, 5] = 1, 4
+    figures = MASKS.figures(plan, Volume(mask, np.diag([2.0, 2.0, 2.5, 1.0])))
+    assert figures == {"labelled_voxels": 300, "volumes_ml": {"core": 2.0, "rim": 1.0}}

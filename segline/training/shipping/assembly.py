@@ -15,6 +15,7 @@ from segline.networks.ensemble import Ensemble, separate
 from segline.networks.weights import load_network
 from segline.plan import Plan
 from segline.planning.folds import in_order_of_folds, tested_by
+from segline.training.shipping.domain import joined_domain
 
 MEMBERS = "members.json"
 """Its file in the model package."""
@@ -60,7 +61,8 @@ def assemble(members: Sequence[Model], plan: Plan, folds: Sequence[Plan], folder
     for member in ordered:
         _require_shared(member, plan)
     networks = [one for each in ordered for one in separate(load_network(each.weights, each.plan))]
-    ensemble = Model.write(folder, _voted(plan, ordered), Ensemble(networks).state_dict(), None)
+    state, domain = Ensemble(networks).state_dict(), joined_domain(ordered)
+    ensemble = Model.write(folder, _voted(plan, ordered), state, None, domain)
     Membership(members=tuple(map(_member, ordered))).write(folder / MEMBERS)
     return ensemble
 

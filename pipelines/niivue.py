@@ -1,4 +1,4 @@
-"""Fetch NiiVue, which the pages that show volumes draw with: the version and digests that npm's lock file names.
+"""Fetch NiiVue, which the pages that show volumes draw with, as npm's lock file names it.
 
 It is no part of the repository: one file of 2 MB, made by others, goes into checkouts, wheels and images.
 """
@@ -74,7 +74,9 @@ def _licences(folder: Path, home: Path) -> str:
     for path in sorted((folder / "node_modules").rglob("*")):
         if path.name.lower() in ("license", "license.md", "license.txt") and path.is_file():
             texts.append((path.parent.relative_to(folder / "node_modules").as_posix(), path))
-    return "\n\n".join(f"== {name}\n\n{path.read_text(encoding='utf-8').strip()}" for name, path in texts) + "\n"
+    return (
+        "\n\n".join(f"== {name}\n\n{path.read_text(encoding='utf-8').strip()}" for name, path in texts) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ segline.Controls = class {
   #parts = {};
   #usual;
 
-  constructor(scene, place) {
+  // `bar` is below the picture, `panel` beside it.
+  constructor(scene, bar, panel) {
     this.#scene = scene;
-    place.append(this.#layouts(), this.#slice(), this.#window(), this.#opacity());
     this.where = segline.make("p", { className: "where", id: "where" });
-    place.append(this.where);
+    bar.append(this.#layouts(), this.#slice(), this.where);
+    panel.append(this.#window(), this.#opacity());
     scene.onchange = () => this.update();
     scene.dragsWindow = false;
   }
@@ -46,7 +47,7 @@ segline.Controls = class {
       ...Array.from({ length: this.#scene.channels }, (_, at) => make("option", { value: at }, `${at + 1}`)),
     );
     const named = this.#scene.isCt ? Object.keys(segline.CT_WINDOWS) : [];
-    preset.replaceChildren(...["", "as opened", ...named].map((name) => make("option", { value: name }, name)));
+    preset.replaceChildren(...["", "as opened", ...named].map((name) => make("option", { value: name }, name || "…")));
     this.update();
   }
 
@@ -73,7 +74,7 @@ segline.Controls = class {
         onchange: () => this.#scene.setLayout(name),
       }), make("span", {}, title)),
     );
-    return make("fieldset", { className: "choice" }, make("legend", {}, "View"), ...buttons);
+    return make("fieldset", { className: "choice", ariaLabel: "View" }, ...buttons);
   }
 
   #slice() {

@@ -75,6 +75,25 @@ segline.Scene = class {
     this.draw();
   }
 
+  // Move the crosshair to the middle of a mask, if there is anything in it.
+  centre(name) {
+    const { img, hdr } = this.mask(name).image;
+    const [, width, height] = hdr.dims;
+    const sums = [0, 0, 0];
+    let count = 0;
+    for (let at = 0; at < img.length; at++) {
+      if (!img[at]) continue;
+      count++;
+      sums[0] += at % width;
+      sums[1] += Math.floor(at / width) % height;
+      sums[2] += Math.floor(at / (width * height));
+    }
+    if (!count) return;
+    const voxel = sums.map((sum) => sum / count);
+    const mm = hdr.affine.slice(0, 3).map((row) => row[3] + row[0] * voxel[0] + row[1] * voxel[1] + row[2] * voxel[2]);
+    this.#place(this.#nv.mm2frac(mm));
+  }
+
   uncover(name) {
     const mask = this.mask(name);
     if (!mask) return;
@@ -130,9 +149,16 @@ segline.Scene = class {
     this.#nv.setTouchEventConfig({ singleTouch: left, doubleTouch: pan });
   }
 
-  // Whether values look like Hounsfield units.
+  // Whether values look like Hounsfield units: air is far below 0, and nothing is far above metal.
   get isCt() {
-    return Boolean(this.scan) && this.scan.global_min <= -500 && this.scan.global_max < 20000;
+    const { img, hdr } = this.scan;
+    const scaled = (value) => value * (hdr.scl_slope || 1) + (hdr.scl_inter || 0);
+    const values = [Infinity, -Infinity];
+    for (let at = 0; at < img.length; at += 5) {
+      values[0] = Math.min(values[0], img[at]);
+      values[1] = Math.max(values[1], img[at]);
+    }
+    return scaled(values[0]) <= -500 && scaled(values[1]) <= 32767;
   }
 
   get range() {
@@ -173,7 +199,11 @@ segline.Scene = class {
   set slice(number) {
     const place = [...this.#nv.scene.crosshairPos];
     place[this.axis] = (number - 0.5) / this.slices;
-    this.#nv.scene.crosshairPos = place;
+    this.#place(place);
+  }
+
+  #place(shares) {
+    this.#nv.scene.crosshairPos = [...shares];
     this.#nv.createOnLocationChange();
     this.#nv.drawScene();
   }
@@ -193,7 +223,7 @@ segline.Scene = class {
 // A file as NiiVue's image.
 segline.read = async (file) => {
   try {
-    return await niivue.NVImage.loadFromFile({ file });
+    return await niivue.NVImage.loadFromFile({ file, trustCalMinMax: false });
   } catch {
     throw new Error(`${file.name} cannot be shown: no volume that this viewer reads`);
   }

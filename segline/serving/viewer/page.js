@@ -17,7 +17,7 @@ segline.Page = class {
   async #draw() {
     try {
       this.#scene = await segline.Scene.on(this.#at("canvas"));
-      this.#controls = new segline.Controls(this.#scene, this.#at("controls"));
+      this.#controls = new segline.Controls(this.#scene, this.#at("bar"), this.#at("controls"));
     } catch {
       this.#scene = null;
       this.#fail(new Error("this browser has no WebGL 2, which volumes are drawn with; masks can still be downloaded"));
@@ -101,7 +101,7 @@ segline.Page = class {
     const named = files.length > 1 ? `${files.length} files` : files[0].name;
     this.#at("opened").textContent = dicom ? `${named}: DICOM, shown when the server has read it` : named;
     this.#scene?.clear();
-    this.#at("controls").hidden = true;
+    this.#controlled(false);
     this.#at("invitation").hidden = true;
     if (!dicom) await this.#show(files[0]);
     else this.#scene?.draw();
@@ -111,7 +111,11 @@ segline.Page = class {
     if (!this.#scene) return;
     await this.#scene.open(file);
     this.#controls.opened();
-    this.#at("controls").hidden = false;
+    this.#controlled(true);
+  }
+
+  #controlled(on) {
+    for (const id of ["bar", "controls"]) this.#at(id).hidden = !on;
   }
 
   // Of a model with several channels that come as several files: which is which.
@@ -174,7 +178,10 @@ segline.Page = class {
       if (volume) await this.#show(volume);
     }
     const labels = segline.labelsOf(model);
-    if (mask && this.#scene?.scan) await this.#scene.cover(segline.MASK, mask, labels);
+    if (mask && this.#scene?.scan) {
+      await this.#scene.cover(segline.MASK, mask, labels);
+      this.#scene.centre(segline.MASK);
+    }
     this.#at("answer").replaceChildren(...segline.answerParts(this.#scene, answer, labels, mask));
     this.#at("answer").hidden = false;
     this.#tell("done");

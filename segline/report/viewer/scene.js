@@ -30,6 +30,8 @@ segline.Scene = class {
       multiplanarShowRender: SHOW_RENDER.ALWAYS,
       multiplanarPadPixels: 4,
       crosshairColor: [1, 0.75, 0.3, 0.8],
+      crosshairWidthUnit: "percent",
+      crosshairWidth: 0.25,
       fontColor: [0.75, 0.8, 0.85, 1],
       backColor: [0.03, 0.04, 0.05, 1],
       dragMode: DRAG_MODE.windowing,
@@ -75,23 +77,24 @@ segline.Scene = class {
     this.draw();
   }
 
-  // Move the crosshair to the middle of a mask, if there is anything in it.
+  // Move the crosshair to the middle of a mask, in the slice that it fills most, if there is anything in it.
   centre(name) {
     const { img, hdr } = this.mask(name).image;
-    const [, width, height] = hdr.dims;
-    const sums = [0, 0, 0];
-    let count = 0;
-    for (let at = 0; at < img.length; at++) {
-      if (!img[at]) continue;
-      count++;
-      sums[0] += at % width;
-      sums[1] += Math.floor(at / width) % height;
-      sums[2] += Math.floor(at / (width * height));
+    const [, width, height, depth] = hdr.dims;
+    const area = width * height;
+    const filled = new Array(depth).fill(0);
+    for (let at = 0; at < area * depth; at++) if (img[at]) filled[Math.floor(at / area)]++;
+    const most = Math.max(...filled);
+    if (!most) return;
+    const slice = filled.indexOf(most);
+    const voxel = [0, 0, slice];
+    for (let at = 0; at < area; at++) {
+      if (!img[slice * area + at]) continue;
+      voxel[0] += (at % width) / most;
+      voxel[1] += Math.floor(at / width) / most;
     }
-    if (!count) return;
-    const voxel = sums.map((sum) => sum / count);
-    const mm = hdr.affine.slice(0, 3).map((row) => row[3] + row[0] * voxel[0] + row[1] * voxel[1] + row[2] * voxel[2]);
-    this.#place(this.#nv.mm2frac(mm));
+    const [x, y, z] = hdr.affine.map((row) => row[3] + row[0] * voxel[0] + row[1] * voxel[1] + row[2] * voxel[2]);
+    this.#place(this.#nv.mm2frac([x, y, z]));
   }
 
   uncover(name) {

@@ -22,7 +22,7 @@ _ON_CPU = [
     "--ignore-gpu-blocklist",
 ]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 120_000
+PATIENCE_MS = 60_000
 """On a machine that is busy with other things, too."""
 
 Open = Callable[..., Any]

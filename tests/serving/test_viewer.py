@@ -147,7 +147,7 @@ def test_slices_window_and_opacity_follow_keys_and_fields(browser: Any, serve: S
         page.focus("#canvas")
         page.keyboard.press("ArrowUp")
         assert page.inner_text("#slice-number") == "axial 8 of 12"
-        page.get_by_text("Sagittal").click()
+        page.check("input[value=sagittal]")
         page.fill("#slice", "20")
         assert page.inner_text("#slice-number") == "sagittal 20 of 24"
         usual = pixels(page).mean()
@@ -155,7 +155,7 @@ def test_slices_window_and_opacity_follow_keys_and_fields(browser: Any, serve: S
         page.press("#level", "Enter")
         assert pixels(page).mean() < 0.8 * usual
         page.select_option("#preset", "as opened")
-        page.get_by_text("All").click()
+        page.check("input[value=all]")
         predict(page)
         strong = painted(pixels(page), GREEN)
         page.fill("#opacity", "0")

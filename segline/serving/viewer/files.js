@@ -41,10 +41,15 @@ segline.walk = async (entry) => {
 
 // What is sent: {body, headers}. Files are named by what they are; their own names may tell of a patient.
 segline.upload = async ({ files, dicom }) => {
-  const [first] = files, zipped = segline.suffixOf(first.name) === ".zip";
-  if (dicom && !zipped) return { body: await segline.zip(files), headers: { "X-Filename": "series.zip" } };
-  if (files.length === 1) return { body: first, headers: { "X-Filename": `volume${segline.suffixOf(first.name)}` } };
+  const [first] = files, suffix = segline.suffixOf(first.name);
+  if (dicom && suffix !== ".zip") return segline.raw(await segline.zip(files), "series.zip");
+  if (files.length === 1) return segline.raw(first, suffix === ".zip" ? "series.zip" : `volume${suffix}`);
   const body = new FormData();
   for (const [at, file] of files.entries()) body.append("file", file, `channel${at}${segline.suffixOf(file.name)}`);
   return { body, headers: {} };
+};
+
+segline.raw = (body, name) => {
+  const type = name.endsWith(".zip") ? "application/zip" : "application/octet-stream";
+  return { body, headers: { "X-Filename": name, "Content-Type": type } };
 };

@@ -20,7 +20,7 @@ segline.zip = async (files) => {
   const count = files.length;
   if (count > 65535 || offset + size > 0xffffffff) throw new Error("more than 65535 files or 4 GB; send a zip");
   const end = [[4, 0x06054b50], [2, 0], [2, 0], [2, count], [2, count], [4, size], [4, offset], [2, 0]];
-  return new Blob([...parts, ...directory, segline.littleEndian(end)], { type: "application/zip" });
+  return new Blob([...parts, ...directory, segline.littleEndian(end)]);
 };
 
 // Version 2.0, no flags, stored, midnight of the first day that zips know, ... no extra field.

@@ -29,7 +29,7 @@ segline.Scene = class {
       multiplanarLayout: MULTIPLANAR_TYPE.GRID,
       multiplanarShowRender: SHOW_RENDER.ALWAYS,
       multiplanarPadPixels: 4,
-      crosshairColor: [1, 0.75, 0.3, 0.8],
+      crosshairColor: [0.95, 0.95, 0.95, 0.7], // of no label's or error's hue
       crosshairWidthUnit: "percent",
       crosshairWidth: 0.25,
       fontColor: [0.75, 0.8, 0.85, 1],

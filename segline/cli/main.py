@@ -12,6 +12,7 @@ from segline.cli.interruption import STATUS as INTERRUPTED
 from segline.cli.interruption import interruptible
 from segline.cli.predict import add_predict
 from segline.cli.registry import add_registry_commands
+from segline.cli.serve import add_serve
 from segline.cli.stages import add_stages
 from segline.common.errors import SeglineError, plain_error
 
@@ -40,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="what this machine can do, with the reason for each no")
     check.set_defaults(run_command=_check)
-    predict = add_predict(commands)
+    predict, serve = add_predict(commands), add_serve(commands)
     add_explore(commands)
-    add_registry_commands(commands, predict)
+    add_registry_commands(commands, predict, serve)
     add_cache_commands(commands)
     add_cleanup(commands)
     add_stages(commands)

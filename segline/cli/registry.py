@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from segline.tracking.mlflow_connection import Registry
 
 
-def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> None:
+def add_registry_commands(commands: Any, *others: argparse.ArgumentParser) -> None:
+    """The parsers of what reads the registry; ``others`` are given its arguments, too."""
     models = commands.add_parser("models", help="the registered versions")
     models.add_argument("task", nargs="?", help="of this task only")
     models.set_defaults(run_command=_models)
@@ -29,7 +30,7 @@ def add_registry_commands(commands: Any, predict: argparse.ArgumentParser) -> No
     bundle.add_argument("model", help="model package, folder of a run, or reference as for pull")
     bundle.add_argument("-o", "--output", type=Path, required=True, help="new folder")
     bundle.set_defaults(run_command=_bundle)
-    for asker in (models, pull, rollback, predict, bundle):
+    for asker in (models, pull, rollback, bundle, *others):
         asker.add_argument("--store", type=Path, default=Path("store"), help="with the registry (store)")
         asker.add_argument("--tracking", default="", help="URI of an MLflow server instead")
 
@@ -72,22 +73,33 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     Raises:
         SeglineError: it is neither, or damaged.
     """
+    from segline.registry.versions import resolve
+    from segline.serving.models.registered import kept_model
+
+    if model := package_at(options.model):
+        return model
+    reference = chosen_reference(options.model)
+    registry = registry_that_exists(options, reference)
+    return kept_model(registry, resolve(registry, reference), options.store)
+
+
+def package_at(place: str) -> "Model | None":
+    """The package in a folder, or in that of a run; ``None`` where there is no folder.
+
+    Raises:
+        SeglineError: it is damaged.
+    """
     from segline.common.digests import sha256_of_file
     from segline.model.package import Model
     from segline.registry.packing import PACKING_LIST, require_whole
-    from segline.registry.pulling import pull
-    from segline.registry.versions import resolve
     from segline.runs.names import MODEL
 
-    folder = Path(options.model)
-    if folder.is_dir():
-        if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
-            require_whole(folder, sha256_of_file(listed), str(folder))
-        return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
-    reference = _reference(options.model)
-    registry = _registry_that_exists(options, reference)
-    version = resolve(registry, reference)
-    return pull(registry, version.reference, options.store / "models" / version.package_digest)
+    folder = Path(place)
+    if not folder.is_dir():
+        return None
+    if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
+        require_whole(folder, sha256_of_file(listed), str(folder))
+    return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
 
 
 def _registry(options: argparse.Namespace) -> "Registry":
@@ -96,7 +108,12 @@ def _registry(options: argparse.Namespace) -> "Registry":
     return registry_at(options.store, options.tracking, os.environ)
 
 
-def _reference(text: str) -> "Reference":
+def chosen_reference(text: str) -> "Reference":
+    """A reference to a registered model.
+
+    Raises:
+        SeglineError: it is none.
+    """
     from segline.registry.references import Reference
 
     try:
@@ -108,8 +125,12 @@ def _reference(text: str) -> "Reference":
         ) from error
 
 
-def _registry_that_exists(options: argparse.Namespace, reference: "Reference") -> "Registry":
-    """A mistyped folder, which reads as a reference, makes no registry."""
+def registry_that_exists(options: argparse.Namespace, reference: "Reference") -> "Registry":
+    """The registry that is there already.
+
+    Raises:
+        SeglineError: a mistyped folder, which reads as a reference, makes none.
+    """
     registry = _registry(options)
     if not registry.exists:
         raise SeglineError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from segline.common.errors import SeglineError
 from segline.imaging.formats import others as formats
 from segline.imaging.formats.pictures import is_picture, picture_volume
-from segline.imaging.gzipped import peeled
+from segline.imaging.gzipped import is_gzipped, peeled
 from segline.imaging.headers import contradiction
 from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_nifti, is_pair, nifti_volume, write_nifti
 from segline.imaging.volume import Volume
@@ -68,8 +68,7 @@ def read_to_learn(path: Path, name: str) -> Volume:
             are in another file than their header, where one digest would not tell that they changed.
     """
     volume = read_volume(path, name)
-    with path.open("rb") as stream:
-        head = _head(stream.read(_HEAD_BYTES), name)
+    head = head_in(path, name)
     if is_pair(head) or (formats.is_itk(head) and formats.is_detached(path)):
         raise SeglineError(f"{name}: its voxels are in another file; convert it to one file a volume")
     if volume.header is not None and (differ := contradiction(volume.header)):
@@ -113,6 +112,25 @@ def _volume(path: Path, name: str) -> Volume:
     if not is_nifti(head) and (kind := formats.name_of_format(head)):
         raise SeglineError(f"{name}: not a readable NIfTI file but {kind}; {UNDERSTOOD}")
     return nifti_volume(raw, name)
+
+
+def head_in(path: Path, name: str | None = None) -> bytes:
+    """The first bytes of a file, unzipped where it is gzipped, once or twice.
+
+    Raises:
+        SeglineError: missing, or damaged gzip.
+    """
+    name = name or str(path)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_HEAD_BYTES)
+        if is_gzipped(_head(raw, name)):
+            raw = peeled(path.read_bytes())
+        return _head(raw, name)
+    except OSError as error:
+        raise SeglineError(f"{name}: cannot be read ({error.strerror or error})") from error
+    except DAMAGED_GZIP as error:  # type: ignore[misc]  # the stub lacks its base
+        raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
 
 
 def _head(raw: bytes, name: str) -> bytes:

@@ -80,6 +80,21 @@ def nifti_volume(raw: bytes, name: str, voxels: bytes | None = None) -> Volume:
     return Volume.of_file(array, affine, name, header, odd)
 
 
+def nifti_declared(head: bytes, name: str) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape, spacing in mm of its first three axes, and bytes a value, of a header alone.
+
+    Raises:
+        SeglineError: damaged, or of more bytes than may be.
+    """
+    try:
+        header, _, _ = _layout(head, name)
+        spacing = np.linalg.norm(affine_of(header)[:3, :3], axis=0)
+    except (HeaderError, WrapStructError, HeaderDataError, ValueError) as error:
+        raise SeglineError(f"{name}: not a readable NIfTI file ({error})") from error
+    shape = tuple(int(size) for size in header.get_data_shape())
+    return shape, tuple(map(float, spacing)), header.get_data_dtype().itemsize
+
+
 def write_nifti(path: Path, volume: Volume) -> None:
     """Write a volume of one or more channels, atomically and with the same bytes every time.
 

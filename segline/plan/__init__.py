@@ -3,7 +3,7 @@
 No voxel, file of a data set or network is touched here.
 """
 
-from segline.plan.cost import require_affordable
+from segline.plan.cost import batch_bytes, require_affordable
 from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
@@ -55,6 +55,7 @@ __all__ = [
     "Training",
     "UNet",
     "ZScore",
+    "batch_bytes",
     "by_figure",
     "merged",
     "require_affordable",

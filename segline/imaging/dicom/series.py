@@ -27,12 +27,32 @@ def read_series(folder: Path) -> Volume:
         SeglineError: pydicom is not installed, there is no series or more than one, it is not one even stack
             of parallel grey images, or a file cannot be read.
     """
+    return _volume(series_files(folder), folder)
+
+
+def declared_series(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape, spacing in mm and 4 bytes a value of the one series in a folder, without its pixels.
+
+    Raises:
+        SeglineError: as :func:`read_series`.
+    """
+    stack = stacked([frame for file in series_files(folder) for frame in frames_of(file)], folder)
+    spacing = np.linalg.norm(stack.affine_lps[:3, :3], axis=0)
+    return (*stack.frames[0].shape, len(stack.frames)), tuple(map(float, spacing)), 4
+
+
+def series_files(folder: Path) -> list[ImageFile]:
+    """The images of the one series in a folder.
+
+    Raises:
+        SeglineError: pydicom is not installed, there is no series or more than one, or a file cannot be read.
+    """
     files = image_files(folder)
     if len(series := _series(files)) != 1:
         told = ", ".join(f"{modality} of {count}" for (_, modality), count in series.items())
         what = f"{len(series)} DICOM series in it ({told})" if series else "no DICOM series in it"
         raise SeglineError(f"{folder}: {what}; give a folder with the slices of one, or a NIfTI file")
-    return _volume(files, folder)
+    return files
 
 
 def read_file(path: Path) -> Volume:

@@ -1,5 +1,6 @@
 """Volumes besides NIfTI and DICOM: MGH by nibabel, NRRD and MetaImage by SimpleITK; others by their names."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,29 @@ def is_detached(path: Path) -> bool:
         return bool(_DETACHED.search(stream.read(_TEXT_BYTES).partition(b"\n\n")[0]))
 
 
+def mgh_declared(head: bytes, name: str) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape, frames last, spacing in mm, and bytes a value, of the header alone.
+
+    Raises:
+        SeglineError: damaged.
+    """
+    *shape, code = (int(number) for number in np.frombuffer(head[4:24], ">i4"))
+    if len(shape) != 4 or min(shape) < 1 or code not in _MGH_DTYPES:
+        raise SeglineError(f"{name}: not a readable MGH file; fetch it again")
+    placed = int.from_bytes(head[28:30], "big") == 1
+    spacing = np.frombuffer(head[30:42], ">f4") if placed else np.ones(3)
+    return tuple(shape), tuple(map(float, spacing)), np.dtype(_MGH_DTYPES[code]).itemsize
+
+
 def mgh_volume(raw: bytes, head: bytes, name: str) -> Volume:
     """The volume of an ``.mgh`` or ``.mgz`` file.
 
     Raises:
         SeglineError: damaged, or of more bytes than may be.
     """
-    x, y, z, frames, code = np.frombuffer(head[4:24], ">i4").astype(int)
-    if min(x, y, z, frames) < 1 or code not in _MGH_DTYPES:
-        raise SeglineError(f"{name}: not a readable MGH file; fetch it again")
-    size = float(x) * y * z * frames * np.dtype(_MGH_DTYPES[code]).itemsize
-    require_fits(size, f"{name}: {by((x, y, z))} voxels")
+    shape, _, itemsize = mgh_declared(head, name)
+    size = math.prod(map(float, shape)) * itemsize
+    require_fits(size, f"{name}: {by(shape[:3])} voxels")
     data = contents(raw, _MGH_HEADER_BYTES + int(size) + _MGH_FOOTER_BYTES, name)
     try:
         image = nib.MGHImage.from_bytes(data)
@@ -84,10 +97,8 @@ def itk_volume(path: Path, name: str) -> Volume:
         SeglineError: SimpleITK is not installed or cannot read it, or it is not of three axes.
     """
     sitk = _simpleitk()
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        reader = _informed(sitk, path)
         shape, components = reader.GetSize(), reader.GetNumberOfComponents()
         if len(shape) != 3:
             raise SeglineError(f"{name}: a volume of three spatial axes is needed, this file is {by(shape)}")
@@ -98,6 +109,30 @@ def itk_volume(path: Path, name: str) -> Volume:
         raise SeglineError(f"{name}: cannot be read ({reason}); fetch the file again") from error
     array = np.swapaxes(sitk.GetArrayFromImage(image), 0, 2)  # z, y, x to x, y, z; components stay last
     return Volume.of_file(array, _ras_affine(image), name)
+
+
+def itk_declared(path: Path, name: str) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape, components last, spacing in mm, and 4 bytes a value, of the header alone.
+
+    Raises:
+        SeglineError: SimpleITK is not installed, or cannot read it.
+    """
+    sitk = _simpleitk()
+    try:
+        reader = _informed(sitk, path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise SeglineError(f"{name}: cannot be read ({reason}); fetch the file again") from error
+    components = reader.GetNumberOfComponents()
+    return (*reader.GetSize(), *([components] if components > 1 else [])), tuple(reader.GetSpacing()), 4
+
+
+def _informed(sitk: Any, path: Path) -> Any:
+    """A reader that has read the header."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
 
 
 def write_nrrd(path: Path, volume: Volume) -> None:

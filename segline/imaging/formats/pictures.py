@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,21 @@ def picture_volume(raw: bytes, name: str) -> Volume:
     array = np.ascontiguousarray(channels.swapaxes(1, 2)[..., None])
     dtype = array.dtype.newbyteorder("=") if array.dtype.kind in "iu" else np.float32
     return Volume(array.astype(dtype, copy=False), np.eye(4))
+
+
+def picture_declared(path: Path, name: str) -> tuple[tuple[int, ...], tuple[float, ...], int]:
+    """Shape with its channels last, 1 mm, and bytes a value, of the header alone.
+
+    Raises:
+        SeglineError: damaged, or pillow is not installed.
+    """
+    image_module = _pillow()
+    try:
+        with image_module.open(path, formats=("JPEG", "PNG")) as image:
+            channels = 1 if image.mode in _GREY else 3
+            return (*image.size, 1, channels), (1.0, 1.0, 1.0), 4
+    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+        raise SeglineError(f"{name}: not a readable picture ({error}); fetch the file again") from error
 
 
 def _pillow() -> Any:

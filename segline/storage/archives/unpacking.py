@@ -35,7 +35,7 @@ _DAMAGE = (
 _Listed = list[tuple[PurePosixPath, Member]]
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, most_bytes: int | None = None) -> None:
     """Unpack a zip or tar file, the latter plain or compressed, into a new ``folder``, whole or not at all.
 
     Of an archive with ``dataset.json``, only the folder that holds it is taken, so that
@@ -44,15 +44,16 @@ def unpack(archive: Path, folder: Path) -> None:
     kept.
 
     Raises:
-        SeglineError: neither zip nor tar, truncated, larger than the free disk space, without a file, with
-            several data sets, or with a member that is a link, a device, sparse, encrypted, larger than one
-            file may be, or named outside the folder or like another; or ``folder`` is not empty.
+        SeglineError: neither zip nor tar, truncated, larger than ``most_bytes`` or the free disk space,
+            without a file, with several data sets, or with a member that is a link, a device, sparse,
+            encrypted, larger than one file may be, or named outside the folder or like another; or ``folder``
+            is not empty.
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise SeglineError(f"{folder}: the folder to unpack {archive.name} into is not empty; remove it")
     with _opened(archive) as members:
         with _told(archive):
-            files = _chosen(_listed(members, archive, folder), archive)
+            files = _chosen(_listed(members, archive, folder, most_bytes), archive)
         with atomic.new_folder(folder) as scratch, _told(archive):
             for path, member in files:
                 _write(member, scratch / path)
@@ -79,7 +80,7 @@ def _told(archive: Path) -> Iterator[None]:
         ) from error
 
 
-def _listed(members: Iterable[Member], archive: Path, folder: Path) -> _Listed:
+def _listed(members: Iterable[Member], archive: Path, folder: Path, most_bytes: int | None) -> _Listed:
     """The files that are no junk; ends at the first one that is too much, since to skip it is to read it."""
     files = []
     free_bytes = shutil.disk_usage(_nearest(folder)).free
@@ -94,6 +95,8 @@ def _listed(members: Iterable[Member], archive: Path, folder: Path) -> _Listed:
         path = member_path(member.name, str(archive))
         _require_plain(member, archive)
         stated_bytes += member.size_bytes
+        if most_bytes is not None and stated_bytes > most_bytes:
+            raise RefusedError(f"unpacks to more than {most_bytes / 1e9:.1f} GB, the most; send less")
         _require_room(stated_bytes, free_bytes, folder)
         if not is_junk(path):
             files.append((path, member))

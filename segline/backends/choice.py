@@ -1,0 +1,37 @@
+"""The choice of a backend, where whoever asks leaves it open."""
+
+import logging
+
+from segline.backends import REFERENCE, Backend, open_backend
+from segline.common.errors import SeglineError
+from segline.model.package import Model
+
+AUTO = "auto"
+_ON_GPU = ("tensorrt", "pytorch_amp")
+_ON_CPU = ("openvino", "onnxruntime")
+"""Fastest first, of those that compute in float32; the gate held each to the reference."""
+
+_log = logging.getLogger(__name__)
+
+
+def open_chosen(name: str, model: Model, device: str = "auto") -> Backend:
+    """:func:`~segline.backends.open_backend`; ``auto`` is the fastest that this machine and the package have.
+
+    Raises:
+        SeglineError: as there; of ``auto`` only if the reference cannot run either.
+    """
+    if name != AUTO:
+        return open_backend(name, model, device)
+    for one in _candidates(device):
+        try:
+            return open_backend(one, model, device)
+        except SeglineError as error:
+            _log.info("backend %s: %s", one, error)
+    return open_backend(REFERENCE, model, device)
+
+
+def _candidates(device: str) -> tuple[str, ...]:
+    from segline.machine.devices import default_device
+
+    wanted = default_device() if device == AUTO else device
+    return _ON_CPU if wanted == "cpu" else _ON_GPU

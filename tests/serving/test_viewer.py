@@ -100,6 +100,17 @@ def drop(page: Any, *paths: Path) -> None:
     )
 
 
+def touch(page: Any, x: int, y: int) -> None:
+    """A finger on the picture, for as long as fingers are."""
+    page.locator("#canvas").scroll_into_view_if_needed()
+    corner = page.locator("#canvas").bounding_box()
+    session = page.context.new_cdp_session(page)
+    point = {"x": corner["x"] + x, "y": corner["y"] + y}
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    page.wait_for_timeout(150)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
 def open_page(page: Any, served: StandIn) -> None:
     page.goto(f"{served.uri}/")
     page.get_by_text("Model ").first.wait_for()
@@ -321,7 +332,7 @@ def test_on_a_phone_behind_a_prefix_all_is_in_reach_of_a_thumb(
         )
         assert min(sizes) >= 36
         before = page.inner_text("#where")
-        page.touchscreen.tap(100, 160)
+        touch(page, 70, 300)
         page.wait_for_function(
             "(before) => document.getElementById('where').textContent !== before", arg=before
         )

@@ -49,6 +49,9 @@ ON_CLUSTER = $(ASKED) $(DEMAND) \
   $(if $(TRACKING),$(error TRACKING: on a cluster its ConfigMap segline-settings says where MLflow is; leave it out))
 HERE = $(ASKED) $(if $(TRACKING),--tracking "$(TRACKING)") --runs "$(RUNS)" --store "$(STORE)" --device "$(DEVICE)" --runner "$(RUNNER)"
 
+# Whose client the tests use, without the half of PyPI that its server needs.
+ALONE := monailabel==0.8.5
+
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -115,6 +118,6 @@ $(READY): requirements.txt pyproject.toml segline/report/viewer/package-lock.jso
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.txt)
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --editable . $(ALONE)
 	@$(BIN)/python -m pipelines.niivue || echo "segline: going on without pages that show volumes" >&2
 	@touch $@

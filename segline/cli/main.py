@@ -10,6 +10,7 @@ from segline.cli.cleanup import add_cleanup
 from segline.cli.explore import add_explore
 from segline.cli.interruption import STATUS as INTERRUPTED
 from segline.cli.interruption import interruptible
+from segline.cli.listen import add_listen
 from segline.cli.predict import add_predict
 from segline.cli.registry import add_registry_commands
 from segline.cli.serve import add_serve
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run_command=_check)
     predict, serve = add_predict(commands), add_serve(commands)
     add_explore(commands)
-    add_registry_commands(commands, predict, serve)
+    add_registry_commands(commands, predict, serve, add_listen(commands))
     add_cache_commands(commands)
     add_cleanup(commands)
     add_stages(commands)

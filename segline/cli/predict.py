@@ -9,12 +9,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segline.cli.registry import chosen_model
+from segline.cli.registry import chosen_version
 from segline.common.errors import SeglineError
 
 if TYPE_CHECKING:
+    from segline.imaging.dicom.sources import Source
+    from segline.imaging.volume import Volume
     from segline.inference.answers import Answers
 
+DICOM = ".dcm"
 BACKEND_HELP = "pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt"
 
 
@@ -35,8 +38,10 @@ def add_predict(commands: Any) -> argparse.ArgumentParser:
         "--output",
         type=Path,
         required=True,
-        help="what to write; a mask is .nii, .nii.gz or .nrrd, classes are .json or .csv",
+        help="what to write; a mask is .nii, .nii.gz or .nrrd, or .dcm of DICOM; classes are .json or .csv",
     )
+    predict.add_argument("--fractional", action="store_true", help="into .dcm write how probable labels are")
+    predict.add_argument("--sr", type=Path, help="beside .dcm, write volumes in ml as DICOM-SR to this file")
     predict.add_argument("--backend", default="pytorch", help=BACKEND_HELP)
     predict.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     predict.add_argument("--json", action="store_true", help="tell what was done as one line of JSON")
@@ -54,7 +59,7 @@ def require_output(path: Path, images: Sequence[Path], answers: "Answers") -> No
     """
     if any(path.exists() and path.samefile(image) for image in images if image.exists()):
         raise SeglineError(f"{path}: is the image itself; write the {answers.noun} to another file")
-    require_writable(path, answers.noun, answers.suffixes)
+    require_writable(path, answers.noun, (*answers.suffixes, *((DICOM,) if answers.write_dicom else ())))
 
 
 def require_writable(path: Path, noun: str, suffixes: tuple[str, ...]) -> None:
@@ -80,25 +85,61 @@ def _predict(options: argparse.Namespace) -> None:
     from segline.imaging.files import read_channels
     from segline.inference.doubts import doubts
     from segline.kinds import kind_of
+    from segline.model.identification import algorithm_of
     from segline.plan import Plan
 
-    model = chosen_model(options)
+    model, version = chosen_version(options)
     answers = kind_of(model.plan.kind).answers
     if options.plan:
         model.require_plan(Plan.read(options.plan), options.plan)
     require_output(options.output, options.image, answers)
+    source = _source(options)
     several = _images_in(options.image) if answers.write_table else []
     predictor = answers.predictor(model.plan, open_backend(options.backend, model, options.device))
     found, odd = {}, {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
         with _named(images[0]) if several else nullcontext():
-            found[images[0]], odd[images[0]] = predictor(volume), doubts(model.plan, volume)
-    if several and answers.write_table:
+            found[images[0]], made = _answered(predictor, volume, options.fractional)
+            odd[images[0]] = doubts(model.plan, volume)
+    if source and answers.write_dicom:
+        algorithm = algorithm_of(model, options.backend, version)
+        answers.write_dicom(options.output, made, source, model.plan, algorithm, options.sr)
+    elif several and answers.write_table:
         answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
     else:
         answers.write(options.output, *found.values())
     _tell(options, answers, found, odd)
+
+
+def _source(options: argparse.Namespace) -> "Source | None":
+    """The series that a DICOM answer will refer to; none where no such answer is asked for.
+
+    Raises:
+        SeglineError: the image is no DICOM series, or something is asked for that only DICOM answers have.
+    """
+    from segline.imaging.dicom.sources import Source
+
+    if options.output.suffix != DICOM:
+        if options.fractional or options.sr:
+            what = "--fractional" if options.fractional else "--sr"
+            raise SeglineError(f"{options.output}: {what} goes with a DICOM answer; name it {DICOM}")
+        return None
+    if options.fractional and options.sr:
+        raise SeglineError(f"{options.sr}: --sr tells volumes of a mask; leave --fractional out")
+    if options.sr:
+        require_writable(options.sr, "report", (DICOM,))
+    return Source.at(options.image[0])
+
+
+def _answered(predictor: Any, volume: "Volume", fractional: bool) -> tuple[Any, Any]:
+    """The answer, and what is written of it: itself, or how probable each of its labels is."""
+    if not fractional:
+        answer = predictor(volume)
+        return answer, answer
+    leads = predictor.leads(volume)
+    shares = predictor.shares(leads)
+    return predictor.mask(leads), shares
 
 
 def _images_in(paths: Sequence[Path]) -> list[Path]:

@@ -73,14 +73,20 @@ def chosen_model(options: argparse.Namespace) -> "Model":
     Raises:
         SeglineError: it is neither, or damaged.
     """
+    return chosen_version(options)[0]
+
+
+def chosen_version(options: argparse.Namespace) -> "tuple[Model, str]":
+    """:func:`chosen_model`, and the registered version's name, such as ``spleen/3``; of a folder none."""
     from segline.registry.versions import resolve
     from segline.serving.models.registered import kept_model
 
     if model := package_at(options.model):
-        return model
+        return model, ""
     reference = chosen_reference(options.model)
     registry = registry_that_exists(options, reference)
-    return kept_model(registry, resolve(registry, reference), options.store)
+    version = resolve(registry, reference)
+    return kept_model(registry, version, options.store), version.name
 
 
 def package_at(place: str) -> "Model | None":

@@ -37,6 +37,26 @@ def restore(leads: Tensor, placement: Placement, label_values: tuple[int, ...]) 
     return Volume(full[None], placement.native_grid.affine)
 
 
+def restore_shares(leads: Tensor, placement: Placement) -> np.ndarray:
+    """How probable each foreground class is, on the file's own grid; 0 outside the box that was looked at.
+
+    Args:
+        leads: as for :func:`restore`; left as they are.
+
+    Returns:
+        ``(K - 1, *placement.native_shape)`` float32, interpolated linearly.
+    """
+    shares = np.zeros((len(leads), *placement.native_shape), np.float32)
+    turned = placement.reorientation.apply(shares)[(slice(None), *placement.crop)]
+    inverse = [1 / step for step in placement.steps]
+    with torch.inference_mode():
+        odds = torch.cat([torch.zeros_like(leads[:1]), leads]).softmax(dim=0)[1:]
+        for index, share in enumerate(odds):
+            native = resample_linear(share, placement.crop_shape, (inverse[0], inverse[1], inverse[2]))
+            turned[index] = native.clamp(0, 1).cpu().numpy()
+    return shares
+
+
 Box = tuple[slice, slice, slice]
 
 

@@ -4,10 +4,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from segline.imaging.dicom.algorithm import Algorithm
+from segline.imaging.dicom.sources import Source
 from segline.imaging.volume import Volume
 from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.plan import Plan
+
+
+class WriteDicom(Protocol):
+    """Writes an answer as a DICOM object, atomically, and beside it a report of what is measured in it."""
+
+    def __call__(
+        self,
+        path: Path,
+        answer: Any,
+        source: Source,
+        plan: Plan,
+        algorithm: Algorithm,
+        report: Path | None = None,
+    ) -> None:
+        """``source`` is the series that the answer is of; ``report``, where one is wanted, its file."""
 
 
 class Answers(Protocol):
@@ -49,6 +66,10 @@ class Answers(Protocol):
     @property
     def write_table(self) -> Callable[[Path, Mapping[str, Any]], None] | None:
         """Write those of several volumes, by name, into one file; ``None`` where no file holds them."""
+
+    @property
+    def write_dicom(self) -> "WriteDicom | None":
+        """Write one as an object of a DICOM series; ``None`` where there is no such object."""
 
     def measured(self, answer: Any) -> float:
         """One number of an answer, for whoever keeps a table."""

@@ -45,6 +45,7 @@ class Classes:
     suffixes = (".json", ".csv")
     measure = "probability"
     counts = False
+    write_dicom = None
 
     def words(self, plan: Plan) -> str:
         """The classes."""

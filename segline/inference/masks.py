@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 
 from segline.common.wording import by
+from segline.imaging.dicom.algorithm import Algorithm
+from segline.imaging.dicom.segmentation import segmentation, write_object
+from segline.imaging.dicom.sources import Source
+from segline.imaging.dicom.structured_report import structured_report
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.inference.predictor import Predictor
@@ -44,6 +48,26 @@ class Masks:
     def write(self, path: Path, answer: Volume) -> None:
         """As NIfTI or NRRD."""
         write_volume(path, answer)
+
+    def write_dicom(
+        self,
+        path: Path,
+        answer: Volume,
+        source: Source,
+        plan: Plan,
+        algorithm: Algorithm,
+        report: Path | None = None,
+    ) -> None:
+        """As DICOM-SEG; the report, of a label map, is a DICOM-SR with volumes in ml.
+
+        ``answer`` may also be how probable each label is, see
+        :func:`~segline.imaging.dicom.segmentation.segmentation`.
+        """
+        labels = {value: plan.labels[value] for value in plan.label_values[1:]}
+        segments = segmentation(answer, source, labels, algorithm)
+        write_object(path, segments)
+        if report:
+            write_object(report, structured_report(answer, segments, source, labels, algorithm))
 
     def measured(self, answer: Volume) -> int:
         """Voxels that are not background."""

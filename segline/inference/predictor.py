@@ -1,13 +1,16 @@
 """Prediction: windows over a volume, blended into one answer on the file's own grid."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from segline.common.errors import SeglineError
+from segline.common.limits import require_fits
+from segline.common.wording import by
 from segline.imaging.placement import Placement
 from segline.imaging.preprocessing import CPU, Preprocessor
-from segline.imaging.restoring import restore
+from segline.imaging.restoring import restore, restore_shares
 from segline.imaging.volume import Volume
 from segline.inference.postprocessing import keep_largest_components
 from segline.inference.stitching import WindowScorer, predict_leads
@@ -59,6 +62,17 @@ class Predictor:
             if kept := self.plan.inference.keep_largest:
                 keep_largest_components(mask.array[0], kept, self.plan.label_values[0])
         return leads.volume.with_array(mask.array)
+
+    def shares(self, leads: "Leads") -> Volume:
+        """How probable each label is before post-processing, ``(K - 1, X, Y, Z)`` float32 on the file's grid.
+
+        Raises:
+            SeglineError: they would take more memory than ``SEGLINE_LARGEST_GB`` allows.
+        """
+        shape = (len(leads.values), *leads.volume.grid.shape)
+        require_fits(4.0 * math.prod(shape), f"probabilities of {by(shape)}")
+        with self.watch.lap("invert"):
+            return leads.volume.with_array(restore_shares(leads.values, leads.placement))
 
 
 @dataclass(frozen=True)

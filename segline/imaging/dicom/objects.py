@@ -60,7 +60,7 @@ def image_files(folder: Path) -> list[ImageFile]:
         try:
             opened = _opened(path)
         except SeglineError:
-            if not _has_magic(path):
+            if not has_magic(path):
                 others.append(path)
                 continue
             raise
@@ -85,7 +85,7 @@ def _pattern(path: Path) -> str:
 def _opened(path: Path) -> ImageFile | None:
     """None for an object without pixels, such as a directory or a report."""
     pydicom = _pydicom()
-    with_magic = _has_magic(path)
+    with_magic = has_magic(path)
     try:
         if with_magic and pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
             raise SeglineError(f"{path}: a deflated DICOM file; export it uncompressed, or as JPEG 2000")
@@ -111,7 +111,8 @@ def _is_called_image(dataset: "FileDataset") -> bool:
     return not kind or "Image" in kind.name
 
 
-def _has_magic(path: Path) -> bool:
+def has_magic(path: Path) -> bool:
+    """Whether a file says by its first bytes that it is DICOM."""
     with path.open("rb") as stream:
         stream.seek(_MAGIC_AT)
         return stream.read(len(_MAGIC)) == _MAGIC

@@ -27,7 +27,7 @@ def read_series(folder: Path) -> Volume:
         SeglineError: pydicom is not installed, there is no series or more than one, it is not one even stack
             of parallel grey images, or a file cannot be read.
     """
-    return _volume(series_files(folder), folder)
+    return _volume(stack_at(folder), folder)
 
 
 def declared_series(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...], int]:
@@ -36,23 +36,9 @@ def declared_series(folder: Path) -> tuple[tuple[int, ...], tuple[float, ...], i
     Raises:
         SeglineError: as :func:`read_series`.
     """
-    stack = stacked([frame for file in series_files(folder) for frame in frames_of(file)], folder)
+    stack = stack_at(folder)
     spacing = np.linalg.norm(stack.affine_lps[:3, :3], axis=0)
     return (*stack.frames[0].shape, len(stack.frames)), tuple(map(float, spacing)), 4
-
-
-def series_files(folder: Path) -> list[ImageFile]:
-    """The images of the one series in a folder.
-
-    Raises:
-        SeglineError: pydicom is not installed, there is no series or more than one, or a file cannot be read.
-    """
-    files = image_files(folder)
-    if len(series := _series(files)) != 1:
-        told = ", ".join(f"{modality} of {count}" for (_, modality), count in series.items())
-        what = f"{len(series)} DICOM series in it ({told})" if series else "no DICOM series in it"
-        raise SeglineError(f"{folder}: {what}; give a folder with the slices of one, or a NIfTI file")
-    return files
 
 
 def read_file(path: Path) -> Volume:
@@ -61,15 +47,28 @@ def read_file(path: Path) -> Volume:
     Raises:
         SeglineError: as there, or it has one frame.
     """
-    return _volume([image_file(path)], path)
+    return _volume(stack_at(path), path)
+
+
+def stack_at(path: Path) -> Stack:
+    """The frames of the one series in a folder, or of one file, sorted; their pixels are not read yet.
+
+    Raises:
+        SeglineError: as in :func:`read_series`, but for the pixels.
+    """
+    files = image_files(path) if path.is_dir() else [image_file(path)]
+    if len(series := _series(files)) != 1:
+        told = ", ".join(f"{modality} of {count}" for (_, modality), count in series.items())
+        what = f"{len(series)} DICOM series in it ({told})" if series else "no DICOM series in it"
+        raise SeglineError(f"{path}: {what}; give a folder with the slices of one, or a NIfTI file")
+    return stacked([frame for file in files for frame in frames_of(file)], path)
 
 
 def _series(files: Sequence[ImageFile]) -> dict[tuple[str, str], int]:
     return dict(Counter((file.series, file.modality) for file in files))
 
 
-def _volume(files: Sequence[ImageFile], where: Path) -> Volume:
-    stack = stacked([frame for file in files for frame in frames_of(file)], where)
+def _volume(stack: Stack, where: Path) -> Volume:
     columns, rows = stack.frames[0].shape
     shape = (columns, rows, len(stack.frames))
     require_fits(4.0 * columns * rows * len(stack.frames), f"{where}: {by(shape)} voxels")

@@ -7,12 +7,13 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segline import __version__
 from segline.common.errors import SeglineError
 from segline.serving.http import monai_label
+from segline.serving.http.docs import docs_page
 from segline.serving.http.faults import RefusedError, refused
 from segline.serving.http.keys import service_of
 from segline.serving.http.metrics import TYPE
@@ -67,6 +68,12 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Tell counters and times as Prometheus reads them."""
     return Response(service_of(request).metrics.text(), media_type=TYPE)
+
+
+@_PLAIN.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    """Show people what may be asked."""
+    return HTMLResponse(docs_page(request.app.openapi(), str(request.base_url)))
 
 
 class _Told:

@@ -62,7 +62,7 @@ async def info(request: Request) -> Response:
     """Describe the live model as MONAI Label describes its apps."""
     service = service_of(request)
     plan = service.live.served.plan
-    labels = {name: value for value, name in service.live.served.answers.labels(plan).items()}
+    labels = {name: value for value, name in service.live.served.labels.items()}
     model = {
         "type": "segmentation" if plan.network.answers == "voxels" else "classification",
         "labels": labels,

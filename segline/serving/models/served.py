@@ -64,6 +64,12 @@ class Served:
         return kind_of(self.plan.kind).answers
 
     @property
+    def labels(self) -> dict[int, str]:
+        """What answers hold, as the label files have it, to its name; of masks without the background."""
+        first = 1 if self.plan.network.answers == "voxels" else 0
+        return {value: self.plan.labels[value] for value in self.plan.label_values[first:]}
+
+    @property
     def described(self) -> dict[str, object]:
         """Who it is and what it takes, ready for JSON."""
         plan = self.plan
@@ -72,7 +78,7 @@ class Served:
             "task": plan.task,
             "kind": plan.kind,
             "channels": list(plan.channels),
-            "labels": {str(value): label for value, label in self.answers.labels(plan).items()},
+            "labels": {str(value): label for value, label in self.labels.items()},
             "answers": self.answers.words(plan),
             "backend": self.backend.version,
             "precision": self.backend.precision,

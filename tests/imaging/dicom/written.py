@@ -8,6 +8,8 @@ import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from segline.imaging.geometry import LPS_TO_RAS, Reorientation
+
 SERIES, FRAME_OF_REFERENCE = generate_uid(entropy_srcs=["series"]), generate_uid(entropy_srcs=["frame"])
 AXIAL = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -105,3 +107,17 @@ def _item(**attributes: Any) -> pydicom.Dataset:
     for name, value in attributes.items():
         setattr(item, name, value)
     return item
+
+
+def write_phantom_series(folder: Path, volume: Any, of: slice = slice(None), **attributes: Any) -> Path:
+    """A volume of an axis-aligned grid as axial slices, those ``of`` it, all as the volume has them."""
+    turn = Reorientation.between(volume.grid.orientation, "LPS")
+    grid = turn.apply_to_grid(volume.grid)
+    columns_mm, rows_mm, step_mm = grid.spacing_mm
+    origin = (LPS_TO_RAS @ grid.affine)[:3, 3]
+    for number, image in list(enumerate(turn.apply(volume.array)[0].T))[of]:
+        place = (*origin[:2], origin[2] + number * step_mm)
+        spacing = {"PixelSpacing": [rows_mm, columns_mm], "SliceThickness": step_mm}
+        stored = np.ascontiguousarray(image.astype(np.int16))
+        write_slice(folder, stored, place, number, **{**spacing, **attributes})
+    return folder

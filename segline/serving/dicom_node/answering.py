@@ -1,0 +1,41 @@
+"""Answering: from the images of a series to the objects that are sent back."""
+
+from pathlib import Path
+
+from segline.backends import open_backend
+from segline.common.errors import SeglineError
+from segline.imaging.dicom import read_series
+from segline.imaging.dicom.sources import Source
+from segline.kinds import kind_of
+from segline.model.identification import algorithm_of
+from segline.model.package import Model
+from segline.serving.dicom_node.node import Answerer
+
+
+def answerer(model: Model, version: str, backend: str, device: str, with_report: bool) -> Answerer:
+    """What answers a series: a DICOM-SEG, and a DICOM-SR if ``with_report``.
+
+    Raises:
+        SeglineError: the model needs more than one series, answers with no mask, or its backend cannot run.
+    """
+    plan = model.plan
+    answers = kind_of(plan.kind).answers
+    write_dicom = answers.write_dicom
+    if write_dicom is None:
+        raise SeglineError(f"{plan.task}: a model for {plan.kind} answers not in DICOM; use segline predict")
+    if len(plan.channels) > 1:
+        raise SeglineError(
+            f"{plan.task}: needs {len(plan.channels)} series of a patient ({', '.join(plan.channels)}), and "
+            "what arrives is one; use segline predict"
+        )
+    predictor = answers.predictor(plan, open_backend(backend, model, device))
+    algorithm = algorithm_of(model, backend, version)
+
+    def answer(images: Path, folder: Path) -> None:
+        source = Source.at(images)
+        volume = read_series(images)
+        volume.require_finite(str(images))
+        report = folder / "report.dcm" if with_report else None
+        write_dicom(folder / "segmentation.dcm", predictor(volume), source, plan, algorithm, report)
+
+    return answer

@@ -58,7 +58,7 @@ ALONE := monailabel==0.8.5
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run retrain serve mlflow test lint images compile submit schedule check check-cluster clean kind kind-down
+.PHONY: run retrain serve mlflow test lint images niivue compile submit schedule check check-cluster clean kind kind-down
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
@@ -91,6 +91,9 @@ images: $(READY)  ## build the stages' images: make images IMAGES="base serve" R
 	  $(if $(REGISTRY),--registry "$(REGISTRY)") \
 	  $(if $(TORCH_INDEX),--docker=--build-arg --docker="TORCH_INDEX=$(TORCH_INDEX)")
 
+niivue: $(READY)  ## fetch what viewer.html and the server's page draw with, where it could not be fetched at first
+	@$(BIN)/python -m pipelines.niivue
+
 compile: $(READY)  ## write the pipeline for clusters, as IR and as manifests, to pipelines/compiled
 	$(BIN)/python -m pipelines.compile $(DEMAND)
 
@@ -116,11 +119,12 @@ kind-down:  ## remove that cluster and its data
 clean:  ## remove the virtual environment; runs and store stay
 	rm -rf .venv
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml segline/report/viewer/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "segline needs Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.txt)
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable . $(ALONE)
+	@$(BIN)/python -m pipelines.niivue || echo "segline: going on without pages that show volumes" >&2
 	@touch $@

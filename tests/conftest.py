@@ -29,6 +29,7 @@ from segline.storage.depot import Depot
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
+from .browser import chromium
 from .mlflow_server import mlflow_server as serve_mlflow
 from .s3_server import S3Server
 from .tiny_task import TINY, run_task
@@ -114,6 +115,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server for all tests; who kills it takes one of his own."""
     with S3Server(tmp_path_factory.mktemp("buckets")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium for all tests; each opens a page of its own."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from segline.model.package import Model
     from segline.plan import Plan, Task
     from segline.report.page import Section
+    from segline.report.viewer_page import Viewer
     from segline.training.objectives.objective import Objective
 
 KINDS: Mapping[str, str] = {
@@ -60,6 +61,10 @@ class Kind(Protocol):
     @property
     def pictures(self) -> "Section":
         """Of the report: what errors look like."""
+
+    @property
+    def viewer(self) -> "Viewer | None":
+        """What shows whole cases beside the report; ``None`` where slices tell all."""
 
     def bundle(self, model: "Model", folder: "Path") -> None:
         """Write a model as a MONAI bundle.

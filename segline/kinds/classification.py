@@ -60,6 +60,10 @@ class Classification:
 
         return pictures
 
+    @property
+    def viewer(self) -> None:
+        """The report shows the pictures themselves."""
+
     def bundle(self, model: "Model", folder: "Path") -> None:
         """Transforms, inferer and network, by MONAI's own names."""
         from segline.export.monai_bundle.classes import export_class_bundle

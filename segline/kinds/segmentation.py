@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segline.model.package import Model
     from segline.plan import Plan, Task
     from segline.report.page import Section
+    from segline.report.viewer_page import Viewer
     from segline.training.objectives import masks as objectives
 
 
@@ -59,6 +60,13 @@ class Segmentation:
         from segline.report.sections.masks import pictures
 
         return pictures
+
+    @property
+    def viewer(self) -> "Viewer":
+        """A page with three cases in all their slices."""
+        from segline.report.viewer_page import write_viewer
+
+        return write_viewer
 
     def bundle(self, model: "Model", folder: "Path") -> None:
         """Transforms, inferer and network, by MONAI's own names."""

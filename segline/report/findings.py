@@ -1,5 +1,6 @@
 """What a report is made of: a run's folder, read once, and why each missing part is missing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,3 +75,19 @@ class Findings:
         if record.status in ("failed", "skipped"):
             return f"{record.status}: {record.reason or 'no reason was given'}"
         return "the stage succeeded, but its result in the run's folder is missing or damaged"
+
+
+def chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]]:
+    """The worst, the median and the best, no case twice."""
+    if len(ranked) < 3:
+        return list(zip(("Worst test case", "Best test case"), ranked, strict=False))
+    return [
+        ("Worst test case", ranked[0]),
+        ("Median test case", middle(ranked)),
+        ("Best test case", ranked[-1]),
+    ]
+
+
+def middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
+    """The median; of two in the middle the worse."""
+    return ranked[(len(ranked) - 1) // 2]

@@ -56,6 +56,8 @@ BRIEF = "summary.md"
 """The same in short, for the page of a pipeline's run."""
 REPORT = "report.html"
 """The same for people."""
+VIEWER = "viewer.html"
+"""The best, the median and the worst test case in all their slices."""
 LOG = "run.log"
 """All output of all stages, where they ran on one machine."""
 

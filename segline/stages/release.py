@@ -57,16 +57,16 @@ def report(
     store: Location = "",
     tracking: str = "",
 ) -> None:
-    """Write ``summary.json``, ``summary.md`` and ``report.html`` from whatever the run has come to.
+    """Write ``summary.json``, ``summary.md``, ``viewer.html`` and ``report.html`` from what the run came to.
 
-    The latter two also to ``summary_out`` and ``page_out``. Whatever tracks the run is told that it ended and
-    with what: MLflow, which ``tracking`` and ``store`` name as for ``register``, where that did not do so.
+    The second and the last also to ``summary_out`` and ``page_out``. Whatever tracks the run is told that it
+    ended, and how: MLflow, which ``tracking`` and ``store`` name as for ``register``, where that did not.
     """
     from segline.report import write_report
 
     with stage(run, "report", open_whole_run) as (record, _):
         kind = kind_of(record.info.task.kind)
-        write_report(record, kind.yardstick, kind.pictures)
+        write_report(record, kind.yardstick, kind.pictures, kind.viewer)
         for name, out in ((REPORT, page_out), (BRIEF, summary_out)):
             if out:
                 shutil.copyfile(record.folder / name, out)

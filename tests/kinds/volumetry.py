@@ -213,6 +213,7 @@ def pictures(findings: Findings) -> Html | None:
 
 class Volumetry:
     targets, objective, answers, yardstick = Targets(), Objective(), Answers(), Yardstick()
+    viewer = None
 
     @property
     def pictures(self) -> Callable[[Findings], Html | None]:

@@ -77,7 +77,7 @@ def is_image(path: Path) -> bool:
     """
     called_so = path.suffix.lower() in _SUFFIXES
     try:
-        if not _has_magic(path):
+        if not has_magic(path):
             return called_so
     except OSError:
         return called_so

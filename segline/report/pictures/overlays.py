@@ -11,7 +11,7 @@ from segline.common.errors import SeglineError
 from segline.data.manifest import Manifest
 from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
-from segline.imaging.geometry import Reorientation, Spacing
+from segline.imaging.geometry import Affine, Reorientation, Spacing
 from segline.imaging.volume import Volume
 from segline.plan import Plan
 from segline.report.findings import Findings
@@ -38,12 +38,14 @@ class CaseVolumes:
         truth: class index, ``(X, Y, Z)`` uint8.
         prediction: the same of the prediction.
         spacing_mm: of the grid.
+        affine: of the grid, where it is known.
     """
 
     image: np.ndarray
     truth: np.ndarray
     prediction: np.ndarray
     spacing_mm: Spacing
+    affine: Affine | None = None
 
     @classmethod
     def read(cls, manifest: Manifest, plan: Plan, case: str, mask: Path) -> "CaseVolumes":
@@ -58,11 +60,13 @@ class CaseVolumes:
         if not predicted.grid.matches(truth.grid) or predicted.grid.shape != image.grid.shape:
             raise SeglineError(f"{mask.name}: on another grid than {entry.label_map.path}; evaluate again")
         turn = Reorientation.between(truth.grid.orientation, "RAS")
+        grid = turn.apply_to_grid(truth.grid)
         return cls(
             image=turn.apply(image.array[0]),
             truth=turn.apply(_classes(truth, plan)),
             prediction=turn.apply(_classes(predicted, plan)),
-            spacing_mm=turn.apply_to_grid(truth.grid).spacing_mm,
+            spacing_mm=grid.spacing_mm,
+            affine=grid.affine,
         )
 
 

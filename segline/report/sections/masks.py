@@ -2,12 +2,12 @@
 
 from segline.evaluation.records import CaseEvaluation
 from segline.plan import Plan
-from segline.report.findings import Findings
+from segline.report.findings import Findings, chosen, middle
 from segline.report.html.markup import Html, drawn, element, join
 from segline.report.html.wording import decimal
 from segline.report.pictures.overlays import CaseVolumes, legend, overlay, read_case
 from segline.report.pictures.spin import spin
-from segline.report.sections.quality import chosen, middle
+from segline.report.viewer_page import viewer_note
 
 
 def pictures(findings: Findings) -> Html | None:
@@ -23,6 +23,7 @@ def pictures(findings: Findings) -> Html | None:
             "Slices as a radiologist sees them: the patient's right (R) is on the left. Each is the slice on "
             "which truth and error together are largest.",
         ),
+        viewer_note(findings),
         legend(plan),
         *(_pictured(findings, plan, title, case) for title, case in chosen(findings.ranked)),
         id="pictures",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.records import EVALUATION, WORST_CASES, CaseEvaluation, Evaluation, Measured
-from segline.report.findings import Findings
+from segline.report.findings import Findings, chosen
 from segline.report.html.markup import (
     Cell,
     Content,
@@ -110,21 +110,6 @@ def _case_table(reference: Evaluation, ranked: Sequence[CaseEvaluation]) -> Html
         for label, values in case.figures.items()
     ]
     return table(head, rows, "sortable")
-
-
-def chosen(ranked: Sequence[CaseEvaluation]) -> list[tuple[str, CaseEvaluation]]:
-    """The worst, the median and the best, no case twice."""
-    if len(ranked) < 3:
-        return list(zip(("Worst test case", "Best test case"), ranked, strict=False))
-    return [
-        ("Worst test case", ranked[0]),
-        ("Median test case", middle(ranked)),
-        ("Best test case", ranked[-1]),
-    ]
-
-
-def middle(ranked: Sequence[CaseEvaluation]) -> CaseEvaluation:
-    return ranked[(len(ranked) - 1) // 2]
 
 
 def _not_evaluated(stages: Sequence[StageRecord]) -> Html | None:

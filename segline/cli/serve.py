@@ -41,6 +41,7 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     serve.add_argument("--spool-gb", type=float, default=16, help="as much may lie there (16)")
     serve.add_argument("--keep-minutes", type=float, default=15, help="answers of jobs are kept (15)")
     serve.add_argument("--proof", type=Path, nargs="+", help="image by which a version is proven (made up)")
+    serve.add_argument("--drift", type=Path, help="record how far volumes lie in STORE/drift/NAME.jsonl")
     serve.add_argument("--follow-seconds", type=float, default=15, help="how often to ask the alias (15)")
     serve.add_argument("--drain-seconds", type=float, default=90, help="to finish in after SIGTERM (90)")
     serve.add_argument("--quiet", action="store_true", help="no line a request")
@@ -99,6 +100,7 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
     from segline.serving.http.service import Service
     from segline.serving.http.settings import Settings
     from segline.serving.work.desk import Desk, Limits
+    from segline.serving.work.record import Record
     from segline.serving.work.spool import Spool
 
     free = available_bytes(torch.device("cpu"))
@@ -110,5 +112,5 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
         keep_s=options.keep_minutes * 60,
         key=os.environ.get(KEY_VARIABLE, ""),
     )
-    spool = Spool(options.spool, options.spool_gb * 1e9)
-    return Service(live, Desk(live, limits), spool, settings)
+    record = Record(options.drift) if options.drift else None
+    return Service(live, Desk(live, limits), Spool(options.spool, options.spool_gb * 1e9), settings, record)

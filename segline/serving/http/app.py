@@ -3,25 +3,20 @@
 import logging
 import time
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segline import __version__
 from segline.common.errors import SeglineError
-from segline.serving.http import monai_label
-from segline.serving.http.docs import docs_page
 from segline.serving.http.faults import RefusedError, refused
-from segline.serving.http.keys import service_of
-from segline.serving.http.metrics import TYPE
-from segline.serving.http.predictions import ROUTES
+from segline.serving.http.routes import monai_label, operation, pages, predictions
 from segline.serving.http.service import Service
 
 _log = logging.getLogger("segline.serving")
-_PLAIN = APIRouter(tags=["operation"])
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -39,41 +34,13 @@ def make_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.include_router(ROUTES)
-    for routes in (_PLAIN, monai_label.OPEN, monai_label.ROUTES):
+    for routes in (predictions.ROUTES, operation.ROUTES, monai_label.OPEN, monai_label.ROUTES, pages.ROUTES):
         app.include_router(routes)
     app.add_exception_handler(SeglineError, refused)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(RequestValidationError, _misasked)
     app.add_middleware(_Told, service=service)
     return app
-
-
-@_PLAIN.get("/healthz")
-async def healthz() -> Response:
-    """Say that the process lives."""
-    return JSONResponse({"status": "alive"})
-
-
-@_PLAIN.get("/readyz")
-async def readyz(request: Request) -> Response:
-    """Say whether volumes are taken in."""
-    service = service_of(request)
-    if service.draining:
-        raise RefusedError(503, "the server shuts down")
-    return JSONResponse({"status": "ready", "model": service.live.served.name})
-
-
-@_PLAIN.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """Tell counters and times as Prometheus reads them."""
-    return Response(service_of(request).metrics.text(), media_type=TYPE)
-
-
-@_PLAIN.get("/docs", include_in_schema=False)
-async def docs(request: Request) -> Response:
-    """Show people what may be asked."""
-    return HTMLResponse(docs_page(request.app.openapi(), str(request.base_url)))
 
 
 class _Told:

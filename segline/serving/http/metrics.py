@@ -22,6 +22,8 @@ class Metrics:
         self._requests = self._counter("requests", "Requests", "route", "status")
         self._answers = self._counter("answers", "Volumes that left the queue", "version", "status")
         self._odd = self._counter("remarked_answers", "Answers with a remark on their volume", "version")
+        told = "Answers whose volume lies too far from what was learned"
+        self._far = self._counter("untrusted_answers", told, "version", "kind")
         into = self._registry
         told = "Time of an answer's steps"
         self._steps = Histogram("segline_step_seconds", told, ["step"], buckets=_BUCKETS, registry=into)
@@ -48,6 +50,9 @@ class Metrics:
         self._answers.labels(version, job.status.value).inc()
         if answer.get("remarks"):
             self._odd.labels(version).inc()
+        if job.familiar and not job.familiar.trusted:
+            for kind in job.familiar.kinds or ("other",):
+                self._far.labels(version, kind).inc()
         for step, seconds in answer.get("seconds", {}).items():
             self._steps.labels(step).observe(seconds)
 

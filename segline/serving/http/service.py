@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from segline.common.errors import SeglineError
+from segline.inference.familiarity.drift import Entry
 from segline.serving.http.bodies import Body, Part, body_of, linger
 from segline.serving.http.faults import RefusedError, busy
 from segline.serving.http.metrics import Metrics
@@ -21,20 +22,24 @@ from segline.serving.work.answering import unplaced
 from segline.serving.work.desk import BusyError, Desk
 from segline.serving.work.images import Images
 from segline.serving.work.job import Job, Sent, Status
+from segline.serving.work.record import Record
 from segline.serving.work.spool import Spool
 
 
 class Service:
     """What the routes share."""
 
-    def __init__(self, live: LiveModel, desk: Desk, spool: Spool, settings: Settings) -> None:
+    def __init__(
+        self, live: LiveModel, desk: Desk, spool: Spool, settings: Settings, drift: Record | None = None
+    ) -> None:
         self.live, self.desk, self.spool, self.settings = live, desk, spool, settings
+        self._drift = drift
         self.metrics = Metrics(live, desk)
         self.images = Images(spool.give_back, settings.keep_s, settings.keep_jobs)
         self.draining = False
         self._jobs: dict[str, Job] = {}
 
-    async def taken_in(self, request: Request) -> Job:
+    async def taken_in(self, request: Request, wants_dicom: bool = False) -> Job:
         """A job of what a request brings, which waits for its turn.
 
         Raises:
@@ -43,7 +48,10 @@ class Service:
         """
         await self.require_room(request)
         async with self.received(request) as (body, folder):
-            return await self.asked(await self.arranged(body.files, folder), folder)
+            images = await self.arranged(body.files, folder)
+            if wants_dicom and not images[0].is_dir():
+                raise SeglineError("a DICOM-SEG is made of a DICOM series; send one as a zip, or its files")
+            return await self.asked(images, folder, wants_dicom)
 
     @asynccontextmanager
     async def received(self, request: Request) -> AsyncIterator[tuple[Body, Path]]:
@@ -65,10 +73,10 @@ class Service:
         """The images of one volume that uploaded files are; errors as :func:`images_of`."""
         return await run_in_threadpool(images_of, files, folder, self.settings)
 
-    async def asked(self, images: tuple[Path, ...], folder: Path) -> Job:
+    async def asked(self, images: tuple[Path, ...], folder: Path, wants_dicom: bool = False) -> Job:
         """A job of images, which waits for its turn and owns ``folder``; errors as :meth:`taken_in`."""
-        job = Job(await run_in_threadpool(self._sent, images, folder))
-        job.finished.add_done_callback(lambda _: self.metrics.ended(job))
+        job = Job(await run_in_threadpool(self._sent, images, folder, wants_dicom))
+        job.finished.add_done_callback(lambda _: self._ended(job))
         try:
             self.desk.submit(job)
         except BusyError as error:
@@ -139,10 +147,16 @@ class Service:
     def _busy_status(self) -> int:
         return 503 if self.draining else 429
 
-    def _sent(self, images: tuple[Path, ...], folder: Path) -> Sent:
+    def _ended(self, job: Job) -> None:
+        self.metrics.ended(job)
+        if self._drift and job.familiar and job.answer:
+            self._drift.add(Entry.of(job.familiar, job.answer["model"]))
+
+    def _sent(self, images: tuple[Path, ...], folder: Path, wants_dicom: bool) -> Sent:
         served = self.live.served
         volume = require_taken(images, len(served.plan.channels), self.settings)
-        return Sent(folder, images, served.bytes_for(volume), served.windows_for(volume))
+        needs, windows = served.bytes_for(volume), served.windows_for(volume)
+        return Sent(folder, images, needs, windows, wants_dicom)
 
     def _tidy(self) -> None:
         """Forget what was not fetched in time, and the oldest where there are too many."""

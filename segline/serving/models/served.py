@@ -9,12 +9,15 @@ from segline.backends import Backend
 from segline.backends.choice import AUTO, open_chosen
 from segline.imaging.declared import Declared
 from segline.imaging.geometry import as_shape
+from segline.inference.familiarity.judging import Judge
 from segline.inference.tiling import Tiling
 from segline.kinds import kind_of
+from segline.model.identification import algorithm_of
 from segline.model.package import Model
 from segline.plan import Plan, batch_bytes
 
 if TYPE_CHECKING:
+    from segline.imaging.dicom.algorithm import Algorithm
     from segline.inference.answers import Answers
 
 _RAW_COPIES = 3
@@ -62,6 +65,16 @@ class Served:
     def answers(self) -> "Answers":
         """What it answers."""
         return kind_of(self.plan.kind).answers
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Says how far a volume lies from what was learned."""
+        return Judge(self.model.domain, self.plan, self.answers)
+
+    @cached_property
+    def algorithm(self) -> "Algorithm":
+        """How answers in DICOM name it."""
+        return algorithm_of(self.model, self.backend.name, self.name)
 
     @property
     def labels(self) -> dict[int, str]:

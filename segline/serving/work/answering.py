@@ -54,9 +54,15 @@ def _answer(job: Job, served: Served, network: WindowScorer) -> None:
     file = job.sent.folder / f"{answers.noun}{answers.suffixes[0]}"
     with watch.lap("write"):
         answers.write(file, found)
+    with watch.lap("trust"):
+        job.familiar = served.judge(volume, found)
+    if job.sent.wants_dicom:
+        with watch.lap("dicom"):
+            job.dicom = _dicom(job, served, found)
     said: dict[str, Any] = {
         **answers.figures(served.plan, found),
         "remarks": doubts(served.plan, volume),
+        "trust": job.familiar.told() if job.familiar else None,
         "model": served.name,
         "digests": served.digests,
         "backend": served.backend.version,
@@ -64,6 +70,18 @@ def _answer(job: Job, served: Served, network: WindowScorer) -> None:
         "seconds": {step: round(took, 4) for step, took in watch.seconds.items()},
     }
     job.file, job.answer = file, said
+
+
+def _dicom(job: Job, served: Served, found: Any) -> Path:
+    """The answer as DICOM-SEG, which refers to the images that were sent."""
+    from segline.imaging.dicom.sources import Source
+
+    write_dicom = served.answers.write_dicom
+    if write_dicom is None or job.sent.series is None:
+        raise SeglineError("a DICOM-SEG is made of a mask of a DICOM series; ask for the answer itself")
+    path = job.sent.folder / "segmentation.dcm"
+    write_dicom(path, found, Source.at(job.sent.series), served.plan, served.algorithm)
+    return path
 
 
 class _Heeding:

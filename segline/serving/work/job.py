@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segline.common.errors import SeglineError
+from segline.inference.familiarity.judging import Familiarity
 
 
 class Status(StrEnum):
@@ -36,12 +37,14 @@ class Sent:
         images: one file a channel, one with all, or a folder with a DICOM series.
         needs_bytes: estimate of the memory that an answer takes.
         windows: estimate of how many windows it is cut into.
+        wants_dicom: whether a DICOM-SEG is made, too.
     """
 
     folder: Path
     images: tuple[Path, ...]
     needs_bytes: int
     windows: int = 1
+    wants_dicom: bool = False
 
     @property
     def series(self) -> Path | None:
@@ -64,6 +67,10 @@ class Job:
     """Figures, remarks and who answered, ready for JSON, once it is done."""
     file: Path | None = None
     """The answer's own, such as the mask."""
+    dicom: Path | None = None
+    """A DICOM-SEG, where one is wanted."""
+    familiar: Familiarity | None = None
+    """How far the volume lies from what was learned, where that is known."""
     ended: float | None = None
     """``time.monotonic()`` of its end."""
     finished: "Future[None]" = field(default_factory=Future)

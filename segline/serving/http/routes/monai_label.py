@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from segline import __version__
 from segline.imaging.files import read_volume, write_volume
 from segline.serving.http.faults import RefusedError
-from segline.serving.http.keys import is_key, require_key, service_of
+from segline.serving.http.routes.keys import is_key, require_key, service_of
 from segline.serving.http.service import Service
 from segline.serving.work.images import Kept
 from segline.serving.work.job import Job

@@ -11,11 +11,12 @@ from starlette.responses import JSONResponse, Response
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels, write_volume
 from segline.serving.http.faults import RefusedError
-from segline.serving.http.keys import require_key, service_of
+from segline.serving.http.routes.keys import require_key, service_of
 from segline.serving.work.job import Job, Status
 
-Form = Literal["answer", "json"]
-"""``answer``: the file itself, such as the mask; ``json``: figures, remarks and who answered."""
+Form = Literal["answer", "json", "dicom-seg"]
+"""``answer``: the file itself, such as the mask; ``json``: figures, remarks and who answered; ``dicom-seg``:
+the mask of a DICOM series as DICOM."""
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -34,7 +35,7 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-_NIFTI = "application/gzip"
+_NIFTI, _DICOM = "application/gzip", "application/dicom"
 
 
 ROUTES = APIRouter(prefix="/v1", dependencies=[Depends(require_key)], tags=["predictions"])
@@ -47,7 +48,7 @@ async def predict(request: Request, format: Annotated[Form, Query()] = "answer")
     The mask comes on exactly the volume's grid, as `.nii.gz`; the header `X-Segline-Answer` has the JSON.
     """
     service = service_of(request)
-    job = await service.taken_in(request)
+    job = await service.taken_in(request, wants_dicom=format == "dicom-seg")
     try:
         await service.waited_for(job, request)
         return await _answered(job, format)
@@ -56,10 +57,10 @@ async def predict(request: Request, format: Annotated[Form, Query()] = "answer")
 
 
 @ROUTES.post("/jobs", status_code=202, openapi_extra=_BODY)
-async def begin(request: Request) -> Response:
-    """Take a volume in; its answer is fetched later."""
+async def begin(request: Request, dicom_seg: bool = False) -> Response:
+    """Take a volume in; its answer is fetched later, with `dicom_seg=true` also as DICOM-SEG."""
     service = service_of(request)
-    job = await service.taken_in(request)
+    job = await service.taken_in(request, dicom_seg)
     service.keep(job)
     return JSONResponse(job.described, 202, {"Location": str(request.url_for("look", identity=job.id))})
 
@@ -82,6 +83,12 @@ async def cancel(request: Request, identity: str) -> Response:
 async def fetch(request: Request, identity: str) -> Response:
     """Fetch the answer's file."""
     return await _answered(_done(service_of(request).job(identity)), "answer")
+
+
+@ROUTES.get("/jobs/{identity}/dicom-seg")
+async def fetch_dicom(request: Request, identity: str) -> Response:
+    """Fetch the answer as DICOM-SEG, where that was asked for."""
+    return await _answered(_done(service_of(request).job(identity)), "dicom-seg")
 
 
 @ROUTES.get("/jobs/{identity}/volume")
@@ -111,13 +118,16 @@ async def _answered(job: Job, form: Form) -> Response:
     assert job.answer is not None and job.file is not None
     if form == "json" or job.file.suffix == ".json":
         return JSONResponse(job.answer)
-    content = await run_in_threadpool(job.file.read_bytes)
+    file = job.dicom if form == "dicom-seg" else job.file
+    if file is None:
+        raise RefusedError(404, "no DICOM-SEG was asked for; begin the job with dicom_seg=true")
+    content = await run_in_threadpool(file.read_bytes)
     headers = {
         "X-Segline-Model": job.answer["model"],
         "X-Segline-Answer": json.dumps(job.answer),
-        "Content-Disposition": f'attachment; filename="{job.file.name}"',
+        "Content-Disposition": f'attachment; filename="{file.name}"',
     }
-    return Response(content, headers=headers, media_type=_NIFTI)
+    return Response(content, headers=headers, media_type=_DICOM if file is job.dicom else _NIFTI)
 
 
 def _as_nifti(job: Job) -> bytes:

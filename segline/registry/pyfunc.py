@@ -58,7 +58,7 @@ def save_pyfunc(model: Model, answers: Answers, folder: Path, model_id: str, run
     plan = model.plan
     with tempfile.TemporaryDirectory() as scratch:
         library = Path(scratch, "segline")
-        ignored = shutil.ignore_patterns("__pycache__", ".*", "niivue")
+        ignored = shutil.ignore_patterns("__pycache__", ".*", "viewer")
         shutil.copytree(Path(__file__).parents[1], library, ignore=ignored)
         mlflow.pyfunc.save_model(
             path=str(folder),

@@ -20,7 +20,8 @@ NO_GPU = nvidia_driver_missing()
 ON_A_CPU = [name for name in BACKENDS if name not in ("tensorrt", "pytorch_amp")]
 SCORES_WITHIN = {"float32": 1e-5, "int8": 0.1}
 """Root mean square, of scores whose standard deviation is near 4; int8 was not calibrated on such noise."""
-LABELS_WITHIN = {"float32": 1e-4, "int8": 1e-3}
+LABELS_WITHIN = {"float32": 1e-4, "int8": 2e-3}
+"""Of so small a network; on CPUs with other instructions int8 rounds otherwise."""
 
 
 def refusal(name: str, model: Model, device: str = "cpu") -> str:

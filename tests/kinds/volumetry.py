@@ -152,6 +152,7 @@ def _voxels(scores: Tensor) -> Tensor:
 class Answers:
     noun, suffixes, measure, counts = "volume", (".json",), "ml", False
     write_table = None
+    write_dicom = None
 
     def words(self, plan: Plan) -> str:
         return f"the volume of {', '.join(plan.foreground.values())} in ml"
@@ -173,6 +174,9 @@ class Answers:
 
     def told(self, answer: float) -> str:
         return f"{answer:.1f} ml"
+
+    def figures(self, plan: Plan, answer: float) -> dict[str, Any]:  # noqa: ARG002
+        return {"ml": answer}
 
 
 class Yardstick:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def drift_of(entries: Sequence[Entry], task: str = "") -> Drift | None:
     latest = asked[-1]
     among = [entry for entry in asked if entry.model == latest.model]
     untrusted = [entry for entry in among if not entry.trusted]
-    kinds = Counter(kind for entry in untrusted for kind in entry.kinds)
+    kinds = Counter(chain.from_iterable(entry.kinds for entry in untrusted))
     return Drift(
         model=latest.model,
         since=among[0].time,

@@ -110,8 +110,8 @@ class Delivery:
         entity = AE(self._title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_S
         entity.connection_timeout = _TIMEOUT_S
-        for kind in _ANSWERS:
-            entity.add_requested_context(kind)
+        for sop_class in _ANSWERS:
+            entity.add_requested_context(sop_class)
         association = entity.associate(peer.host, peer.port, ae_title=peer.title)
         if association.is_established:
             return association

@@ -60,14 +60,16 @@ async def body_of(request: Request, folder: Path, settings: Settings, take: Take
     Raises:
         RefusedError: of another type, too much, too slow, or broken off.
     """
-    kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    declared = request.headers.get("content-type", "application/octet-stream")
+    media_type = declared.partition(";")[0].strip().lower()
     chunks = _chunks(request, settings, take)
-    if kind == _FORM:
+    if media_type == _FORM:
         return await _parts(request, folder, chunks)
-    if kind not in _PLAIN:
+    if media_type not in _PLAIN:
         await linger(request, settings)
         raise RefusedError(
-            415, f"{kind}: not taken; send the file as application/octet-stream, or several as {_FORM}"
+            415,
+            f"{media_type}: not taken; send the file as application/octet-stream, or several as {_FORM}",
         )
     path = folder / "upload-0"
     with path.open("wb") as stream:

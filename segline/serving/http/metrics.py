@@ -23,7 +23,7 @@ class Metrics:
         self._answers = self._counter("answers", "Volumes that left the queue", "version", "status")
         self._odd = self._counter("remarked_answers", "Answers with a remark on their volume", "version")
         told = "Answers whose volume lies too far from what was learned"
-        self._far = self._counter("untrusted_answers", told, "version", "kind")
+        self._far = self._counter("untrusted_answers", told, "version", "reason")
         into = self._registry
         told = "Time of an answer's steps"
         self._steps = Histogram("segline_step_seconds", told, ["step"], buckets=_BUCKETS, registry=into)
@@ -51,8 +51,8 @@ class Metrics:
         if answer.get("remarks"):
             self._odd.labels(version).inc()
         if job.familiar and not job.familiar.trusted:
-            for kind in job.familiar.kinds or ("other",):
-                self._far.labels(version, kind).inc()
+            for reason in job.familiar.kinds or ("other",):
+                self._far.labels(version, reason).inc()
         for step, seconds in answer.get("seconds", {}).items():
             self._steps.labels(step).observe(seconds)
 

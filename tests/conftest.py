@@ -26,6 +26,7 @@ from segline.model.package import Model
 from segline.plan import Plan, Task, merged
 from segline.planning.plans import make_plan
 from segline.storage.depot import Depot
+from segline.training.shipping.domain import domain_of
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
@@ -155,7 +156,8 @@ def tiny_training(
     train, val = tiny_index.open(tiny_plan.split.train), tiny_index.open(tiny_plan.split.val)
     trainer = Trainer(tiny_plan, train, val, Checkpoint(folder / "checkpoint.pt", "tiny"))
     history = trainer.run()
-    model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history)
+    domain = domain_of(tiny_plan, train, val)
+    model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history, domain)
     export_onnx(model, val)
     return TinyTraining(history, model)
 

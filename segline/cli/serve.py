@@ -41,6 +41,8 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     serve.add_argument("--spool-gb", type=float, default=16, help="as much may lie there (16)")
     serve.add_argument("--keep-minutes", type=float, default=15, help="answers of jobs are kept (15)")
     serve.add_argument("--proof", type=Path, nargs="+", help="image by which a version is proven (made up)")
+    serve.add_argument("--dicom-web", help="URL with the series that viewers name, as Orthanc's /dicom-web")
+    serve.add_argument("--allow-origin", nargs="+", default=(), help="web pages elsewhere that may ask")
     serve.add_argument("--drift", type=Path, help="record how far volumes lie in STORE/drift/NAME.jsonl")
     serve.add_argument("--follow-seconds", type=float, default=15, help="how often to ask the alias (15)")
     serve.add_argument("--drain-seconds", type=float, default=90, help="to finish in after SIGTERM (90)")
@@ -79,11 +81,16 @@ def _live(options: argparse.Namespace) -> "tuple[LiveModel, Source | None]":
     from segline.serving.models.registered import Named
 
     def opened(model: "Model", name: str = "") -> "Served":
-        from segline.serving.models.proof import require_proven
+        from segline.common.processes import in_own_process
+        from segline.serving.models.proof import prove
         from segline.serving.models.served import Served
 
         served = Served.opened(model, name, options.backend, options.device)
-        require_proven(served, options.proof or ())
+        case = tuple(options.proof or ())
+        # what PyTorch needs for it is gone with its process, and who answers meanwhile is not held up
+        in_own_process(
+            f"{served.name}: its proof", prove, model, name, served.backend.name, options.device, case
+        )
         return served
 
     if model := package_at(options.model):
@@ -100,6 +107,7 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
     from segline.serving.http.service import Service
     from segline.serving.http.settings import Settings
     from segline.serving.work.desk import Desk, Limits
+    from segline.serving.work.dicom_web import DicomWeb
     from segline.serving.work.record import Record
     from segline.serving.work.spool import Spool
 
@@ -110,7 +118,10 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
         upload_bytes=options.upload_mb << 20,
         silent_s=options.silent_seconds,
         keep_s=options.keep_minutes * 60,
+        origins=tuple(options.allow_origin),
         key=os.environ.get(KEY_VARIABLE, ""),
     )
     record = Record(options.drift) if options.drift else None
-    return Service(live, Desk(live, limits), Spool(options.spool, options.spool_gb * 1e9), settings, record)
+    dicom_web = DicomWeb(options.dicom_web) if options.dicom_web else None
+    spool = Spool(options.spool, options.spool_gb * 1e9)
+    return Service(live, Desk(live, limits), spool, settings, record, dicom_web)

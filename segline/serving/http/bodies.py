@@ -76,7 +76,7 @@ async def body_of(request: Request, folder: Path, settings: Settings, take: Take
         async for chunk in chunks:
             stream.write(chunk)
     if not path.stat().st_size:
-        raise RefusedError(400, "the request has no body; send a file, as curl --data-binary @FILE does")
+        return Body([], {})
     return Body([Part(path, request.headers.get("x-filename", ""))], {})
 
 

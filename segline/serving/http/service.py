@@ -20,6 +20,7 @@ from segline.serving.http.uploads import images_of, require_taken
 from segline.serving.models.live import LiveModel
 from segline.serving.work.answering import unplaced
 from segline.serving.work.desk import BusyError, Desk
+from segline.serving.work.dicom_web import DicomWeb
 from segline.serving.work.images import Images
 from segline.serving.work.job import Job, Sent, Status
 from segline.serving.work.record import Record
@@ -30,9 +31,16 @@ class Service:
     """What the routes share."""
 
     def __init__(
-        self, live: LiveModel, desk: Desk, spool: Spool, settings: Settings, drift: Record | None = None
+        self,
+        live: LiveModel,
+        desk: Desk,
+        spool: Spool,
+        settings: Settings,
+        drift: Record | None = None,
+        dicom_web: DicomWeb | None = None,
     ) -> None:
         self.live, self.desk, self.spool, self.settings = live, desk, spool, settings
+        self.dicom_web = dicom_web
         self._drift = drift
         self.metrics = Metrics(live, desk)
         self.images = Images(spool.give_back, settings.keep_s, settings.keep_jobs)

@@ -23,5 +23,7 @@ class Settings:
     """How long the answer of a job waits to be fetched."""
     keep_jobs: int = 512
     """How many of them."""
+    origins: tuple[str, ...] = ()
+    """Of the web pages that may ask, as ``https://viewer.example.org``; its own always may."""
     key: str = ""
     """What clients must bring as ``Authorization: Bearer``; nothing where it is empty."""

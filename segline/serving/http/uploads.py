@@ -25,7 +25,9 @@ def images_of(files: Sequence[Part], folder: Path, settings: Settings) -> tuple[
         SeglineError: an archive is damaged, too large, hostile, or has more than one series.
     """
     if not files:
-        raise RefusedError(400, "the form has no file; send one a field 'file'")
+        raise RefusedError(
+            400, "no file came; send one as curl --data-binary @FILE does, or in a form's 'file'"
+        )
     heads = [_head(part.path) for part in files]
     if all(head[_DICOM_AT : _DICOM_AT + 4] == _DICOM for head in heads):
         return (_gathered([part.path for part in files], folder),)

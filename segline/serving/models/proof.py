@@ -11,6 +11,7 @@ from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
 from segline.imaging.volume import Volume
 from segline.kinds import kind_of
+from segline.model.package import Model
 from segline.plan import Plan
 from segline.serving.models.served import Served
 
@@ -44,6 +45,11 @@ def require_proven(served: Served, case: Sequence[Path] = ()) -> None:
             f"{served.name}: {served.backend.name} gives {share:.6f} of PyTorch's {by.part}s on the "
             f"stored case, the gate asks for {asked.agreement}; serve it with --backend {REFERENCE}"
         )
+
+
+def prove(model: Model, name: str, backend: str, device: str, case: Sequence[Path] = ()) -> None:
+    """:func:`require_proven` of a package that is not opened yet, for a process of its own."""
+    require_proven(Served.opened(model, name, backend, device), case)
 
 
 def made_up(plan: Plan) -> Volume:

@@ -5,6 +5,7 @@ images stay for as long as the answers of jobs.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
@@ -26,6 +27,7 @@ OPEN = APIRouter(tags=["MONAI Label"])
 ROUTES = APIRouter(tags=["MONAI Label"], dependencies=[Depends(require_key)])
 _BOUNDARY = "segline-parts-5f3a9c"
 _LOGIN_BYTES = 4096
+_UID = re.compile(r"[0-9.]{5,64}")
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
 Output = Literal["image", "json", "all"]
@@ -162,7 +164,7 @@ async def infer(
         if files := body.named("file"):
             images = await service.arranged(files, folder)
         else:
-            images = _known(service, session_id or image).images
+            images = await _named(service, session_id or image, folder)
         params = _params(body.fields.get("params", ""))
         job = await service.asked(images, folder)
     try:
@@ -177,6 +179,14 @@ async def _kept(request: Request, name: str) -> tuple[str, Kept]:
     async with service.received(request) as (body, folder):
         kept = Kept(folder, await service.arranged(body.named("file", "files"), folder))
     return service.images.add(kept, name), kept
+
+
+async def _named(service: Service, name: str, folder: Path) -> tuple[Path, ...]:
+    """An image that is kept, or, of a viewer that has its images there, a series of the DICOMweb server."""
+    kept = service.images.get(name)
+    if kept is None and service.dicom_web and _UID.fullmatch(name):
+        return (await run_in_threadpool(service.dicom_web.fetch, name, folder),)
+    return _known(service, name).images
 
 
 def _known(service: Service, name: str) -> Kept:

@@ -24,7 +24,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.uri = f"http://127.0.0.1:{self.port}"
         self.spool, self.log = folder / "spool", folder / "serve.log"
         self.spool.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "segline.cli", "serve", str(model), "--port", str(self.port)]
@@ -39,7 +39,7 @@ class Server:
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx.get(f"{self.uri}/readyz").status_code == 200:
                     return self
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -59,10 +59,10 @@ class Server:
             self.process.wait()
 
     def post(self, content: bytes, path: str = "/v1/predict", **more: Any) -> httpx.Response:
-        return httpx.post(self.url + path, content=content, timeout=120, **more)
+        return httpx.post(self.uri + path, content=content, timeout=120, **more)
 
     def get(self, path: str, **more: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=120, **more)
+        return httpx.get(self.uri + path, timeout=120, **more)
 
     @property
     def spooled(self) -> list[Path]:

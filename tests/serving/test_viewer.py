@@ -3,7 +3,7 @@
 import base64
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from segline.report.pictures.overlays import LABEL_COLORS
 from segline.serving.viewer import page_files
 
 from ..browser import file_of, one_page, painted, pixels
+from .server import Server
 from .stand_in import Answerer, StandIn, stand_in
 
 Serve = Callable[..., AbstractContextManager[StandIn]]
@@ -34,7 +35,7 @@ GREEN = LABEL_COLORS[0]
 
 @pytest.fixture(scope="module")
 def predictor(tiny_model: Model) -> Predictor:
-    return Predictor(tiny_model.plan, open_backend("onnxruntime", tiny_model))
+    return Predictor(tiny_model.plan, open_backend("openvino", tiny_model))
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,6 @@ def serve(predictor: Predictor) -> Serve:
         return stand_in(models, answerer, **settings)
 
     return begin
-
-
-@pytest.fixture(scope="module")
-def served(serve: Serve) -> Iterator[StandIn]:
-    with serve() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,7 @@ def touch(page: Any, x: int, y: int) -> None:
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-def open_page(page: Any, served: StandIn) -> None:
+def open_page(page: Any, served: StandIn | Server) -> None:
     page.goto(f"{served.uri}/")
     page.get_by_text("Model ").first.wait_for()
 
@@ -122,11 +117,11 @@ def predict(page: Any) -> None:
 
 
 def test_a_dropped_scan_is_seen_predicted_covered_by_its_mask_and_downloaded(
-    browser: Any, served: StandIn, scan: Path, predictor: Predictor, tmp_path: Path
+    browser: Any, server: Server, scan: Path, predictor: Predictor, tmp_path: Path
 ) -> None:
     expected = predictor(read_volume(scan))
     with one_page(browser) as page:
-        open_page(page, served)
+        open_page(page, server)
         assert pixels(page, "#canvas").std() < 40
         drop(page, scan)
         page.locator("#bar").wait_for()
@@ -211,11 +206,11 @@ def test_the_servers_error_is_shown_in_its_one_line(browser: Any, serve: Serve, 
         assert page.is_enabled("#send")
 
 
-def test_what_is_no_scan_is_told(browser: Any, served: StandIn, tmp_path: Path) -> None:
+def test_what_is_no_scan_is_told(browser: Any, server: Server, tmp_path: Path) -> None:
     (tmp_path / "broken.nii.gz").write_bytes(b"no scan")
     (tmp_path / "letter.txt").write_text("no scan")
     with one_page(browser) as page:
-        open_page(page, served)
+        open_page(page, server)
         drop(page, tmp_path / "letter.txt")
         page.get_by_text("letter.txt: neither DICOM nor one of").wait_for()
         drop(page, tmp_path / "broken.nii.gz")

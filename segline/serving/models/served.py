@@ -87,6 +87,7 @@ class Served:
         """Who it is and what it takes, ready for JSON."""
         plan = self.plan
         return {
+            "name": plan.task,
             "version": self.name,
             "task": plan.task,
             "kind": plan.kind,

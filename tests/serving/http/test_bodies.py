@@ -143,7 +143,7 @@ def test_an_upload_of_a_gigabyte_is_refused_and_not_kept(server: Server, told: b
 
     before = server.resident_bytes
     headers = {"Content-Length": str(size)} if told else {}
-    response = httpx.post(f"{server.url}/v1/predict", content=chunks(), headers=headers, timeout=120)
+    response = httpx.post(f"{server.uri}/v1/predict", content=chunks(), headers=headers, timeout=120)
     assert response.status_code == 413
     assert f"more than the {UPLOAD_MB * 2**20 / 1e6:.0f} MB" in response.json()["error"]
     assert server.resident_bytes - before < 100e6

@@ -44,7 +44,7 @@ def test_a_job_has_one_where_it_was_asked_for(server: Server, shared_data: Path)
         place = httpx.URL(server.post(content, f"/v1/jobs{asked}").headers["Location"]).path
         wait_until(lambda where=place: server.get(where).json()["status"] == "done")  # type: ignore[misc]
         assert server.get(f"{place}/dicom-seg").status_code == status
-        httpx.delete(server.url + place)
+        httpx.delete(server.uri + place)
 
 
 def test_what_is_no_series_has_none(server: Server, ct: bytes) -> None:
@@ -72,9 +72,9 @@ def test_a_web_viewer_names_a_series_that_its_pacs_has(
         web = ["--dicom-web", f"{pacs_url}/dicom-web", "--allow-origin", viewer]
         with Server(tiny_model.folder, tmp_path, *web) as server:
             asked = {"params": {"image": uid, "output": "image"}, "headers": {"Origin": viewer}}
-            response = httpx.post(f"{server.url}/infer/tiny", timeout=120, **asked)
+            response = httpx.post(f"{server.uri}/infer/tiny", timeout=120, **asked)
             assert response.headers["access-control-allow-origin"] == viewer
-            unknown = httpx.post(f"{server.url}/infer/tiny?image=1.2.3.4.5", timeout=120)
+            unknown = httpx.post(f"{server.uri}/infer/tiny?image=1.2.3.4.5", timeout=120)
             assert unknown.status_code == 422 and "no such series" in unknown.json()["error"]
     finally:
         process.terminate()

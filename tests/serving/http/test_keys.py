@@ -39,10 +39,10 @@ def test_whether_it_lives_is_told_to_all(locked: Server) -> None:
 def test_a_login_gives_the_key_as_a_token(locked: Server) -> None:
     assert locked.get("/auth/").json() == {"enabled": True}
     login = {"username": "anyone", "password": KEY}
-    given = httpx.post(f"{locked.url}/auth/token", data=login).json()
+    given = httpx.post(f"{locked.uri}/auth/token", data=login).json()
     headers = {"Authorization": f"{given['token_type']} {given['access_token']}"}
     assert locked.get("/info/", headers=headers).status_code == 200
-    wrong = httpx.post(f"{locked.url}/auth/token", data={**login, "password": "no"})
+    wrong = httpx.post(f"{locked.uri}/auth/token", data={**login, "password": "no"})
     assert wrong.status_code == 401
 
 

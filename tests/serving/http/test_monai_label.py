@@ -19,7 +19,7 @@ client_module = pytest.importorskip(
 
 @pytest.fixture
 def client(server: Server, tmp_path: Path) -> "client_module.MONAILabelClient":
-    return client_module.MONAILabelClient(server.url + "/", str(tmp_path), client_id="slicer")
+    return client_module.MONAILabelClient(server.uri + "/", str(tmp_path), client_id="slicer")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_an_image_of_the_datastore_is_segmented(
         file, _ = client.infer("tiny", "patient-1", {})
         assert np.array_equal(read_volume(Path(file)).array, mask)
     assert server.get("/datastore/image?image=patient-1").content == ct_file.read_bytes()
-    assert httpx.delete(f"{server.url}/datastore/?id=patient-1").status_code == 200
+    assert httpx.delete(f"{server.uri}/datastore/?id=patient-1").status_code == 200
     assert "patient-1" not in client.datastore()["objects"]
 
 
@@ -78,7 +78,7 @@ def test_a_web_viewer_gets_nrrd_of_the_type_that_it_asks_for(
 ) -> None:
     params = {"result_extension": ".nrrd", "result_dtype": "uint16", "result_compress": False}
     asked = {"data": {"params": json.dumps(params)}, "files": {"file": ("ct.nii.gz", ct)}}
-    response = httpx.post(f"{server.url}/infer/tiny?output=image", timeout=60, **asked)
+    response = httpx.post(f"{server.uri}/infer/tiny?output=image", timeout=60, **asked)
     (tmp_path / "mask.nrrd").write_bytes(response.content)
     read = read_volume(tmp_path / "mask.nrrd")
     assert read.array.dtype == np.uint16 and np.array_equal(read.array, mask)

@@ -12,7 +12,7 @@ def test_the_list_of_what_may_be_asked_is_whole_and_asks_nobody_else(server: Ser
     page = server.get("/docs").text
     for path in server.get("/openapi.json").json()["paths"]:
         assert f"<code>{path}</code>" in page
-    assert set(re.findall(r"https?://[^/\"'<\s]+", page)) <= {server.url}
+    assert set(re.findall(r"https?://[^/\"'<\s]+", page)) <= {server.uri}
 
 
 def test_the_page_and_all_that_it_is_made_of_are_served(server: Server) -> None:

@@ -67,7 +67,7 @@ def test_slices_may_come_as_a_form(
 ) -> None:
     series = shared_data / "ct_dicom_series"
     files = [("file", (path.name, path.read_bytes())) for path in sorted(series.iterdir())]
-    response = httpx.post(f"{server.url}/v1/predict", files=files, timeout=120)
+    response = httpx.post(f"{server.uri}/v1/predict", files=files, timeout=120)
     assert response.content == predicted(tiny_model, series, tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_job_is_fetched_later_and_removed(server: Server, ct: bytes) -> None:
     done = server.get(place).json()
     assert done["progress"] == 1 and done["answer"]["volumes_ml"]
     assert server.get(f"{place}/mask").content == server.post(ct).content
-    assert httpx.delete(server.url + place).status_code == 204
+    assert httpx.delete(server.uri + place).status_code == 204
     assert server.get(place).status_code == 404
     wait_until(lambda: not server.spooled)
 
@@ -114,7 +114,7 @@ def test_a_volume_that_was_sent_comes_back_as_nifti(
     place = httpx.URL(server.post(zipped(series), "/v1/jobs").headers["Location"]).path
     (tmp_path / "volume.nii.gz").write_bytes(server.get(f"{place}/volume").content)
     assert np.array_equal(read_volume(tmp_path / "volume.nii.gz").array, read_volume(series).array)
-    httpx.delete(server.url + place)
+    httpx.delete(server.uri + place)
 
 
 def test_a_job_that_fails_says_why_without_where(server: Server, ct: bytes) -> None:
@@ -128,6 +128,6 @@ def test_a_job_that_fails_says_why_without_where(server: Server, ct: bytes) -> N
 
 def test_several_channels_of_a_model_of_one_are_refused(server: Server, ct: bytes) -> None:
     files = [("file", ("a.nii.gz", ct)), ("file", ("b.nii.gz", ct))]
-    response = httpx.post(f"{server.url}/v1/predict", files=files, timeout=120)
+    response = httpx.post(f"{server.uri}/v1/predict", files=files, timeout=120)
     assert response.status_code == 422
     assert "2 channels, the model wants 1" in response.json()["error"]

@@ -227,7 +227,7 @@ class TestWhereAMaskMayGo:
     @pytest.mark.parametrize("name", ["mask", "mask.mha", "mask.nii.GZ"])
     def test_not_as_another_format(self, package: Path, image: Path, name: str) -> None:
         line = self.told(package, image, image.parent / name)
-        assert "a mask is written to .nii.gz or .nii or .nrrd; name it so" in line
+        assert "a mask is written to .nii.gz or .nii or .nrrd or .dcm; name it so" in line
 
     def test_not_in_place_of_a_folder(self, package: Path, image: Path) -> None:
         (image.parent / "masks.nii").mkdir()

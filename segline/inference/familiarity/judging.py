@@ -68,8 +68,13 @@ class Judge:
         """Of one answer; ``None`` where nothing is known of what the model learned from."""
         if self.domain is None:
             return None
-        volumes_ml = self.answers.figures(self.plan, answer).get("volumes_ml")
-        return familiarity(self.domain, self.plan, volume, volumes_ml)
+        return self.by_figures(volume, self.answers.figures(self.plan, answer))
+
+    def by_figures(self, volume: Volume, figures: Mapping[str, Any]) -> Familiarity | None:
+        """The same, of an answer whose figures are known already: to count them is a pass over the mask."""
+        if self.domain is None:
+            return None
+        return familiarity(self.domain, self.plan, volume, figures.get("volumes_ml"))
 
 
 def familiarity(

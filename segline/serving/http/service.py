@@ -170,10 +170,8 @@ class Service:
         """Forget what was not fetched in time, and the oldest where there are too many."""
         now, most = time.monotonic(), self.settings.keep_jobs
         ended = [job for job in self._jobs.values() if job.ended is not None]
-        for number, job in enumerate(ended):
-            if job.ended is not None and (
-                now - job.ended > self.settings.keep_s or len(self._jobs) >= most > number
-            ):
+        for job in ended:
+            if len(self._jobs) >= most or now - (job.ended or now) > self.settings.keep_s:
                 self.forget(job)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from segline.backends import Backend
 from segline.backends.choice import AUTO, open_chosen
+from segline.common.digests import sha256_of_file
 from segline.imaging.declared import Declared
 from segline.imaging.geometry import as_shape
 from segline.inference.familiarity.judging import Judge
@@ -47,13 +48,12 @@ class Served:
         Raises:
             SeglineError: the backend cannot run here, or a part of the package is damaged.
         """
-        digests = model.digests()
-        weights = digests["weights.pt"]
+        weights = sha256_of_file(model.weights)
         return cls(
             name or f"{model.plan.task}:{weights[:12]}",
             model,
             open_chosen(backend, model, device),
-            {"plan": digests["plan"], "dataset": digests["dataset"], "weights": weights},
+            {"plan": model.plan.digest, "dataset": model.plan.dataset_digest, "weights": weights},
         )
 
     @property

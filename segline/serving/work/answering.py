@@ -54,13 +54,14 @@ def _answer(job: Job, served: Served, network: WindowScorer) -> None:
     file = job.sent.folder / f"{answers.noun}{answers.suffixes[0]}"
     with watch.lap("write"):
         answers.write(file, found)
+    figures = answers.figures(served.plan, found)
     with watch.lap("trust"):
-        job.familiar = served.judge(volume, found)
+        job.familiar = served.judge.by_figures(volume, figures)
     if job.sent.wants_dicom:
         with watch.lap("dicom"):
             job.dicom = _dicom(job, served, found)
     said: dict[str, Any] = {
-        **answers.figures(served.plan, found),
+        **figures,
         "remarks": doubts(served.plan, volume),
         "trust": job.familiar.told() if job.familiar else None,
         "model": served.name,

@@ -1,7 +1,6 @@
 """A job: one volume that was sent, what became of it, and what may be fetched."""
 
 import secrets
-import shutil
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -90,10 +89,6 @@ class Job:
         """
         if self.cancelled:
             raise CancelledError("cancelled")
-
-    def forget(self) -> None:
-        """Remove what was sent and what is answered."""
-        shutil.rmtree(self.sent.folder, ignore_errors=True)
 
     @property
     def described(self) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def test_a_job_that_fails_says_why_without_where(server: Server, ct: bytes) -> N
     told = server.get(f"/v1/jobs/{job}").json()["error"]
     assert told.startswith("image-0.nii.gz: truncated or damaged gzip")
     assert server.get(f"/v1/jobs/{job}/mask").status_code == 422
+    httpx.delete(f"{server.uri}/v1/jobs/{job}")
 
 
 def test_several_channels_of_a_model_of_one_are_refused(server: Server, ct: bytes) -> None:

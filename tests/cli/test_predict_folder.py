@@ -17,7 +17,7 @@ from segline.model.package import Model
 
 from ..imaging.dicom.written import numbered, write_series
 
-COUNT = 400
+COUNT = 60
 
 
 @pytest.fixture(scope="module")

@@ -56,11 +56,12 @@ def _listen(options: argparse.Namespace) -> None:
     from segline.serving.dicom_node.node import Node, Settings
     from segline.serving.dicom_node.peers import Peers, checked_title
     from segline.serving.dicom_node.spool import Spool
+    from segline.serving.models.served import Served
 
     title = checked_title(options.ae_title)
     peers = Peers.of(options.peer, options.send_to, options.only)
     model, version = chosen_version(options)
-    answer = answerer(model, version, options.backend, options.device, options.sr)
+    answer = answerer(Served(model, version, options.backend, options.device), options.sr)
     settings = Settings(title, options.host, options.port, options.quiet_s, options.broken_s)
     node = Node(answer, Spool(options.spool, options.spool_gb * 1e9), peers, settings)
     _tell_on_stderr()

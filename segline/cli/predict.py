@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from segline.imaging.dicom.sources import Source
     from segline.imaging.volume import Volume
     from segline.inference.answers import Answers
-    from segline.inference.familiarity.judging import Familiarity
     from segline.model.package import Model
     from segline.serving.folders.journal import Row
+    from segline.serving.models.served import Reply, Served
 
 DICOM = ".dcm"
 BACKEND_HELP = "auto (the fastest here, default), pytorch, onnxruntime, openvino, openvino_int8 or tensorrt"
@@ -89,40 +89,32 @@ def _require_place(folder: Path, noun: str, path: Path) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from segline.backends.choice import open_chosen
     from segline.imaging.files import read_channels
-    from segline.inference.doubts import doubts
-    from segline.inference.familiarity.judging import Judge
-    from segline.kinds import kind_of
-    from segline.model.identification import algorithm_of
+    from segline.serving.models.served import Served
 
     model, version = chosen_version(options)
+    served = Served(model, version, options.backend, options.device)
     if _is_for_many(options):
-        _predict_folder(options, model)
+        _predict_folder(options, served)
         return
-    answers = kind_of(model.plan.kind).answers
+    answers = served.answers
     _require_own_plan(options, model)
     require_output(options.output, options.image, answers)
     source = _source(options)
     several = _images_in(options.image) if answers.write_table else []
-    backend = open_chosen(options.backend, model, options.device)
-    predictor = answers.predictor(model.plan, backend)
-    judge = Judge(model.domain, model.plan, answers)
-    found, odd, familiar = {}, {}, {}
+    replies = {}
     for images in [[image] for image in several] or [options.image]:
         volume = read_channels(images)
         with _named(images[0]) if several else nullcontext():
-            found[images[0]], made = _answered(predictor, volume, options.fractional)
-            odd[images[0]] = doubts(model.plan, volume)
-        familiar[images[0]] = judge(volume, found[images[0]])
+            replies[images[0]], made = _answered(served, volume, options.fractional)
     if source and answers.write_dicom:
-        algorithm = algorithm_of(model, backend.name, version)
-        answers.write_dicom(options.output, made, source, model.plan, algorithm, options.sr)
+        answers.write_dicom(options.output, made, source, model.plan, served.algorithm, options.sr)
     elif several and answers.write_table:
-        answers.write_table(options.output, {image.name: answer for image, answer in found.items()})
+        table = {image.name: reply.answer for image, reply in replies.items()}
+        answers.write_table(options.output, table)
     else:
-        answers.write(options.output, *found.values())
-    _tell(options, answers, found, odd, familiar)
+        answers.write(options.output, made)
+    _tell(options, answers, replies)
 
 
 def _source(options: argparse.Namespace) -> "Source | None":
@@ -145,14 +137,15 @@ def _source(options: argparse.Namespace) -> "Source | None":
     return Source.at(options.image[0])
 
 
-def _answered(predictor: Any, volume: "Volume", fractional: bool) -> tuple[Any, Any]:
-    """The answer, and what is written of it: itself, or how probable each of its labels is."""
+def _answered(served: "Served", volume: "Volume", fractional: bool) -> "tuple[Reply, Any]":
+    """The reply, and what is written of it: the answer itself, or how probable each of its labels is."""
     if not fractional:
-        answer = predictor(volume)
-        return answer, answer
+        reply = served.reply(volume)
+        return reply, reply.answer
+    predictor: Any = served.predictor()
     leads = predictor.leads(volume)
     shares = predictor.shares(leads)
-    return predictor.mask(leads), shares
+    return served.judged(volume, predictor.mask(leads)), shares
 
 
 def _require_own_plan(options: argparse.Namespace, model: "Model") -> None:
@@ -168,25 +161,24 @@ def _is_for_many(options: argparse.Namespace) -> bool:
     return [image.is_dir() for image in options.image] == [True] and (output.is_dir() or not output.suffix)
 
 
-def _predict_folder(options: argparse.Namespace, model: "Model") -> None:
+def _predict_folder(options: argparse.Namespace, served: "Served") -> None:
     from segline.common.progress import ConsoleProgress
-    from segline.serving.folders.predicting import TABLE, Answerer, predict_folder
+    from segline.serving.folders.predicting import TABLE, predict_folder
 
     (source,), target = options.image, options.output
-    _require_own_plan(options, model)
+    _require_own_plan(options, served.model)
     _require_place(target, "answers", target)
     progress = ConsoleProgress("segline predict", sys.stderr)
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
 
     def heard(row: "Row") -> None:
-        told = [row.error] if row.error else [f"{source / row.image}: {odd}" for odd in row.remarks]
+        told = [row.error] if row.error else [f"{source / row.image}: {line}" for line in row.warnings]
         sys.stderr.writelines(f"{clear}segline predict: {line}\n" for line in told)
         if options.json:
             sys.stdout.write(json.dumps(row.for_machines) + "\n")
             sys.stdout.flush()
 
-    answerer = Answerer(model, options.backend, options.device)
-    totals = predict_folder(answerer, source, target, heard, progress)
+    totals = predict_folder(served, source, target, heard, progress)
     if not options.json:
         sys.stdout.write(f"{target / TABLE}: {totals}\n")
     if totals.failed:
@@ -209,22 +201,15 @@ def _named(image: Path) -> Iterator[None]:
         raise SeglineError(f"{image}: {error}") from error
 
 
-def _tell(
-    options: argparse.Namespace,
-    answers: "Answers",
-    found: Mapping[Path, Any],
-    odd: Mapping[Path, Sequence[str]],
-    familiar: Mapping[Path, "Familiarity | None"],
-) -> None:
+def _tell(options: argparse.Namespace, answers: "Answers", replies: "Mapping[Path, Reply]") -> None:
     """One line an image, in words or as JSON."""
-    for image, answer in found.items():
-        known = familiar[image]
+    for image, reply in replies.items():
         if options.json:
-            told = {answers.noun: str(options.output), answers.measure: answers.measured(answer)}
-            trust = known.told() if known else None
-            which = {"image": str(image)} if len(found) > 1 else {}
-            sys.stdout.write(json.dumps({**which, **told, "remarks": odd[image], "trust": trust}) + "\n")
+            told = {answers.noun: str(options.output), answers.measure: answers.measured(reply.answer)}
+            which = {"image": str(image)} if len(replies) > 1 else {}
+            said = {"remarks": list(reply.remarks), "trust": reply.trust}
+            sys.stdout.write(json.dumps({**which, **told, **said}) + "\n")
             continue
-        sys.stdout.write(f"{image if len(found) > 1 else options.output}: {answers.told(answer)}\n")
-        lines = [*odd[image], *([known.words] if known and not known.trusted else [])]
-        sys.stderr.writelines(f"segline predict: {image}: {line}\n" for line in lines)
+        named = image if len(replies) > 1 else options.output
+        sys.stdout.write(f"{named}: {answers.told(reply.answer)}\n")
+        sys.stderr.writelines(f"segline predict: {image}: {line}\n" for line in reply.warnings)

@@ -8,13 +8,8 @@ from pathlib import Path
 from segline.common.errors import SeglineError
 from segline.common.wording import by
 from segline.imaging.files import head_in, read_volume
-from segline.imaging.formats import others as formats
-from segline.imaging.formats.pictures import is_picture, picture_declared
+from segline.imaging.formats.table import Declaration, format_of
 from segline.imaging.geometry import Shape, as_shape
-from segline.imaging.nifti import is_nifti, nifti_declared
-
-Declaration = tuple[tuple[int, ...], tuple[float, ...], int]
-"""Shape with channels last where there are several, spacing in mm, bytes of a value."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,7 @@ def _told(path: Path) -> Declaration:
 
         return declared_series(path)
     head = head_in(path)
-    if is_picture(head):
-        return picture_declared(path, str(path))
-    if formats.is_mgh(head, path):
-        return formats.mgh_declared(head, str(path))
-    if formats.is_itk(head):
-        return formats.itk_declared(path, str(path))
-    if is_nifti(head):
-        return nifti_declared(head, str(path))
-    volume = read_volume(path)  # says what it is instead, or is a DICOM file with frames
+    if found := format_of(head, path):
+        return found.declared(head, path, str(path))
+    volume = read_volume(path)  # half of a pair, or says what it is instead
     return (*volume.grid.shape, len(volume.array)), volume.grid.spacing_mm, volume.array.itemsize

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from segline.common.errors import SeglineError
 from segline.imaging.formats import others as formats
-from segline.imaging.formats.pictures import is_picture, picture_volume
+from segline.imaging.formats.table import format_of
 from segline.imaging.gzipped import is_gzipped, peeled
 from segline.imaging.headers import contradiction
-from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_nifti, is_pair, nifti_volume, write_nifti
+from segline.imaging.nifti import DAMAGED_GZIP, head_of, is_pair, nifti_volume, write_nifti
 from segline.imaging.volume import Volume
 
 UNDERSTOOD = "NIfTI, DICOM, MGH, NRRD and MetaImage are read, and pictures, JPEG and PNG"
-_DICOM_MAGIC = slice(128, 132)
 _HEAD_BYTES = 1 << 16
 """More than enough of a file to unzip its header."""
 _HALVES = re.compile(r"\.(hdr|img)(?=(\.gz)?$)", re.IGNORECASE)
@@ -95,23 +94,15 @@ def _volume(path: Path, name: str) -> Volume:
     except DAMAGED_GZIP as error:  # type: ignore[misc]  # the stub lacks its base
         raise SeglineError(f"{name}: truncated or damaged gzip ({error}); fetch the file again") from error
     head = _head(raw, name)
-    if is_picture(head):
-        return picture_volume(raw, name)
-    if formats.is_mgh(head, path):
-        return formats.mgh_volume(raw, head, name)
-    if formats.is_itk(head):
-        return formats.itk_volume(path, name)
-    if head[_DICOM_MAGIC] == b"DICM":
-        from segline.imaging.dicom import read_file
-
-        return read_file(path)
     if is_pair(head):
         return nifti_volume(raw, name, _other_half(path, "img", name).read_bytes())
-    if not is_nifti(head) and _HALVES.search(path.name) and path.name.lower().find(".img") > 0:
+    if found := format_of(head, path):
+        return found.volume(raw, path, name)
+    if _HALVES.search(path.name) and path.name.lower().find(".img") > 0:
         return _volume(_other_half(path, "hdr", name), name)
-    if not is_nifti(head) and (kind := formats.name_of_format(head)):
+    if kind := formats.name_of_format(head):
         raise SeglineError(f"{name}: not a readable NIfTI file but {kind}; {UNDERSTOOD}")
-    return nifti_volume(raw, name)
+    return nifti_volume(raw, name)  # says what is wrong with it
 
 
 def head_in(path: Path, name: str | None = None) -> bytes:

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segline.backends import Backend, open_backend
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
 from segline.imaging.volume import Volume
-from segline.inference.doubts import doubts
-from segline.inference.familiarity.judging import Judge
 from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.registry.pyfunc import DEFAULTS
+from segline.serving.models.served import Served
 
 if TYPE_CHECKING:
     import pandas
@@ -29,7 +27,7 @@ class AnswerWriter:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._answers = kind_of(model.plan.kind).answers
-        self._opened: dict[tuple[str, str], Backend] = {}
+        self._opened: dict[tuple[str, str], Served] = {}
 
     def predict(
         self, model_input: "pandas.DataFrame", params: Mapping[str, Any] | None = None
@@ -53,25 +51,20 @@ class AnswerWriter:
         import pandas
 
         chosen, answers = {**DEFAULTS, **(params or {})}, self._answers
-        backend = self._backend(chosen["backend"], chosen["device"])
-        predictor = answers.predictor(self._model.plan, backend)
-        judge = Judge(self._model.domain, self._model.plan, answers)
+        served = self._served(chosen["backend"], chosen["device"])
         paths = [self._path(name) for name in model_input[answers.noun]]
         written = []
         for image, path in zip(model_input["image"], paths, strict=True):
-            volume = _volume(image)
-            answer = predictor(volume)
-            answers.write(path, answer)
-            familiar = judge(volume, answer)
-            remarks = [*doubts(self._model.plan, volume), *(familiar.reasons if familiar else ())]
-            written.append((str(path), answers.measured(answer), "; ".join(remarks)))
+            reply = served.reply(_volume(image))
+            answers.write(path, reply.answer)
+            written.append((str(path), answers.measured(reply.answer), "; ".join(reply.warnings)))
         columns = [answers.noun, answers.measure, "remarks"]
         return pandas.DataFrame(written, columns=columns, index=model_input.index)
 
-    def _backend(self, name: str, device: str) -> Backend:
-        if (name, device) not in self._opened:
-            self._opened[name, device] = open_backend(name, self._model, device)
-        return self._opened[name, device]
+    def _served(self, backend: str, device: str) -> Served:
+        if (backend, device) not in self._opened:
+            self._opened[backend, device] = Served.opened(self._model, "", backend, device)
+        return self._opened[backend, device]
 
     def _path(self, name: str) -> Path:
         suffixes = self._answers.suffixes

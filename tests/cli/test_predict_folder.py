@@ -97,10 +97,12 @@ def test_bad_images_are_a_line_each_and_the_status_says_so(
     told = capsys.readouterr()
     lines = [line for line in told.err.splitlines() if "%" not in line]
     assert lines[0].startswith(f"segline predict: {source}/bad.nii: ")
-    assert lines[1:] == [f"segline predict: {source}: 1 images have no answer; {target}/volumes.csv says why"]
+    assert lines[1].startswith(f"segline predict: {source}/good.nii: not to be trusted: spleen is not found")
+    assert lines[2:] == [f"segline predict: {source}: 1 images have no answer; {target}/volumes.csv says why"]
     bad, good = map(json.loads, told.out.splitlines())
     assert bad.keys() == {"image", "error"}
-    assert good.keys() == {"image", "answer", "labelled_voxels", "volumes_ml", "seconds", "remarks"}
+    assert good.keys() == {"image", "answer", "labelled_voxels", "volumes_ml", "seconds", "remarks", "trust"}
+    assert not good["trust"]["trusted"]
     assert (target / "good.nii.gz").is_file()
 
 

@@ -14,7 +14,15 @@ from segline.plan import Plan
 
 from ..conftest import TinyTraining, small_plan
 
-FILES = ["history.json", "model.fp16.onnx", "model.onnx", "model.onnx.json", "plan.json", "weights.pt"]
+FILES = [
+    "domain.json",
+    "history.json",
+    "model.fp16.onnx",
+    "model.onnx",
+    "model.onnx.json",
+    "plan.json",
+    "weights.pt",
+]
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Formats of files besides NIfTI and DICOM."""
+"""Formats of files, each known by its first bytes; those besides NIfTI and DICOM are read here."""

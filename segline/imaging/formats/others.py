@@ -13,7 +13,7 @@ from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
 from segline.imaging.geometry import LPS_TO_RAS
-from segline.imaging.nifti import contents
+from segline.imaging.nifti import contents, head_of
 from segline.imaging.volume import Volume
 
 _MGH_HEADER_BYTES, _MGH_FOOTER_BYTES = 284, 1 << 16
@@ -72,13 +72,13 @@ def mgh_declared(head: bytes, name: str) -> tuple[tuple[int, ...], tuple[float, 
     return tuple(shape), tuple(map(float, spacing)), np.dtype(_MGH_DTYPES[code]).itemsize
 
 
-def mgh_volume(raw: bytes, head: bytes, name: str) -> Volume:
+def mgh_volume(raw: bytes, name: str) -> Volume:
     """The volume of an ``.mgh`` or ``.mgz`` file.
 
     Raises:
         SeglineError: damaged, or of more bytes than may be.
     """
-    shape, _, itemsize = mgh_declared(head, name)
+    shape, _, itemsize = mgh_declared(head_of(raw), name)
     size = math.prod(map(float, shape)) * itemsize
     require_fits(size, f"{name}: {by(shape[:3])} voxels")
     data = contents(raw, _MGH_HEADER_BYTES + int(size) + _MGH_FOOTER_BYTES, name)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from segline.imaging.volume import Volume
-from segline.inference.answers import Answers
 from segline.inference.familiarity.domains import Domain
 from segline.inference.familiarity.profiles import Profile
 from segline.inference.familiarity.reasons import reasons_of
@@ -53,28 +52,6 @@ class Familiarity:
             return ""
         far = f"{self.distance:.3g} from what was learned where up to {self.threshold:.3g} is usual"
         return f"not to be trusted, {far}: {'; '.join(self.reasons)}"
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Says of a model's answers how far their inputs lie from what it learned from."""
-
-    domain: Domain | None
-    """Of the model, where its package says so."""
-    plan: Plan
-    answers: Answers
-
-    def __call__(self, volume: Volume, answer: Any) -> Familiarity | None:
-        """Of one answer; ``None`` where nothing is known of what the model learned from."""
-        if self.domain is None:
-            return None
-        return self.by_figures(volume, self.answers.figures(self.plan, answer))
-
-    def by_figures(self, volume: Volume, figures: Mapping[str, Any]) -> Familiarity | None:
-        """The same, of an answer whose figures are known already: to count them is a pass over the mask."""
-        if self.domain is None:
-            return None
-        return familiarity(self.domain, self.plan, volume, figures.get("volumes_ml"))
 
 
 def familiarity(

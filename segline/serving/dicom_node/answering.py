@@ -2,25 +2,20 @@
 
 from pathlib import Path
 
-from segline.backends.choice import open_chosen
 from segline.common.errors import SeglineError
 from segline.imaging.dicom import read_series
 from segline.imaging.dicom.sources import Source
-from segline.kinds import kind_of
-from segline.model.identification import algorithm_of
-from segline.model.package import Model
 from segline.serving.dicom_node.node import Answerer
+from segline.serving.models.served import Served
 
 
-def answerer(model: Model, version: str, backend: str, device: str, with_report: bool) -> Answerer:
+def answerer(served: Served, with_report: bool) -> Answerer:
     """What answers a series: a DICOM-SEG, and a DICOM-SR if ``with_report``.
 
     Raises:
         SeglineError: the model needs more than one series, answers with no mask, or its backend cannot run.
     """
-    plan = model.plan
-    answers = kind_of(plan.kind).answers
-    write_dicom = answers.write_dicom
+    plan, write_dicom = served.plan, served.answers.write_dicom
     if write_dicom is None:
         raise SeglineError(f"{plan.task}: a model for {plan.kind} answers not in DICOM; use segline predict")
     if len(plan.channels) > 1:
@@ -28,9 +23,7 @@ def answerer(model: Model, version: str, backend: str, device: str, with_report:
             f"{plan.task}: needs {len(plan.channels)} series of a patient ({', '.join(plan.channels)}), and "
             "what arrives is one; use segline predict"
         )
-    opened = open_chosen(backend, model, device)
-    predictor = answers.predictor(plan, opened)
-    algorithm = algorithm_of(model, opened.name, version)
+    predictor, algorithm = served.predictor(), served.algorithm
 
     def answer(images: Path, folder: Path) -> None:
         source = Source.at(images)

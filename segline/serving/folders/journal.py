@@ -34,6 +34,9 @@ class Row(BaseModel):
     """Of reading, answering and writing."""
     figures: dict[str, Any] = {}
     remarks: tuple[str, ...] = ()
+    """What looks wrong about the image."""
+    trust: dict[str, Any] | None = None
+    """See :attr:`~segline.serving.models.served.Reply.trust`."""
     error: str = ""
 
     @property
@@ -41,8 +44,14 @@ class Row(BaseModel):
         """Ready for JSON."""
         if self.error:
             return {"image": self.image, "error": self.error}
-        told = {"seconds": round(self.seconds, 3), "remarks": list(self.remarks)}
+        told = {"seconds": round(self.seconds, 3), "remarks": list(self.remarks), "trust": self.trust}
         return {"image": self.image, "answer": self.answer, **self.figures, **told}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """For people: the remarks, and why the answer should not be trusted."""
+        reasons = self.trust["reasons"] if self.trust else ()
+        return (*self.remarks, *(f"not to be trusted: {reason}" for reason in reasons))
 
 
 class Standing(NamedTuple):
@@ -99,16 +108,18 @@ def stamp_of(stamp: list[list[object]]) -> str:
 
 def as_csv(rows: Iterable[Row]) -> str:
     """A line an image, in the order of their names: its answer, figures such as ml of each label, seconds,
-    what looks wrong or why there is none, and the first digits of the model's digest.
+    whether it should be trusted, what looks wrong or why there is none, and the first digits of the model's
+    digest.
     """
     lines = sorted(rows, key=lambda row: row.image)
     figures = [_flat(row.figures) for row in lines]
     names = list(dict.fromkeys(name for flat in figures for name in flat))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "answer", *names, "seconds", "remarks", "error", "model"])
+    writer.writerow(["image", "answer", *names, "seconds", "trusted", "remarks", "error", "model"])
     for row, flat in zip(lines, figures, strict=True):
-        last = [f"{row.seconds:.2f}", "; ".join(row.remarks), row.error, row.model[:_SHORT]]
+        trusted = row.trust["trusted"] if row.trust else ""
+        last = [f"{row.seconds:.2f}", trusted, "; ".join(row.warnings), row.error, row.model[:_SHORT]]
         writer.writerow([row.image, row.answer, *(flat.get(name, "") for name in names), *last])
     return text.getvalue()
 

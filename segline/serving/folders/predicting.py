@@ -14,9 +14,9 @@ from segline.common.errors import LostDeviceError, SeglineError, plain_error
 from segline.common.locks import exclusive_at_once
 from segline.common.progress import Progress, silent
 from segline.imaging.volume import Volume
-from segline.serving.folders.answering import Answerer
 from segline.serving.folders.finding import Image, find_images
 from segline.serving.folders.journal import Journal, Row, as_csv, stamp_of
+from segline.serving.models.served import Served
 
 TABLE = "volumes.csv"
 _OWN = ".segline"
@@ -42,7 +42,7 @@ class Totals:
 
 
 def predict_folder(
-    answerer: Answerer,
+    served: Served,
     source: Path,
     target: Path,
     heard: Callable[[Row], None],
@@ -55,7 +55,7 @@ def predict_folder(
     ``SEGLINE_LARGEST_GB`` at most: one at the network, and the next one.
 
     Args:
-        answerer: the model.
+        served: the model.
         source: see :func:`~segline.serving.folders.finding.find_images`.
         target: made if it is missing; holds :data:`TABLE` of all that was ever answered into it.
         heard: called with each image that is answered now, or cannot be.
@@ -67,10 +67,10 @@ def predict_folder(
     """
     if target.exists() and target.samefile(source):
         raise SeglineError(f"{target}: is the folder of the images itself; write the answers to another")
-    images, others = find_images(source, answerer.model.plan, answerer.answers.suffixes[0], target)
+    images, others = find_images(source, served.plan, served.answers.suffixes[0], target)
     if not images:
         raise SeglineError(f"{source}: no images below it; give a folder with volumes or DICOM series")
-    with exclusive_at_once(target / _OWN / "lock"), _Folder.opened(answerer, source, target) as folder:
+    with exclusive_at_once(target / _OWN / "lock"), _Folder.opened(served, source, target) as folder:
         waiting = [image for image in images if not folder.has(image)]
         done_before = len(images) - len(waiting)
         for number, row in enumerate(folder.answered(waiting), 1):
@@ -95,8 +95,8 @@ class _Read:
 class _Folder:
     """The answers, while they are made."""
 
-    def __init__(self, answerer: Answerer, source: Path, target: Path) -> None:
-        self._answerer = answerer
+    def __init__(self, served: Served, source: Path, target: Path) -> None:
+        self._served = served
         self._source = source
         self._target = target
         self._scratch = target / _OWN / "writing"
@@ -106,9 +106,9 @@ class _Folder:
 
     @classmethod
     @contextmanager
-    def opened(cls, answerer: Answerer, source: Path, target: Path) -> "Iterator[_Folder]":
+    def opened(cls, served: Served, source: Path, target: Path) -> "Iterator[_Folder]":
         """Without what a kill left half written; in the end the table is whole, however it ends."""
-        folder = cls(answerer, source, target)
+        folder = cls(served, source, target)
         shutil.rmtree(folder._scratch, ignore_errors=True)
         try:
             yield folder
@@ -118,12 +118,12 @@ class _Folder:
 
     def has(self, image: Image) -> bool:
         """Whether it is answered."""
-        return self._journal.standing(image.answer, self._answerer.digest, _stamp(image)).is_done
+        return self._journal.standing(image.answer, self._served.digest, _stamp(image)).is_done
 
     def answered(self, images: Sequence[Image]) -> Iterator[Row]:
         """Each in turn; its answer is in its place, unless the row says why not."""
         if images:
-            self._answerer.predictor  # noqa: B018  # what is wrong with the backend is no image's fault
+            self._served.backend  # noqa: B018  # what is wrong with the backend is no image's fault
         for read in _read_ahead(images, self._read):
             row = self._row(read)
             if row.error:
@@ -134,7 +134,7 @@ class _Folder:
 
     def _read(self, image: Image) -> _Read:
         begin, stamp = time.perf_counter(), _stamp(image)
-        standing = self._journal.standing(image.answer, self._answerer.digest, stamp)
+        standing = self._journal.standing(image.answer, self._served.digest, stamp)
         try:
             if standing.is_of_others:
                 raise SeglineError(
@@ -148,16 +148,17 @@ class _Folder:
 
     def _row(self, read: _Read) -> Row:
         image, begin = read.image, time.perf_counter()
-        row = Row(image=image.name, answer=image.answer, model=self._answerer.digest, stamp=read.stamp)
+        row = Row(image=image.name, answer=image.answer, model=self._served.digest, stamp=read.stamp)
         if read.volume is None:
             return row.model_copy(update={"error": read.error})
         try:
-            answer, told = self._answerer.answer(read.volume)
+            reply = self._served.reply(read.volume)
         except Exception as error:
             return row.model_copy(update={"error": f"{self._source / image.name}: {_line(error)}"})
         scratch = self._scratch / Path(image.answer).name
-        self._answerer.answers.write(scratch, answer)
+        self._served.answers.write(scratch, reply.answer)
         seconds = read.seconds + time.perf_counter() - begin
+        told = {"figures": reply.figures, "remarks": reply.remarks, "trust": reply.trust}
         row = row.model_copy(update={**told, "sha256": sha256_of_file(scratch), "seconds": seconds})
         self._journal.add(row)
         self._put(scratch, self._target / image.answer)

@@ -16,6 +16,7 @@ from segline.serving.http.service import Service
 _MOST_CONNECTIONS = 2048
 _FETCH_S = 10.0
 """For fetching the answers of jobs after the last one is done."""
+_TIDY_S = 5.0
 _log = logging.getLogger("segline.serving")
 
 
@@ -71,7 +72,17 @@ class _Server(uvicorn.Server):
     async def serve(self, sockets: Any = None) -> None:
         """Until it is told to end."""
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            await super().serve(sockets)
+        finally:
+            tidying.cancel()
+
+    async def _tidy(self) -> None:
+        """What is kept of a patient goes in time, though nobody asks for anything any more."""
+        while True:
+            await asyncio.sleep(min(_TIDY_S, self._service.settings.keep_s))
+            self._service.tidy()
 
     def _begin_to_drain(self) -> None:
         self._draining = asyncio.ensure_future(self._drain())

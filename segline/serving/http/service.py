@@ -93,7 +93,7 @@ class Service:
 
     def keep(self, job: Job) -> None:
         """Let the answer of a job be fetched later."""
-        self._tidy()
+        self.tidy()
         self._jobs[job.id] = job
 
     def job(self, identity: str) -> Job:
@@ -102,7 +102,7 @@ class Service:
         Raises:
             RefusedError: there is none.
         """
-        self._tidy()
+        self.tidy()
         if identity not in self._jobs:
             kept = f"{self.settings.keep_s / 60:.0f} minutes"
             raise RefusedError(404, f"no such job; answers are kept for {kept}, send the volume again")
@@ -113,6 +113,15 @@ class Service:
         self._jobs.pop(job.id, None)
         self.desk.cancel(job)
         job.finished.add_done_callback(lambda _: self.spool.give_back(job.sent.folder))
+
+    def tidy(self) -> None:
+        """Forget what was not fetched or used in time, and the oldest where there are too many."""
+        self.images.tidy()
+        now, most = time.monotonic(), self.settings.keep_jobs
+        ended = [job for job in self._jobs.values() if job.ended is not None]
+        for job in ended:
+            if len(self._jobs) >= most or now - (job.ended or now) > self.settings.keep_s:
+                self.forget(job)
 
     async def waited_for(self, job: Job, request: Request) -> None:
         """Wait for a job's end; it is cancelled where the client goes away.
@@ -165,14 +174,6 @@ class Service:
         volume = require_taken(images, len(served.plan.channels), self.settings)
         needs, windows = served.bytes_for(volume), served.windows_for(volume)
         return Sent(folder, images, needs, windows, wants_dicom)
-
-    def _tidy(self) -> None:
-        """Forget what was not fetched in time, and the oldest where there are too many."""
-        now, most = time.monotonic(), self.settings.keep_jobs
-        ended = [job for job in self._jobs.values() if job.ended is not None]
-        for job in ended:
-            if len(self._jobs) >= most or now - (job.ended or now) > self.settings.keep_s:
-                self.forget(job)
 
 
 async def _gone(request: Request) -> None:

@@ -1,24 +1,30 @@
-"""A model that is served: opened once, with its name and digests, for many requests."""
+"""A model that is served: opened once, with its name and digests, for many volumes."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segline.backends import Backend
 from segline.backends.choice import AUTO, open_chosen
-from segline.common.digests import sha256_of_file
+from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.imaging.declared import Declared
+from segline.imaging.dicom.algorithm import Algorithm
 from segline.imaging.geometry import as_shape
-from segline.inference.familiarity.judging import Judge
+from segline.imaging.preprocessing import PREPROCESSING_VERSION
+from segline.imaging.volume import Volume
+from segline.inference.doubts import doubts
+from segline.inference.familiarity.domains import Domain
+from segline.inference.familiarity.judging import Familiarity, familiarity
+from segline.inference.stitching import WindowScorer
+from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.kinds import kind_of
-from segline.model.identification import algorithm_of
 from segline.model.package import Model
 from segline.plan import Plan, batch_bytes
 
 if TYPE_CHECKING:
-    from segline.imaging.dicom.algorithm import Algorithm
     from segline.inference.answers import Answers
 
 _RAW_COPIES = 3
@@ -29,32 +35,82 @@ _BYTES_PER_FLOAT = 4
 
 
 @dataclass(frozen=True)
+class Reply:
+    """An answer, and what is said of it."""
+
+    answer: Any
+    """Of the kind of task, such as a mask."""
+    figures: dict[str, Any]
+    """See :class:`~segline.inference.answers.Answers`."""
+    remarks: tuple[str, ...]
+    """What looks wrong about the volume."""
+    familiarity: Familiarity | None
+    """How far it lies from what was learned; ``None`` where the package says nothing of that."""
+
+    @property
+    def trust(self) -> dict[str, Any] | None:
+        """The same, ready for JSON."""
+        return self.familiarity.told() if self.familiarity else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for people: the remarks, and why the answer should not be trusted."""
+        doubted = self.familiarity is not None and not self.familiarity.trusted
+        return (*self.remarks, *([self.familiarity.words] if doubted and self.familiarity else []))
+
+
+@dataclass(frozen=True)
 class Served:
-    """An opened package: what answers, and by what name.
+    """A package that answers: on which backend, and by what name. What it needs is loaded at first use.
 
     Attributes:
-        name: the version, such as ``spleen/3``; of a package that was not registered, its task and digest.
+        model: the package.
+        version: as it was registered, such as ``spleen/3``; empty where it was not.
+        wanted: the backend's name, or ``auto``.
+        device: ``cpu``, ``cuda`` or ``auto``.
     """
 
-    name: str
     model: Model
-    backend: Backend
-    digests: dict[str, str] = field(repr=False)
+    version: str = ""
+    wanted: str = AUTO
+    device: str = "auto"
 
     @classmethod
-    def opened(cls, model: Model, name: str = "", backend: str = AUTO, device: str = "auto") -> "Served":
-        """Load a package.
+    def opened(cls, model: Model, version: str = "", wanted: str = AUTO, device: str = "auto") -> "Served":
+        """With all that it needs loaded already.
 
         Raises:
             SeglineError: the backend cannot run here, or a part of the package is damaged.
         """
-        weights = sha256_of_file(model.weights)
-        return cls(
-            name or f"{model.plan.task}:{weights[:12]}",
-            model,
-            open_chosen(backend, model, device),
-            {"plan": model.plan.digest, "dataset": model.plan.dataset_digest, "weights": weights},
-        )
+        served = cls(model, version, wanted, device)
+        served.backend, served.name, served.domain  # noqa: B018
+        return served
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What computes.
+
+        Raises:
+            SeglineError: it cannot run here, or a part of the package is damaged.
+        """
+        return open_chosen(self.wanted, self.model, self.device)
+
+    @cached_property
+    def name(self) -> str:
+        """The version; of a package that was not registered, its task and the weights' digest."""
+        return self.version or f"{self.plan.task}:{self.digests['weights'][:12]}"
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the plan, the data set and the weights."""
+        plan, weights = self.plan, sha256_of_file(self.model.weights)
+        return {"plan": plan.digest, "dataset": plan.dataset_digest, "weights": weights}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that an answer depends on besides the volume."""
+        parts = self.plan.digest, self.digests["weights"], self.backend.name, PREPROCESSING_VERSION
+        return sha256_of_json(list(parts))
 
     @property
     def plan(self) -> Plan:
@@ -62,19 +118,50 @@ class Served:
         return self.model.plan
 
     @cached_property
+    def domain(self) -> Domain | None:
+        """What the model learned from; ``None`` in a package that does not say so.
+
+        Raises:
+            SeglineError: as :attr:`Model.domain`.
+        """
+        return self.model.domain
+
+    @cached_property
     def answers(self) -> "Answers":
         """What it answers."""
         return kind_of(self.plan.kind).answers
 
     @cached_property
-    def judge(self) -> Judge:
-        """Says how far a volume lies from what was learned."""
-        return Judge(self.model.domain, self.plan, self.answers)
-
-    @cached_property
-    def algorithm(self) -> "Algorithm":
+    def algorithm(self) -> Algorithm:
         """How answers in DICOM name it."""
-        return algorithm_of(self.model, self.backend.name, self.name)
+        parts = {name: self.digests[name] for name in ("plan", "weights")} | {"backend": self.backend.name}
+        return Algorithm(task=self.plan.task, version=self.name, parts=parts)
+
+    def predictor(
+        self, network: WindowScorer | None = None, watch: Stopwatch | None = None
+    ) -> Callable[[Volume], Any]:
+        """From a volume to its answer, by its backend or another way to it.
+
+        Raises:
+            SeglineError: as :attr:`backend`.
+        """
+        return self.answers.predictor(self.plan, network or self.backend, watch)
+
+    def reply(self, volume: Volume) -> Reply:
+        """Of one volume.
+
+        Raises:
+            SeglineError: see the predictor of :class:`~segline.inference.answers.Answers`.
+        """
+        return self.judged(volume, self.predictor()(volume))
+
+    def judged(self, volume: Volume, answer: Any) -> Reply:
+        """An answer with what is to be said of it."""
+        figures = self.answers.figures(self.plan, answer)
+        far = None
+        if self.domain is not None:
+            far = familiarity(self.domain, self.plan, volume, figures.get("volumes_ml"))
+        return Reply(answer, figures, tuple(doubts(self.plan, volume)), far)
 
     @property
     def labels(self) -> dict[int, str]:

@@ -9,7 +9,6 @@ from torch import Tensor
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
 from segline.imaging.preprocessing import CPU
-from segline.inference.doubts import doubts
 from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.serving.models.served import Served
@@ -49,28 +48,27 @@ def _answer(job: Job, served: Served, network: WindowScorer) -> None:
     with watch.lap("read"):
         volume = read_channels(job.sent.images)
     job.progress = _READ
-    found = answers.predictor(served.plan, _Heeding(network, job), watch)(volume)
+    found = served.predictor(_Heeding(network, job), watch)(volume)
     job.heed()
     file = job.sent.folder / f"{answers.noun}{answers.suffixes[0]}"
     with watch.lap("write"):
         answers.write(file, found)
-    figures = answers.figures(served.plan, found)
     with watch.lap("trust"):
-        job.familiar = served.judge.by_figures(volume, figures)
+        reply = served.judged(volume, found)
     if job.sent.wants_dicom:
         with watch.lap("dicom"):
             job.dicom = _dicom(job, served, found)
     said: dict[str, Any] = {
-        **figures,
-        "remarks": doubts(served.plan, volume),
-        "trust": job.familiar.told() if job.familiar else None,
+        **reply.figures,
+        "remarks": list(reply.remarks),
+        "trust": reply.trust,
         "model": served.name,
         "digests": served.digests,
         "backend": served.backend.version,
         "windows": watch.counts["windows"],
         "seconds": {step: round(took, 4) for step, took in watch.seconds.items()},
     }
-    job.file, job.answer = file, said
+    job.file, job.answer, job.familiar = file, said, reply.familiarity
 
 
 def _dicom(job: Job, served: Served, found: Any) -> Path:

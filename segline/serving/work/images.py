@@ -38,13 +38,13 @@ class Images:
         """Keep an image under a name, in place of another of that name; its name."""
         name = name or secrets.token_urlsafe(12)
         self.remove(name)
-        self._tidy(self._most - 1)
+        self.tidy(self._most - 1)
         self._kept[name] = kept
         return name
 
     def get(self, name: str) -> Kept | None:
         """The image of a name, which was used now."""
-        self._tidy(self._most)
+        self.tidy()
         if kept := self._kept.get(name):
             kept.used = time.monotonic()
         return kept
@@ -59,11 +59,12 @@ class Images:
     @property
     def all(self) -> Mapping[str, Kept]:
         """By name, oldest first."""
-        self._tidy(self._most)
+        self.tidy()
         return dict(self._kept)
 
-    def _tidy(self, most: int) -> None:
-        now = time.monotonic()
+    def tidy(self, most: int | None = None) -> None:
+        """Remove what was not used for a while, and the longest unused beyond ``most``."""
+        now, most = time.monotonic(), self._most if most is None else most
         by_use = sorted(self._kept, key=lambda name: self._kept[name].used, reverse=True)
         for number, name in enumerate(by_use):
             if number >= most or now - self._kept[name].used > self._keep_s:

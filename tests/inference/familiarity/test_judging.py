@@ -1,6 +1,5 @@
 """What a model should not be trusted with is told with its reason; ordinary inputs are not."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from segline.data.verification import verify
 from segline.imaging.geometry import Grid, Reorientation, as_shape
 from segline.imaging.volume import Volume
 from segline.inference.familiarity.domains import Domain, joined
-from segline.inference.familiarity.judging import Familiarity, Judge, familiarity
+from segline.inference.familiarity.judging import Familiarity, familiarity
 from segline.inference.familiarity.profiles import Profile
-from segline.inference.masks import MASKS
 from segline.plan import Plan
 
 from ...conftest import small_plan
@@ -121,15 +119,6 @@ def test_a_volume_that_the_network_cannot_be_given_is_judged_by_its_geometry(
     assert Profile.of_volume(abdomen.plan, far).percentiles == ()
     (judged,) = abdomen.judged([far])
     assert judged.reasons[0].startswith("lengths look 1000 times too large")
-
-
-def test_a_judge_says_nothing_of_a_model_that_does_not_say_what_it_learned_from(
-    abdomen: Learned, new: list[Volume]
-) -> None:
-    mask = new[0].with_array(np.ones(new[0].array.shape, np.uint8))
-    assert Judge(None, abdomen.plan, MASKS)(new[0], mask) is None
-    judged = Judge(abdomen.domain, abdomen.plan, MASKS)(new[0], mask)
-    assert judged and json.loads(json.dumps(judged.told()))["trusted"] is True
 
 
 def test_every_channel_is_looked_at(abdomen: Learned, new: list[Volume]) -> None:

@@ -17,6 +17,7 @@ from segline.serving.dicom_node.answering import answerer
 from segline.serving.dicom_node.node import Answerer
 from segline.serving.dicom_node.peers import Peers
 from segline.serving.dicom_node.spool import OUTBOX, PREDICTING, SET_ASIDE, Spool
+from segline.serving.models.served import Served
 
 from ...conftest import small_plan
 from ...imaging.dicom.read_back import read_back
@@ -29,7 +30,7 @@ LABELS = {1: "spleen"}
 
 @pytest.fixture(scope="session")
 def answer(tiny_model: Model) -> Answerer:
-    return answerer(tiny_model, "tiny/1", "onnxruntime", "cpu", with_report=True)
+    return answerer(Served(tiny_model, "tiny/1", "onnxruntime", "cpu"), with_report=True)
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ class TestRefusals:
 
     def test_a_model_that_needs_several_series(self, tmp_path: Path) -> None:
         with pytest.raises(SeglineError, match=r"small: needs 2 series of a patient \(channel0, channel1\)"):
-            answerer(Model(tmp_path, small_plan(channels=2)), "", "pytorch", "cpu", with_report=False)
+            answerer(Served(Model(tmp_path, small_plan(channels=2)), "", "pytorch"), with_report=False)
 
 
 class TestStopping:

@@ -19,6 +19,7 @@ from segline.imaging.files import read_volume, write_volume
 from segline.inference.predictor import Predictor
 from segline.model.package import Model
 from segline.serving.dicom_node.answering import answerer
+from segline.serving.models.served import Served
 
 from ...imaging.dicom.read_back import read_back
 from ...s3_server import free_port
@@ -82,7 +83,7 @@ def test_what_storescu_sends_comes_back_to_orthanc_and_overlays_the_nifti_mask(
 ) -> None:
     from dicomweb_client import DICOMwebClient
 
-    answer = answerer(tiny_model, "tiny/1", "onnxruntime", "cpu", with_report=True)
+    answer = answerer(Served(tiny_model, "tiny/1", "onnxruntime", "cpu"), with_report=True)
     source, spool = Source.at(named), tmp_path / "spool"
     study = source.series["StudyInstanceUID"]
     with running(answer, spool, [orthanc.peer]) as port:
@@ -114,7 +115,10 @@ def test_orthanc_sends_a_series_and_was_restarted_before_the_answer(
     folder.mkdir()
     server = Orthanc(folder, free_port(), free_port())
     process = server.start()
-    answer, gone = answerer(tiny_model, "tiny/1", "onnxruntime", "cpu", with_report=False), threading.Event()
+    answer, gone = (
+        answerer(Served(tiny_model, "tiny/1", "onnxruntime", "cpu"), with_report=False),
+        threading.Event(),
+    )
 
     def later(images: Path, folder: Path) -> None:
         gone.wait(60)

@@ -73,3 +73,12 @@ def test_a_model_that_is_not_there_is_told_in_one_line(
     assert main(["serve", "spleen@champion", "--store", str(tmp_path / "store")]) == 2
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1 and "no registry" in told
+
+
+def test_an_answer_that_nobody_fetches_goes_though_nobody_asks_again(
+    tiny_model: Model, ct: bytes, tmp_path: Path
+) -> None:
+    with Server(tiny_model.folder, tmp_path, "--keep-minutes", "0.01") as server:
+        assert server.post(ct, "/v1/jobs").status_code == 202
+        wait_until(lambda: bool(server.spooled))
+        wait_until(lambda: not server.spooled)

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,14 @@ class Off:
 
 
 def test_the_exported_graph_is_proven(tiny_model: Model, ct_file: Path) -> None:
-    served = Served.opened(tiny_model, backend="openvino")
+    served = Served.opened(tiny_model, wanted="openvino")
     require_proven(served)
     require_proven(served, [ct_file])
 
 
 def test_a_backend_that_answers_otherwise_is_refused(tiny_model: Model) -> None:
-    served = replace(Served.opened(tiny_model, "tiny/1", "pytorch", "cpu"), backend=Off())
+    served = Served(tiny_model, "tiny/1")
+    vars(served)["backend"] = Off()
     with pytest.raises(
         SeglineError, match=r"tiny/1: off gives 0\.\d+ of PyTorch's voxels on the stored case"
     ):
@@ -40,6 +40,6 @@ def test_a_backend_that_answers_otherwise_is_refused(tiny_model: Model) -> None:
 def test_the_made_up_case_is_the_same_every_time_and_neither_empty_nor_full(tiny_model: Model) -> None:
     volume = made_up(tiny_model.plan)
     assert (volume.array == made_up(tiny_model.plan).array).all()
-    served = Served.opened(tiny_model, backend="pytorch", device="cpu")
-    mask = served.answers.predictor(served.plan, served.backend)(volume)
+    served = Served.opened(tiny_model, wanted="pytorch", device="cpu")
+    mask = served.reply(volume).answer
     assert 0 < (mask.array > 0).mean() < 1

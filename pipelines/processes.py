@@ -28,8 +28,10 @@ from pipelines.stage import Stage
 from segline.common.processes import deaf_to_ctrl_c
 
 _EXECUTOR = "kfp.dsl.executor_main"
-_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "monai", "segline.stages"]
+_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.monai_nets", "segline.stages"]
 """They start no threads, which a fork would lose."""
+_LEAN = "SEGLINE_LEAN"
+"""See :mod:`segline.networks.monai_nets`, which would import torch here."""
 _NOT_STARTED = 130
 
 
@@ -42,7 +44,7 @@ class Processes:
     @contextmanager
     def runner(self) -> Iterator[local.SubprocessRunner]:
         """Kubeflow's runner, for as long as the block lasts."""
-        with deaf_to_ctrl_c():  # which of the processes is to end is for the run to say
+        with deaf_to_ctrl_c(), _lean():  # which of the processes is to end is for the run to say
             multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED_ONCE)
             forkserver.ensure_running()
         replaced = subprocess_task_handler.run_local_subprocess
@@ -57,7 +59,7 @@ class Processes:
         stage = Stage.of(full_command)
         if self.interruption.forbids(stage):
             return _NOT_STARTED
-        status = self._status(stage, full_command, {**os.environ, **(env_vars or {})})
+        status = self._status(stage, full_command, {**os.environ, _LEAN: "1", **(env_vars or {})})
         if status and self.interruption.signals:
             stage.record_interruption()
         return status
@@ -78,6 +80,19 @@ class Processes:
                 sys.stdout.write(f"    {line}")
             process.join()
         return process.exitcode or 0
+
+
+@contextmanager
+def _lean() -> Iterator[None]:
+    """Processes that are started in the block are segline's own."""
+    before = os.environ.get(_LEAN)
+    os.environ[_LEAN] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_LEAN)
+        if before is not None:
+            os.environ[_LEAN] = before
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:

@@ -56,6 +56,11 @@ HERE = $(ASKED) $(if $(TRACKING),--tracking "$(TRACKING)") --runs "$(RUNS)" --st
 ALONE := monailabel==0.8.5
 
 BIN := .venv/bin
+UV := 0.13.9
+# uv installs in parallel, but reads no pip.conf: where it finds nothing, pip has the last word.
+install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+# Bytecode is written as it is first needed; without it each start takes three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/ready
 
 .PHONY: run retrain serve mlflow test lint images niivue compile submit schedule check check-cluster clean kind kind-down
@@ -123,8 +128,9 @@ $(READY): requirements.txt pyproject.toml segline/report/viewer/package-lock.jso
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "segline needs Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.txt)
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable . $(ALONE)
+	$(BIN)/python -m pip install --quiet uv==$(UV)
+	$(call install,$(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements.txt))
+	$(call install,--requirement requirements.txt)
+	$(call install,--no-deps --editable . $(ALONE))
 	@$(BIN)/python -m pipelines.niivue || echo "segline: going on without pages that show volumes" >&2
 	@touch $@

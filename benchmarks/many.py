@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from segline.backends import open_backend
+from segline.common.names import MODEL
 from segline.data.fingerprint import take_fingerprint
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
@@ -30,7 +31,6 @@ from segline.machine.abilities import processor_name
 from segline.model.package import Model
 from segline.networks.catalogue import build_network, shipped_weights
 from segline.planning.plans import make_plan
-from segline.runs.names import MODEL
 from segline.tasks import read_task
 
 WAYS = ("folder", "sequential", "calls", "again")

@@ -19,9 +19,9 @@ import numpy as np
 import yaml
 
 from segline.backends import REFERENCE
+from segline.common.names import EVALUATION, predictions_of
 from segline.evaluation.estimates import paired_difference
 from segline.evaluation.records import Evaluation
-from segline.runs.names import EVALUATION, predictions_of
 
 WORST = 10
 

@@ -44,6 +44,7 @@ from monai.transforms import (
 )
 from torch import nn
 
+from segline.common.names import CASES, MANIFEST, PLAN
 from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
@@ -53,7 +54,6 @@ from segline.machine.devices import default_device
 from segline.machine.memory import keep_freed_memory
 from segline.networks.catalogue import build_network
 from segline.plan import IntensityWindow, Plan, merged
-from segline.runs.names import CASES, MANIFEST, PLAN
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 

@@ -25,13 +25,12 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
+from segline.common.lean import LEAN
 from segline.common.processes import deaf_to_ctrl_c
 
 _EXECUTOR = "kfp.dsl.executor_main"
 _IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.monai_nets", "segline.stages"]
 """They start no threads, which a fork would lose."""
-_LEAN = "SEGLINE_LEAN"
-"""See :mod:`segline.networks.monai_nets`, which would import torch here."""
 _NOT_STARTED = 130
 
 
@@ -59,7 +58,7 @@ class Processes:
         stage = Stage.of(full_command)
         if self.interruption.forbids(stage):
             return _NOT_STARTED
-        status = self._status(stage, full_command, {**os.environ, _LEAN: "1", **(env_vars or {})})
+        status = self._status(stage, full_command, {**os.environ, LEAN: "1", **(env_vars or {})})
         if status and self.interruption.signals:
             stage.record_interruption()
         return status
@@ -85,14 +84,14 @@ class Processes:
 @contextmanager
 def _lean() -> Iterator[None]:
     """Processes that are started in the block are segline's own."""
-    before = os.environ.get(_LEAN)
-    os.environ[_LEAN] = "1"
+    before = os.environ.get(LEAN)
+    os.environ[LEAN] = "1"
     try:
         yield
     finally:
-        os.environ.pop(_LEAN)
+        os.environ.pop(LEAN)
         if before is not None:
-            os.environ[_LEAN] = before
+            os.environ[LEAN] = before
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:

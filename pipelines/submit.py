@@ -27,7 +27,7 @@ from pipelines.resources import Variant
 from pipelines.run import fold_overrides
 from pipelines.service import RunState, Service, UnansweredError, UploadedVersion
 from segline.common.errors import SeglineError, plain_error
-from segline.runs.names import SUMMARY
+from segline.common.names import SUMMARY
 from segline.runs.summary import Summary
 from segline.tasks import names, read_task
 

@@ -12,9 +12,9 @@ import pytest
 from segline.acceptance.gate import judge
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
+from segline.common.names import EVALUATION
 from segline.data.manifest import Manifest
 from segline.evaluation.masks.yardstick import MASKS
-from segline.evaluation.records import EVALUATION
 from segline.evaluation.scoring import evaluate
 from segline.model.package import Model
 from segline.plan import Gate, Task

@@ -3,18 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segline.acceptance.verdict import (
-    ABSENT,
-    Absence,
-    CaseComparison,
-    JudgedBackend,
-    Verdict,
-    required_agreement,
-)
+from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
 from segline.backends import REFERENCE, Precision
 from segline.common.errors import SeglineError
+from segline.common.names import ABSENT, EVALUATION
 from segline.evaluation.equivalence import EQUIVALENCE_CASES, equivalence
-from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.yardstick import Yardstick
 from segline.plan import Gate
 

@@ -18,9 +18,6 @@ from segline.evaluation.yardstick import Yardstick
 from segline.model.package import Model
 from segline.training.shipping.assembly import _Record
 
-COMPARISON = "ensemble.json"
-"""Its file in the run's folder."""
-
 
 class Standing(_Record):
     """What a model is worth on the cases that no member has seen, and what it weighs."""

@@ -10,9 +10,6 @@ from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.figures import figures_among
 from segline.plan import Agreement, Gate, by_figure
 
-ABSENT = "absent.json"
-"""What lies in a backend's folder in place of an evaluation that could not be made."""
-
 
 class Absence(Document):
     """Why a backend was not evaluated."""

@@ -85,11 +85,11 @@ def chosen_model(options: argparse.Namespace) -> "Model":
 
 def chosen_version(options: argparse.Namespace) -> "tuple[Model, str]":
     """:func:`chosen_model`, and the registered version's name, such as ``spleen/3``; of a folder none."""
+    if model := package_at(options.model):
+        return model, ""
     from segline.registry.versions import resolve
     from segline.serving.models.registered import kept_model
 
-    if model := package_at(options.model):
-        return model, ""
     reference = chosen_reference(options.model)
     registry = registry_that_exists(options, reference)
     version = resolve(registry, reference)
@@ -102,15 +102,16 @@ def package_at(place: str) -> "Model | None":
     Raises:
         SeglineError: it is damaged.
     """
-    from segline.common.digests import sha256_of_file
+    from segline.common.names import MODEL, PACKING_LIST
     from segline.model.package import Model
-    from segline.registry.packing import PACKING_LIST, require_whole
-    from segline.runs.names import MODEL
 
     folder = Path(place)
     if not folder.is_dir():
         return None
     if (listed := folder / PACKING_LIST).is_file():  # of a registered model that was pulled there
+        from segline.common.digests import sha256_of_file
+        from segline.registry.packing import require_whole
+
         require_whole(folder, sha256_of_file(listed), str(folder))
     return Model.open(folder / MODEL if (folder / MODEL).is_dir() else folder)
 

@@ -17,7 +17,6 @@ from segline.data.verification import Survey
 from segline.imaging.preprocessing import Preprocessor
 from segline.plan import Plan
 
-QUARANTINE = "quarantine.json"
 NOTHING_NEW = "nothing new"
 
 Check = Literal["files", "geometry", "labels", "intensity", "duplicate", "leakage"]

@@ -7,19 +7,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
+from segline.common.names import EVALUATION
 from segline.evaluation.class_scores import ClassScores
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.records import EVALUATION, Evaluation, figures_over
+from segline.evaluation.records import Evaluation, figures_over
 from segline.evaluation.roc import ScoreCounts
 from segline.plan import Plan
 from segline.planning.folds import Tested, in_order_of_folds
-
-FOLDS = "folds"
-"""Folder of the folds' runs, in the run of the whole."""
-POOLED = f"{FOLDS}/pooled"
-"""Folder of their evaluations in one, where the run has a model of its own to evaluate."""
-CROSS_VALIDATION = "folds.json"
 
 
 class Fold(BaseModel):

@@ -14,8 +14,6 @@ from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.roc import ScoreCounts
 
-EVALUATION = "evaluation.json"
-"""Its file, beside the answers."""
 WORST_CASES = 5
 Measured = dict[str, float | None]
 """Of one label in one case: by name, the figure that decides first; ``None`` where undefined."""

@@ -2,3 +2,8 @@
 
 Knows nothing of networks, and of a data set only single files.
 """
+
+from segline.common.lean import hidden
+
+with hidden("pydicom"):
+    import nibabel  # noqa: F401

@@ -55,7 +55,7 @@ def _declared(path: Path) -> Declared:
 
 def _told(path: Path) -> Declaration:
     if path.is_dir():
-        from segline.imaging.dicom import declared_series
+        from segline.imaging.dicom.series import declared_series
 
         return declared_series(path)
     head = head_in(path)

@@ -36,7 +36,7 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     name = name or str(path)
     try:
         if path.is_dir():
-            from segline.imaging.dicom import read_series
+            from segline.imaging.dicom.series import read_series
 
             return read_series(path)
         if not path.is_file():

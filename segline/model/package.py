@@ -11,6 +11,7 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
+from segline.common.names import HISTORY, PLAN
 from segline.inference.familiarity.domains import Domain
 from segline.model.domain import LearnedDomain
 from segline.model.graphs import require_plain
@@ -19,9 +20,7 @@ from segline.model.sidecars import Float16Graph, OnnxSidecar, require_unchanged
 from segline.networks.weights import save_weights
 from segline.plan import Plan, require_affordable
 
-PLAN = "plan.json"
 WEIGHTS = "weights.pt"
-HISTORY = "history.json"
 DOMAIN = "domain.json"
 ONNX = "model.onnx"
 ONNX_FLOAT16 = "model.fp16.onnx"

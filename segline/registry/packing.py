@@ -6,12 +6,11 @@ from pathlib import Path
 from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
 from segline.common.errors import SeglineError
+from segline.common.names import BENCHMARK, GATE, MODEL_CARD, PACKING_LIST, PLAN
 from segline.data.pseudonyms import Pseudonyms
-from segline.model.package import PLAN, Model
-from segline.runs.names import BENCHMARK, GATE, MODEL_CARD
+from segline.model.package import Model
 from segline.runs.run import Run
 
-PACKING_LIST = "package.json"
 _DOCUMENTS = (GATE, BENCHMARK)
 
 

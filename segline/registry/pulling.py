@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
+from segline.common.names import PACKING_LIST
 from segline.model.package import Model
-from segline.registry.packing import PACKING_LIST, require_whole
+from segline.registry.packing import require_whole
 from segline.registry.references import MODEL_PREFIX, Reference
 from segline.registry.versions import Version, resolve
 from segline.tracking.mlflow_connection import Registry

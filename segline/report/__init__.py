@@ -4,6 +4,7 @@ Shows what the run's folder holds; computes no figure and decides nothing.
 """
 
 from segline.common import atomic
+from segline.common.names import BRIEF, REPORT, SUMMARY
 from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.yardstick import Yardstick
 from segline.report.brief import brief
@@ -11,7 +12,6 @@ from segline.report.findings import Findings
 from segline.report.page import Section, gate_page, page, training_page
 from segline.report.sections.masks import pictures as pictures_of_masks
 from segline.report.viewer_page import Viewer, write_viewer
-from segline.runs.names import BRIEF, REPORT, SUMMARY
 from segline.runs.run import Run
 from segline.runs.summary import Summary
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
+from segline.common.names import MODEL_CARD
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
@@ -19,7 +20,6 @@ from segline.inference.answers import Answers
 from segline.plan import Plan
 from segline.report.markdown import plain, table
 from segline.runs.contents import Contents
-from segline.runs.names import MODEL_CARD
 from segline.runs.records import RunInfo
 from segline.runs.run import Run
 

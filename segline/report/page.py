@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from segline.acceptance.verdict import Verdict
+from segline.common.names import SUMMARY
 from segline.model.history import History
 from segline.model.sidecars import OnnxSidecar
 from segline.plan import Plan
@@ -22,7 +23,6 @@ from segline.report.sections import (
 )
 from segline.runs.contents import Contents
 from segline.runs.left_out import backend_of, left_out
-from segline.runs.names import SUMMARY
 from segline.training.tuning.record import Tuning
 
 Section = Callable[[Findings], Html | None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
+from segline.common.names import REPORT, VIEWER
 from segline.evaluation.records import CaseEvaluation
 from segline.plan import Plan
 from segline.report.findings import Findings, chosen
@@ -16,7 +17,6 @@ from segline.report.html.markup import Html, element
 from segline.report.html.wording import decimal
 from segline.report.pictures.overlays import CaseVolumes, label_color, read_case
 from segline.report.pictures.packing import ERRORS, Packed, packed
-from segline.runs.names import REPORT, VIEWER
 
 Viewer = Callable[[Findings], None]
 """Writes what shows whole cases, if it can be written."""

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from segline.acceptance.members import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
-from segline.common import atomic
+from segline.common import atomic, names
 from segline.common.errors import SeglineError, UnavailableError, plain_error
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import Manifest
@@ -28,13 +28,13 @@ from segline.machine.memory import limit_bytes
 from segline.model.history import History
 from segline.model.package import Model
 from segline.plan import Plan
-from segline.runs import names
 from segline.runs.contents import Contents
 from segline.runs.records import Outcome, RunInfo, StageRecord, Status
 from segline.storage.access import Access, is_uri
 from segline.training.tuning.record import Tuning
 
 Part = TypeVar("Part")
+_HISTORY = f"{names.MODEL}/{names.HISTORY}"
 INTERRUPTED = "interrupted"
 """The reason of a stage that was ended by who ran it."""
 
@@ -174,7 +174,7 @@ class Run:
             manifest=attempt(lambda: self.manifest, names.MANIFEST),
             plan=attempt(lambda: self.plan, names.PLAN),
             tuning=attempt(lambda: self.tuning, names.TUNING),
-            history=attempt(lambda: self.history, names.HISTORY),
+            history=attempt(lambda: self.history, _HISTORY),
             model=attempt(lambda: self.model, names.MODEL),
             evaluations=tuple(evaluation for evaluation in evaluations if evaluation is not None),
             verdict=attempt(lambda: self.verdict, names.GATE),
@@ -213,7 +213,7 @@ class Run:
     @property
     def history(self) -> History | None:
         """The training, once done."""
-        return self._read(names.HISTORY, History.read)
+        return self._read(_HISTORY, History.read)
 
     @property
     def model(self) -> Model | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segline import __version__
 from segline.common.errors import SeglineError
+from segline.common.names import MANIFEST, PLAN, QUARANTINE
 from segline.common.progress import ConsoleProgress
 from segline.common.wording import by
 from segline.data import sources
@@ -27,7 +28,6 @@ from segline.machine.abilities import abilities
 from segline.plan import Plan, Task
 from segline.planning.plans import succeed_plan
 from segline.planning.sizes import sizes_in_words
-from segline.runs.names import MANIFEST, PLAN, QUARANTINE
 from segline.runs.records import RunInfo
 from segline.runs.remote import open_run
 from segline.runs.run import Run

@@ -8,14 +8,7 @@ from segline.acceptance.members import compare_members as compare_with_members
 from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
 from segline.common.errors import SeglineError
-from segline.common.progress import ConsoleProgress
-from segline.evaluation.figures import figures_among
-from segline.evaluation.folds import pool as pool_folds
-from segline.kinds import kind_of
-from segline.model.package import Model
-from segline.plan import Plan
-from segline.planning.folds import fold_tasks, resplit
-from segline.runs.names import (
+from segline.common.names import (
     COMPARISON,
     CROSS_VALIDATION,
     FOLDS,
@@ -25,6 +18,13 @@ from segline.runs.names import (
     SUMMARY,
     predictions_of,
 )
+from segline.common.progress import ConsoleProgress
+from segline.evaluation.figures import figures_among
+from segline.evaluation.folds import pool as pool_folds
+from segline.kinds import kind_of
+from segline.model.package import Model
+from segline.plan import Plan
+from segline.planning.folds import fold_tasks, resplit
 from segline.runs.remote import open_whole_run
 from segline.runs.summary import summarise_run
 from segline.stages.data import start_run

@@ -9,13 +9,13 @@ from segline.acceptance.verdict import Absence
 from segline.backends import open_backend
 from segline.common import atomic
 from segline.common.errors import UnavailableError
+from segline.common.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.common.progress import ConsoleProgress
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate as evaluate_model
 from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.plan import Plan
-from segline.runs.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.stages.frame import (
     Location,
     LogClasses,

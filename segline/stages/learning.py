@@ -8,6 +8,7 @@ from pathlib import Path
 from segline.common import atomic
 from segline.common.digests import sha256_of_json
 from segline.common.locks import exclusive_at_once
+from segline.common.names import MODEL, PLAN, TUNING
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.arriving import CaseSource, source_of
 from segline.data.cases.index import CaseIndex
@@ -17,7 +18,6 @@ from segline.machine.memory import keep_freed_memory
 from segline.model.history import History
 from segline.model.package import Model
 from segline.plan import Plan
-from segline.runs.names import MODEL, PLAN, TUNING
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, stage
 from segline.stages.tracked import shown_live

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from segline.common.errors import UnavailableError
+from segline.common.names import BRIEF, REPORT
 from segline.common.progress import ConsoleProgress
 from segline.kinds import kind_of
-from segline.runs.names import BRIEF, REPORT
 from segline.runs.remote import open_whole_run
 from segline.stages.frame import Location, inference_device, open_registry, stage
 from segline.stages.tracked import end_tracked

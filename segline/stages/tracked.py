@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segline.common.errors import SeglineError
+from segline.common.names import FOLDS
 from segline.common.source_commit import source_commit
-from segline.runs.names import FOLDS
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, open_registry
 from segline.storage.access import is_uri

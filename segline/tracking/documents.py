@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from segline.data.pseudonyms import Pseudonyms
-from segline.runs.names import (
+from segline.common.names import (
     BENCHMARK,
     COMPARISON,
     CROSS_VALIDATION,
@@ -18,6 +17,7 @@ from segline.runs.names import (
     SUMMARY,
     TUNING,
 )
+from segline.data.pseudonyms import Pseudonyms
 from segline.runs.run import Run
 
 _POOLED = f"{POOLED}/{EVALUATION}"

@@ -8,12 +8,13 @@ import pytest
 from torch import Tensor
 
 from segline.acceptance.gate import judge
-from segline.acceptance.verdict import ABSENT, Absence, CaseComparison, Verdict
+from segline.acceptance.verdict import Absence, CaseComparison, Verdict
 from segline.backends import Precision
 from segline.common.errors import SeglineError
+from segline.common.names import ABSENT, EVALUATION
 from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.masks.yardstick import MASKS, Masks
-from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume

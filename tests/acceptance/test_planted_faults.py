@@ -13,12 +13,12 @@ from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Verdict
 from segline.backends import Backend, Precision, open_backend
 from segline.common.errors import SeglineError
+from segline.common.names import EVALUATION
 from segline.data.cases.building import preprocess
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.masks.yardstick import MASKS
-from segline.evaluation.records import EVALUATION
 from segline.evaluation.scoring import evaluate
 from segline.export.onnx import export_onnx
 from segline.imaging.files import write_volume

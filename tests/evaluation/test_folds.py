@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
+from segline.common.names import EVALUATION
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.folds import pool
 from segline.evaluation.masks.label_metrics import LabelMetrics
-from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise
 from segline.plan import Plan, Task

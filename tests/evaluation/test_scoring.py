@@ -10,12 +10,13 @@ from torch import Tensor
 
 from segline.backends import open_backend
 from segline.common.errors import SeglineError
+from segline.common.names import EVALUATION
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import SEGMENTATION
 from segline.evaluation.masks.overlap import dice
-from segline.evaluation.records import EVALUATION, WORST_CASES, Evaluation
+from segline.evaluation.records import WORST_CASES, Evaluation
 from segline.evaluation.scoring import evaluate
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import Grid, Reorientation

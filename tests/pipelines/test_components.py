@@ -12,10 +12,11 @@ from kfp import dsl, local
 import components
 from segline import stages
 from segline.acceptance.times import Benchmark
-from segline.acceptance.verdict import ABSENT, Absence, Verdict
+from segline.acceptance.verdict import Absence, Verdict
+from segline.common.names import ABSENT, EVALUATION
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
-from segline.evaluation.records import EVALUATION, Evaluation
+from segline.evaluation.records import Evaluation
 from segline.model.package import Model
 from segline.plan import Plan, Task
 from segline.runs.run import Run

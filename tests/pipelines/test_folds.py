@@ -9,8 +9,8 @@ import pytest
 
 from segline import stages
 from segline.backends import REFERENCE
-from segline.evaluation.folds import POOLED
-from segline.evaluation.records import EVALUATION, Evaluation
+from segline.common.names import EVALUATION, POOLED
+from segline.evaluation.records import Evaluation
 from segline.model.package import Model
 from segline.networks.weights import load_network
 from segline.plan import Plan

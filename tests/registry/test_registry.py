@@ -16,12 +16,13 @@ from packaging.utils import canonicalize_name
 import segline
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
+from segline.common.names import PACKING_LIST
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
 from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.registry.logged_models import log_model
-from segline.registry.packing import PACKING_LIST, require_whole
+from segline.registry.packing import require_whole
 from segline.registry.pulling import pull
 from segline.registry.pyfunc import requirements
 from segline.registry.references import MODEL_PREFIX, Reference

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from segline.acceptance.promotion import Decision, decide
+from segline.common.names import PROMOTION
 from segline.registry.reigns import rollback, undisturbed
 from segline.registry.succession import contend
 from segline.registry.versions import Version
-from segline.runs.names import PROMOTION
 from segline.runs.run import Run
 from segline.tracking.mlflow_connection import Registry
 

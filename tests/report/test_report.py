@@ -25,19 +25,20 @@ from segline.acceptance.times import (
     Percentiles,
     Unavailable,
 )
-from segline.acceptance.verdict import ABSENT, Absence, Verdict
+from segline.acceptance.verdict import Absence, Verdict
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, UnavailableError
+from segline.common.names import ABSENT, CROSS_VALIDATION, EVALUATION
 from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.equivalence import equivalence
-from segline.evaluation.folds import CROSS_VALIDATION, CrossValidation, Fold
+from segline.evaluation.folds import CrossValidation, Fold
 from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.masks.yardstick import MASKS
-from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.roc import LEVELS, ScoreCounts
 from segline.evaluation.scoring import summarise
 from segline.imaging.files import write_volume

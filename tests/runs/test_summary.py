@@ -11,9 +11,10 @@ import pytest
 from segline.acceptance.verdict import Absence, JudgedBackend, Verdict
 from segline.common import atomic
 from segline.common.errors import SeglineError, UnavailableError
+from segline.common.names import EVALUATION
 from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.estimates import Estimate
-from segline.evaluation.records import EVALUATION, CaseEvaluation, Evaluation
+from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.plan import Gate, Task
 from segline.runs.records import RunInfo, StageRecord
 from segline.runs.run import Run

@@ -31,13 +31,13 @@ def format_of(head: bytes, path: Path) -> Format | None:
 
 
 def _dicom_volume(_: bytes, path: Path, __: str) -> Volume:
-    from segline.imaging.dicom import read_file
+    from segline.imaging.dicom.series import read_file
 
     return read_file(path)
 
 
 def _dicom_declared(_: bytes, path: Path, __: str) -> Declaration:
-    from segline.imaging.dicom import declared_series
+    from segline.imaging.dicom.series import declared_series
 
     return declared_series(path)
 

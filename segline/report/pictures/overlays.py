@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segline.common.errors import SeglineError
+from segline.common.names import predictions_of
 from segline.data.manifest import Manifest
 from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume
@@ -16,7 +17,6 @@ from segline.imaging.volume import Volume
 from segline.plan import Plan
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, data_uri, element
-from segline.runs.names import predictions_of
 
 PANEL_PIXELS = 360
 LABEL_COLORS = ("#3fc6a0", "#f2c14e", "#c792ea", "#ff8f6b", "#7cc4ff", "#d7e36b")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from segline.common.names import EVALUATION, predictions_of
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
-from segline.evaluation.records import EVALUATION, WORST_CASES, CaseEvaluation, Evaluation, Measured
+from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
 from segline.report.findings import Findings, chosen
 from segline.report.html.markup import (
     Cell,
@@ -30,7 +31,6 @@ from segline.report.html.wording import (
 from segline.report.pictures import charts
 from segline.report.sections.classes.tables import classes
 from segline.report.sections.voxels import voxels
-from segline.runs.names import predictions_of
 from segline.runs.records import StageRecord
 
 _VOLUMES = {"truth_ml": "True ml", "prediction_ml": "Found ml"}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segline.common.errors import SeglineError
-from segline.imaging.dicom import read_series
+from segline.imaging.dicom.series import read_series
 from segline.imaging.dicom.sources import Source
 from segline.serving.dicom_node.node import Answerer
 from segline.serving.models.served import Served

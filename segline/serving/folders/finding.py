@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segline.common.errors import SeglineError
 from segline.data.declarations.folders import VOLUMES, stem_of
-from segline.imaging.dicom import is_image
+from segline.imaging.dicom.objects import is_image
 from segline.imaging.files import read_channels
 from segline.imaging.formats import pictures
 from segline.imaging.volume import Volume

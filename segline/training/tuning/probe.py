@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from segline.common.errors import SeglineError
+from segline.common.names import TUNING
 from segline.common.progress import Progress, silent
 from segline.common.wording import by
 from segline.data.cases.arriving import expect
@@ -33,7 +34,7 @@ from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 from segline.training.tuning.ladder import choose
 from segline.training.tuning.rate_test import FEWEST_STEPS, MOST_STEPS, RangeTest, range_test
-from segline.training.tuning.record import TUNING, Candidate, Tuning
+from segline.training.tuning.record import Candidate, Tuning
 
 PROBE_SHARE = 0.05
 """Of the budget, for the probe."""

@@ -3,12 +3,12 @@
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
+from segline.common.names import TUNING
 from segline.common.wording import by
 from segline.imaging.geometry import Shape
 from segline.plan import Inference, Plan, Training
 from segline.training.tuning.rate_test import RangeTest
 
-TUNING = "tuning.json"
 ENOUGH_STEPS = 1000
 """The hippocampus' mean Dice is 0.88 after 1 700 to 4 000 steps, and a painted spleen's 0.91 after 900."""
 ENOUGH_PASSES = 10

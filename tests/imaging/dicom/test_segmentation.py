@@ -9,8 +9,8 @@ import pydicom
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.imaging.dicom import read_series
 from segline.imaging.dicom.segmentation import segmentation_bytes
+from segline.imaging.dicom.series import read_series
 from segline.imaging.dicom.sources import Source
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume

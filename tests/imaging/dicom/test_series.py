@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.imaging.dicom import read_series
+from segline.imaging.dicom.series import read_series
 from segline.imaging.files import read_volume
 from segline.imaging.geometry import Reorientation
 

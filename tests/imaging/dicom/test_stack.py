@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from segline.common.errors import SeglineError
-from segline.imaging.dicom import read_series
+from segline.imaging.dicom.series import read_series
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.geometry import LPS_TO_RAS
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segline.imaging.dicom import read_series
 from segline.imaging.dicom.segmentation import segmentation, write_object
+from segline.imaging.dicom.series import read_series
 from segline.imaging.dicom.sources import Source
 from segline.imaging.dicom.structured_report import structured_report
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segline.common.errors import SeglineError
-from segline.imaging.dicom import read_series
+from segline.imaging.dicom.series import read_series
 from segline.imaging.files import read_volume
 
 from .written import numbered, write_enhanced, write_series, write_slice

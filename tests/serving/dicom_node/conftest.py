@@ -7,7 +7,7 @@ import pytest
 
 from segline.backends import open_backend
 from segline.data.manifest import Manifest
-from segline.imaging.dicom import read_series
+from segline.imaging.dicom.series import read_series
 from segline.inference.predictor import Predictor
 from segline.model.package import Model
 

@@ -12,8 +12,8 @@ import pytest
 from pydicom.uid import generate_uid
 
 from segline.backends import open_backend
-from segline.imaging.dicom import read_series
 from segline.imaging.dicom.segmentation import file_bytes
+from segline.imaging.dicom.series import read_series
 from segline.imaging.dicom.sources import Source
 from segline.imaging.files import read_volume, write_volume
 from segline.inference.predictor import Predictor

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segline.common.errors import SeglineError
+from segline.common.names import TUNING
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.imaging.geometry import Shape
@@ -19,7 +20,7 @@ from segline.planning.plans import succeed_plan
 from segline.runs.run import Run
 from segline.training.tuning.ladder import choose
 from segline.training.tuning.probe import VALIDATING_SHARE, tune
-from segline.training.tuning.record import TUNING, Candidate, Tuning
+from segline.training.tuning.record import Candidate, Tuning
 
 from ...conftest import small_plan
 from ...place import Place

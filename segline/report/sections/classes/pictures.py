@@ -1,6 +1,7 @@
 """What the errors of classes look like."""
 
 from segline.common.errors import SeglineError
+from segline.common.names import predictions_of
 from segline.evaluation.classes.yardstick import decision
 from segline.evaluation.records import CaseEvaluation
 from segline.plan import Plan
@@ -8,7 +9,6 @@ from segline.report.findings import Findings
 from segline.report.html.markup import Html, drawn, element
 from segline.report.html.wording import decimal
 from segline.report.pictures.wholes import middle_slice
-from segline.runs.names import predictions_of
 
 _MOST = 12
 

@@ -1,10 +1,4 @@
-"""What each file of a run's folder is called; those that a lower room writes have their names from there."""
-
-from segline.acceptance import members, verdict
-from segline.data import intake
-from segline.evaluation import folds, records
-from segline.model import package
-from segline.training.tuning import record
+"""What each file of a run's folder is called, whichever room writes it."""
 
 RUN = "run.json"
 """What was asked for."""
@@ -14,23 +8,25 @@ STAGE_RECORDS = f"{STAGES}/[!.]*.json"
 """Pattern of the records in it."""
 MANIFEST = "manifest.json"
 """The data set."""
-QUARANTINE = intake.QUARANTINE
+QUARANTINE = "quarantine.json"
 """The new cases that a retraining set aside, and why."""
-PLAN = package.PLAN
+PLAN = "plan.json"
 """The frozen contract between training and inference; in ``MODEL`` too."""
 CASES = "cases.json"
 """Where the preprocessed cases lie."""
-TUNING = record.TUNING
+TUNING = "tuning.json"
 """What a probe chose, where the plan asked for one."""
 MODEL = "model"
 """Folder of the model package."""
-HISTORY = f"{MODEL}/{package.HISTORY}"
+HISTORY = "history.json"
 """The training, in the package."""
+PACKING_LIST = "package.json"
+"""Of a registered package: its files and their digests."""
 PREDICTIONS = "predictions"
 """Folder of each backend's answers, in a folder of its name."""
-EVALUATION = records.EVALUATION
+EVALUATION = "evaluation.json"
 """What the answers of a backend are worth, beside them."""
-ABSENT = verdict.ABSENT
+ABSENT = "absent.json"
 """In place of it, why there are none."""
 EVALUATIONS = f"{PREDICTIONS}/[!.]*/{EVALUATION}"
 """Pattern of all evaluations."""
@@ -38,13 +34,13 @@ GATE = "gate.json"
 """The verdict."""
 BENCHMARK = "benchmark.json"
 """How fast each backend is."""
-FOLDS = folds.FOLDS
+FOLDS = "folds"
 """Folder of the folds' runs, by number."""
-POOLED = folds.POOLED
+POOLED = f"{FOLDS}/pooled"
 """Folder of their evaluations in one, where the run has a model of its own."""
-CROSS_VALIDATION = folds.CROSS_VALIDATION
+CROSS_VALIDATION = "folds.json"
 """The folds' test cases together."""
-COMPARISON = members.COMPARISON
+COMPARISON = "ensemble.json"
 """The ensemble of the folds beside each of its members."""
 MODEL_CARD = "model_card.md"
 """What the model is for, and what it is worth."""

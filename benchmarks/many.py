@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from segline.backends import open_backend
-from segline.common.names import MODEL
+from segline.common.documents.names import MODEL
 from segline.data.fingerprint import take_fingerprint
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from segline.backends import REFERENCE
-from segline.common.names import EVALUATION, predictions_of
+from segline.common.documents.names import EVALUATION, predictions_of
 from segline.evaluation.estimates import paired_difference
 from segline.evaluation.records import Evaluation
 

@@ -20,8 +20,8 @@ from pipelines.interruption import Interruption
 from pipelines.processes import Processes
 from pipelines.run import fold_overrides
 from segline import stages
+from segline.common.documents.names import LOG, REPORT, STAGES, SUMMARY
 from segline.common.errors import SeglineError, plain_error
-from segline.common.names import LOG, REPORT, STAGES, SUMMARY
 from segline.plan import Task
 from segline.runs.left_out import left_out, left_out_in_words
 from segline.runs.run import Run

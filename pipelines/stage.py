@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from segline.common.names import FOLDS, stage_record
+from segline.common.documents.names import FOLDS, stage_record
 from segline.runs.records import StageRecord
 from segline.runs.run import INTERRUPTED, Run
 

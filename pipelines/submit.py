@@ -26,8 +26,8 @@ from pipelines.dag import segline_pipeline
 from pipelines.resources import Variant
 from pipelines.run import fold_overrides
 from pipelines.service import RunState, Service, UnansweredError, UploadedVersion
+from segline.common.documents.names import SUMMARY
 from segline.common.errors import SeglineError, plain_error
-from segline.common.names import SUMMARY
 from segline.runs.summary import Summary
 from segline.tasks import names, read_task
 

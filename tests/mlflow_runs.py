@@ -11,8 +11,8 @@ import pytest
 
 from segline.acceptance.gate import judge
 from segline.backends import open_backend
+from segline.common.documents.names import EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import EVALUATION
 from segline.data.manifest import Manifest
 from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.scoring import evaluate

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
 from segline.backends import REFERENCE, Precision
+from segline.common.documents.names import ABSENT, EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import ABSENT, EVALUATION
 from segline.evaluation.equivalence import EQUIVALENCE_CASES, equivalence
 from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.yardstick import Yardstick

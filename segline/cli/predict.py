@@ -89,10 +89,10 @@ def _require_place(folder: Path, noun: str, path: Path) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    model, version = chosen_version(options)  # before anything heavy: it may not be there
     from segline.imaging.files import read_channels
     from segline.serving.models.served import Served
 
-    model, version = chosen_version(options)
     served = Served(model, version, options.backend, options.device)
     if _is_for_many(options):
         _predict_folder(options, served)

@@ -102,7 +102,7 @@ def package_at(place: str) -> "Model | None":
     Raises:
         SeglineError: it is damaged.
     """
-    from segline.common.names import MODEL, PACKING_LIST
+    from segline.common.documents.names import MODEL, PACKING_LIST
     from segline.model.package import Model
 
     folder = Path(place)

@@ -34,7 +34,7 @@ def add_stages(commands: Any) -> None:
 
 def _download(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import MANIFEST
+    from segline.common.documents.names import MANIFEST
     from segline.plan import Task
 
     task = Task.read(options.task)
@@ -44,14 +44,14 @@ def _download(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import MANIFEST, PLAN
+    from segline.common.documents.names import MANIFEST, PLAN
 
     stages.plan(options.run, options.run / MANIFEST, options.run / PLAN)
 
 
 def _preprocess(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import CASES, MANIFEST, PLAN
+    from segline.common.documents.names import CASES, MANIFEST, PLAN
 
     run = options.run
     stages.preprocess(run, options.store, run / MANIFEST, run / PLAN, run / CASES)
@@ -59,7 +59,7 @@ def _preprocess(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import CASES, MODEL, PLAN
+    from segline.common.documents.names import CASES, MODEL, PLAN
 
     run = options.run
     stages.train(run, options.store, run / PLAN, run / CASES, run / MODEL, options.device)
@@ -67,28 +67,28 @@ def _train(options: argparse.Namespace) -> None:
 
 def _export_onnx(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import CASES, MODEL
+    from segline.common.documents.names import CASES, MODEL
 
     stages.export_onnx(options.run, options.run / MODEL, options.run / CASES, options.run / MODEL)
 
 
 def _quantize(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import CASES, MODEL
+    from segline.common.documents.names import CASES, MODEL
 
     stages.quantize(options.run, options.run / MODEL, options.run / CASES, options.run / MODEL)
 
 
 def _build_tensorrt(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import MODEL
+    from segline.common.documents.names import MODEL
 
     stages.build_tensorrt(options.run, options.store, options.run / MODEL, options.run / MODEL)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import MANIFEST, MODEL, predictions_of
+    from segline.common.documents.names import MANIFEST, MODEL, predictions_of
 
     run, backend = options.run, options.backend
     folder = run / predictions_of(backend)
@@ -103,7 +103,7 @@ def _register(options: argparse.Namespace) -> None:
 
 def _compare(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import GATE, PLAN, predictions_of
+    from segline.common.documents.names import GATE, PLAN, predictions_of
 
     run = options.run
     folders = sorted(folder for folder in run.glob(predictions_of("[!.]*")) if folder.is_dir())
@@ -112,7 +112,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _benchmark(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import BENCHMARK, MANIFEST, MODEL
+    from segline.common.documents.names import BENCHMARK, MANIFEST, MODEL
 
     run = options.run
     stages.benchmark(run, run / MODEL, run / MANIFEST, run / BENCHMARK, options.device)
@@ -120,7 +120,7 @@ def _benchmark(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from segline import stages
-    from segline.common.names import REPORT
+    from segline.common.documents.names import REPORT
 
     stages.report(options.run)
     sys.stdout.write(f"{options.run / REPORT}\n")
@@ -143,7 +143,7 @@ _STAGES = {
 
 
 def _find_lr(options: argparse.Namespace) -> None:
-    from segline.common.names import CASES, PLAN
+    from segline.common.documents.names import CASES, PLAN
     from segline.data.cases.index import CaseIndex
     from segline.kinds import kind_of
     from segline.plan import Plan

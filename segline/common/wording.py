@@ -1,6 +1,6 @@
-"""How numbers are put into a line of text."""
+"""How numbers and rows are put into lines of text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def by(sizes: Iterable[float]) -> str:
@@ -10,3 +10,10 @@ def by(sizes: Iterable[float]) -> str:
     '96x96x2.5'
     """
     return "x".join(f"{size:g}" if isinstance(size, float) else str(size) for size in sizes)
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """A line a row, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EQUIVALENCE_LEVEL = 0.05
 """Chance to call two runs equivalent whose means differ by the margin."""
@@ -68,7 +71,7 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
     )
 
 
-def shown_worse(dice: Tensor, before: Tensor, margin: float = 0.0) -> bool:
+def shown_worse(dice: "Tensor", before: "Tensor", margin: float = 0.0) -> bool:
     """Whether ``dice`` ``(cases,)`` is below ``before`` by more than ``margin``, by a paired t test at 5 %.
 
     Of one case there is no spread to test with: there it is the margin alone.

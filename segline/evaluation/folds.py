@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
-from segline.common.names import EVALUATION
+from segline.common.documents.names import EVALUATION
 from segline.evaluation.class_scores import ClassScores
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.estimates import Estimate

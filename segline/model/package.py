@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
+from segline.common.documents.names import HISTORY, PLAN
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.names import HISTORY, PLAN
-from segline.inference.familiarity.domains import Domain
-from segline.model.domain import LearnedDomain
 from segline.model.graphs import require_plain
 from segline.model.history import History
 from segline.model.sidecars import Float16Graph, OnnxSidecar, require_unchanged
-from segline.networks.weights import save_weights
 from segline.plan import Plan, require_affordable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segline.inference.familiarity.domains import Domain
 
 WEIGHTS = "weights.pt"
 DOMAIN = "domain.json"
@@ -60,15 +61,18 @@ class Model:
         cls,
         folder: Path,
         plan: Plan,
-        weights: dict[str, Tensor],
+        weights: "dict[str, Tensor]",
         history: History | None,
-        domain: Domain | None = None,
+        domain: "Domain | None" = None,
     ) -> "Model":
         """Write a new package, replacing what lies at ``folder``; it appears whole or not at all.
 
         ``history`` is of the training; ``None`` where there was more than one. ``domain`` is what it learned
         from, where that is known.
         """
+        from segline.model.domain import LearnedDomain
+        from segline.networks.weights import save_weights
+
         with _replaced(folder) as scratch:
             plan.write(scratch / PLAN)
             save_weights(scratch / WEIGHTS, weights, plan)
@@ -109,7 +113,7 @@ class Model:
         return self.folder / HISTORY
 
     @property
-    def domain(self) -> Domain | None:
+    def domain(self) -> "Domain | None":
         """What the model learned from, read anew each time; ``None`` in a package that does not say so.
 
         Raises:
@@ -118,6 +122,8 @@ class Model:
         path = self.folder / DOMAIN
         if not path.is_file():
             return None
+        from segline.model.domain import LearnedDomain
+
         learned = LearnedDomain.read(path)
         if learned.plan_digest != self.plan.digest:
             raise SeglineError(

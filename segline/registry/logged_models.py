@@ -10,11 +10,10 @@ from segline.inference.masks import MASKS
 from segline.model.package import Model
 from segline.registry.packing import pack
 from segline.registry.pyfunc import save_pyfunc
+from segline.registry.versions import PACKAGE_TAG
 from segline.runs.run import Run
 from segline.tracking.mlflow import MlflowRun
 from segline.tracking.mlflow_connection import Registry
-
-PACKAGE_TAG = "segline.package"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segline.common.digests import sha256_of_file
 from segline.common.documents import Document
+from segline.common.documents.names import BENCHMARK, GATE, MODEL_CARD, PACKING_LIST, PLAN
 from segline.common.errors import SeglineError
-from segline.common.names import BENCHMARK, GATE, MODEL_CARD, PACKING_LIST, PLAN
-from segline.data.pseudonyms import Pseudonyms
 from segline.model.package import Model
-from segline.runs.run import Run
+
+if TYPE_CHECKING:
+    from segline.data.pseudonyms import Pseudonyms
+    from segline.runs.run import Run
 
 _DOCUMENTS = (GATE, BENCHMARK)
 
@@ -38,7 +41,7 @@ class PackingList(Document):
         )
 
 
-def pack(run: Run, model: Model, names: Pseudonyms, folder: Path) -> str:
+def pack(run: "Run", model: Model, names: "Pseudonyms", folder: Path) -> str:
     """Put the package of a run's model into ``folder``; the digest of its packing list.
 
     Everything goes along with the cases' pseudonyms.
@@ -72,7 +75,7 @@ def require_whole(folder: Path, digest: str, name: str) -> None:
             raise SeglineError(f"{name}: {path} is not the file that was registered; pull it again")
 
 
-def _copy_hidden(source: Path, target: Path, names: Pseudonyms) -> None:
+def _copy_hidden(source: Path, target: Path, names: "Pseudonyms") -> None:
     if source.is_file():
         target.parent.mkdir(exist_ok=True)
         target.write_text(names.hide_in_json(source.read_text(encoding="utf-8")), encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segline.common import atomic
+from segline.common.documents.names import PACKING_LIST
 from segline.common.errors import SeglineError
-from segline.common.names import PACKING_LIST
 from segline.model.package import Model
 from segline.registry.packing import require_whole
 from segline.registry.references import MODEL_PREFIX, Reference

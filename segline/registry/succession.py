@@ -7,8 +7,8 @@ from segline.acceptance.benchmark import benchmark
 from segline.acceptance.promotion import Contender, Decision, decide
 from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE, open_backend
+from segline.common.documents.names import PROMOTION
 from segline.common.errors import SeglineError
-from segline.common.names import PROMOTION
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.evaluation.masks.yardstick import MASKS
@@ -19,8 +19,9 @@ from segline.model.package import Model
 from segline.plan import Plan
 from segline.registry.pulling import pull
 from segline.registry.references import CHALLENGER
+from segline.registry.registering import register
 from segline.registry.reigns import champion_of, promote, reject, undisturbed
-from segline.registry.versions import Version, register, versions
+from segline.registry.versions import Version, versions
 from segline.runs.run import Run
 from segline.tracking.facts import facts_of
 from segline.tracking.mlflow import MlflowTracker

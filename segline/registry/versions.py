@@ -5,23 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from segline import __version__
-from segline.acceptance.verdict import Verdict
 from segline.common.errors import SeglineError
-from segline.common.tables import in_columns
+from segline.common.wording import in_columns
 from segline.evaluation.estimates import Estimate
-from segline.inference.answers import Answers
-from segline.inference.masks import MASKS
-from segline.registry.logged_models import PACKAGE_TAG, LoggedModel, log_model
-from segline.registry.references import CHALLENGER, CHAMPION, MODEL_PREFIX, Reference
-from segline.runs.run import Run
-from segline.tracking.facts import facts_of
-from segline.tracking.mlflow import MlflowRun, MlflowTracker
+from segline.registry.references import MODEL_PREFIX, Reference
 from segline.tracking.mlflow_connection import Registry
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+PACKAGE_TAG = "segline.package"
 REASONS_BETWEEN = "\n"
 SCORE_TAG = "segline.score"
 """Estimate of the figure that decides, by the reference."""
@@ -82,30 +75,6 @@ class Version:
         )
 
 
-def register(run: Run, registry: Registry, commit: str = "", answers: Answers = MASKS) -> Version:
-    """Track a run and make its model the newest version of its task, with the alias ``challenger``.
-
-    Safe to repeat: a package is registered once.
-
-    Raises:
-        SeglineError: the gate did not pass it, or MLflow cannot be reached or refuses.
-    """
-    verdict = _require_passed(run)
-    tracked = MlflowTracker(registry).record(facts_of(run, commit))
-    logged = log_model(run, registry, tracked, answers)
-    if logged is None:
-        raise SeglineError(f"{run.folder}: no model package to register; run train and export_onnx first")
-    task = run.info.task.name
-    tags = _version_tags(run, verdict, logged)
-    version = registry.patiently(lambda: _known_or_new(registry, task, tracked, logged, tags))
-    if not version.decision and CHAMPION not in version.aliases:
-        number = str(version.number)
-        registry.patiently(
-            lambda: registry.client.set_registered_model_alias(MODEL_PREFIX + task, CHALLENGER, number)
-        )
-    return resolve(registry, version.reference)
-
-
 def versions(registry: Registry, task: str | None = None) -> list[Version]:
     """The versions of a task, or of all tasks, newest first; none where nothing was registered."""
     registered = registry.patiently(lambda: list(_registered(registry, task)))
@@ -164,64 +133,11 @@ def _in_words(estimate: Estimate | None) -> str:
     return f"{estimate.mean:.4f} {between}"
 
 
-def _require_passed(run: Run) -> Verdict:
-    verdict = run.verdict
-    if verdict is None:
-        raise SeglineError(f"{run.folder}: no verdict of the gate; run compare first")
-    if not verdict.passed:
-        more = f" (and {len(verdict.reasons) - 1} more)" if len(verdict.reasons) > 1 else ""
-        raise SeglineError(
-            f"{run.folder}: the gate blocked this model, {verdict.reasons[0]}{more}; not registered"
-        )
-    return verdict
-
-
-def _version_tags(run: Run, verdict: Verdict, logged: LoggedModel) -> dict[str, str]:
-    contents = run.contents
-    reference = contents.reference
-    score = reference.overall[reference.figures[0].name] if reference else None
-    return {
-        PACKAGE_TAG: logged.package_digest,
-        "segline.run": run.info.id,
-        "segline.version": __version__,
-        "segline.dataset": contents.plan.dataset_digest if contents.plan else "",
-        "segline.plan": contents.plan.digest if contents.plan else "",
-        "segline.backends": ",".join(judged.backend for judged in verdict.backends),
-        **({SCORE_TAG: score.model_dump_json()} if score else {}),
-    }
-
-
 def _registered(registry: Registry, task: str | None) -> Iterator[Version]:
     for model in _all(registry.client.search_registered_models, f"name LIKE '{MODEL_PREFIX}%'"):
         if task is None or model.name == MODEL_PREFIX + task:
             for stored in _all(registry.client.search_model_versions, f"name = '{model.name}'"):
                 yield Version.of(stored, _aliases_of(model.aliases, stored.version))
-
-
-def _known_or_new(
-    registry: Registry, task: str, tracked: MlflowRun, logged: LoggedModel, tags: dict[str, str]
-) -> Version:
-    """A package is one version, also where the answer to its making was lost."""
-    there = versions(registry, task)
-    known = next((each for each in there if each.package_digest == logged.package_digest), None)
-    return known or _create(registry, task, tracked, logged, tags)
-
-
-def _create(
-    registry: Registry, task: str, tracked: MlflowRun, logged: LoggedModel, tags: dict[str, str]
-) -> Version:
-    from mlflow.exceptions import MlflowException
-
-    name = MODEL_PREFIX + task
-    try:
-        registry.client.create_registered_model(name, {"segline.task": task})
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    # not models:/<id>, which MLflow would look up at the tracking URI of the whole process
-    place = registry.client.get_logged_model(logged.model_id).artifact_location
-    stored = registry.client.create_model_version(name, place, tracked.run_id, tags, model_id=logged.model_id)
-    return Version.of(stored, ())
 
 
 def _all(search: Any, filter_string: str) -> Iterator[Any]:

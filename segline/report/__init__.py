@@ -4,7 +4,7 @@ Shows what the run's folder holds; computes no figure and decides nothing.
 """
 
 from segline.common import atomic
-from segline.common.names import BRIEF, REPORT, SUMMARY
+from segline.common.documents.names import BRIEF, REPORT, SUMMARY
 from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.yardstick import Yardstick
 from segline.report.brief import brief

@@ -7,8 +7,8 @@ pseudonyms, so that the card may leave the place where patients are known.
 from collections.abc import Iterable, Iterator, Sequence
 
 from segline.common import atomic
+from segline.common.documents.names import MODEL_CARD
 from segline.common.errors import SeglineError
-from segline.common.names import MODEL_CARD
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate

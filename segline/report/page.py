@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from segline.acceptance.verdict import Verdict
-from segline.common.names import SUMMARY
+from segline.common.documents.names import SUMMARY
 from segline.model.history import History
 from segline.model.sidecars import OnnxSidecar
 from segline.plan import Plan

@@ -7,8 +7,8 @@ from importlib import resources
 from typing import Any
 
 from segline.common import atomic
+from segline.common.documents.names import REPORT, VIEWER
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.names import REPORT, VIEWER
 from segline.evaluation.records import CaseEvaluation
 from segline.plan import Plan
 from segline.report.findings import Findings, chosen

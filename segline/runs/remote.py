@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from segline.common.names import RUN
+from segline.common.documents.names import RUN
 from segline.common.parallel import do_all
 from segline.runs.run import Run
 from segline.storage.access import Access, is_uri

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from segline.acceptance.members import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
-from segline.common import atomic, names
+from segline.common import atomic
+from segline.common.documents import names
 from segline.common.errors import SeglineError, UnavailableError, plain_error
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import Manifest

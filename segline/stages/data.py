@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segline import __version__
+from segline.common.documents.names import MANIFEST, PLAN, QUARANTINE
 from segline.common.errors import SeglineError
-from segline.common.names import MANIFEST, PLAN, QUARANTINE
 from segline.common.progress import ConsoleProgress
 from segline.common.wording import by
 from segline.data import sources

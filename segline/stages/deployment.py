@@ -7,7 +7,7 @@ from segline.acceptance.times import Benchmark
 from segline.backends import BACKENDS
 from segline.backends.tensorrt import Target, build_engine
 from segline.backends.tensorrt import merge_engines as merge_packages
-from segline.common.names import BENCHMARK, MODEL
+from segline.common.documents.names import BENCHMARK, MODEL
 from segline.common.progress import ConsoleProgress
 from segline.export.int8 import quantize as quantize_model
 from segline.export.onnx import export_onnx as export_model

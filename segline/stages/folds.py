@@ -7,8 +7,7 @@ from segline.acceptance.members import Comparison
 from segline.acceptance.members import compare_members as compare_with_members
 from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
-from segline.common.errors import SeglineError
-from segline.common.names import (
+from segline.common.documents.names import (
     COMPARISON,
     CROSS_VALIDATION,
     FOLDS,
@@ -18,6 +17,7 @@ from segline.common.names import (
     SUMMARY,
     predictions_of,
 )
+from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
 from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import pool as pool_folds

@@ -8,8 +8,8 @@ from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Absence
 from segline.backends import open_backend
 from segline.common import atomic
+from segline.common.documents.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.common.errors import UnavailableError
-from segline.common.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.common.progress import ConsoleProgress
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate as evaluate_model

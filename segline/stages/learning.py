@@ -7,8 +7,8 @@ from pathlib import Path
 
 from segline.common import atomic
 from segline.common.digests import sha256_of_json
+from segline.common.documents.names import MODEL, PLAN, TUNING
 from segline.common.locks import exclusive_at_once
-from segline.common.names import MODEL, PLAN, TUNING
 from segline.common.progress import ConsoleProgress
 from segline.data.cases.arriving import CaseSource, source_of
 from segline.data.cases.index import CaseIndex

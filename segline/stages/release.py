@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from segline.common.documents.names import BRIEF, REPORT
 from segline.common.errors import UnavailableError
-from segline.common.names import BRIEF, REPORT
 from segline.common.progress import ConsoleProgress
 from segline.kinds import kind_of
 from segline.runs.remote import open_whole_run

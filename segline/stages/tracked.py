@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from segline.common.documents.names import FOLDS
 from segline.common.errors import SeglineError
-from segline.common.names import FOLDS
 from segline.common.source_commit import source_commit
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, open_registry

@@ -6,11 +6,13 @@ A tracker is a module with ``open_tracker(location) -> Tracker`` and one line in
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from segline.common.errors import SeglineError
-from segline.tracking.curves import Point
-from segline.tracking.facts import Facts
+
+if TYPE_CHECKING:
+    from segline.tracking.curves import Point
+    from segline.tracking.facts import Facts
 
 TRACKERS: Mapping[str, str] = {
     "mlflow": "segline.tracking.mlflow",
@@ -30,7 +32,7 @@ class Tracked:
 class Tracker(Protocol):
     """Keeps runs where people compare them."""
 
-    def begin(self, facts: Facts) -> Tracked:
+    def begin(self, facts: "Facts") -> Tracked:
         """Show a run that goes on; the same one again after an interruption.
 
         Its curves are added from their beginning then, by the training that goes on.
@@ -40,7 +42,7 @@ class Tracker(Protocol):
         """
         ...
 
-    def add_points(self, tracked: Tracked, points: Iterable[Point]) -> None:
+    def add_points(self, tracked: Tracked, points: "Iterable[Point]") -> None:
         """Add to the curves of a run; a point that is there already is not doubled.
 
         Raises:
@@ -56,7 +58,7 @@ class Tracker(Protocol):
         """
         ...
 
-    def finish(self, facts: Facts) -> None:
+    def finish(self, facts: "Facts") -> None:
         """End a run that was begun and has not been recorded; nothing where there is none.
 
         Raises:
@@ -64,7 +66,7 @@ class Tracker(Protocol):
         """
         ...
 
-    def record(self, facts: Facts) -> Tracked:
+    def record(self, facts: "Facts") -> Tracked:
         """Keep a run, in whatever state it ended, and its folds nested in it.
 
         Safe to repeat: the same content goes into the same run, also after a kill half way, documents that

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from segline.common.names import (
+from segline.common.documents.names import (
     BENCHMARK,
     COMPARISON,
     CROSS_VALIDATION,

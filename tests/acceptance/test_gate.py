@@ -10,8 +10,8 @@ from torch import Tensor
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Absence, CaseComparison, Verdict
 from segline.backends import Precision
+from segline.common.documents.names import ABSENT, EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import ABSENT, EVALUATION
 from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.masks.yardstick import MASKS, Masks
 from segline.evaluation.records import CaseEvaluation, Evaluation

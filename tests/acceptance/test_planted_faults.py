@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from segline.acceptance.gate import judge
 from segline.acceptance.verdict import Verdict
 from segline.backends import Backend, Precision, open_backend
+from segline.common.documents.names import EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import EVALUATION
 from segline.data.cases.building import preprocess
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest

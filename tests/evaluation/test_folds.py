@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segline.common.documents.names import EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import EVALUATION
 from segline.evaluation.confusion import Confusion
 from segline.evaluation.folds import pool
 from segline.evaluation.masks.label_metrics import LabelMetrics

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from segline.backends import open_backend
+from segline.common.documents.names import EVALUATION
 from segline.common.errors import SeglineError
-from segline.common.names import EVALUATION
 from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.evaluation.estimates import Estimate

@@ -13,7 +13,7 @@ import components
 from segline import stages
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Absence, Verdict
-from segline.common.names import ABSENT, EVALUATION
+from segline.common.documents.names import ABSENT, EVALUATION
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.evaluation.records import Evaluation

@@ -9,7 +9,7 @@ import pytest
 
 from segline import stages
 from segline.backends import REFERENCE
-from segline.common.names import EVALUATION, POOLED
+from segline.common.documents.names import EVALUATION, POOLED
 from segline.evaluation.records import Evaluation
 from segline.model.package import Model
 from segline.networks.weights import load_network

@@ -12,7 +12,7 @@ import pytest
 from segline.cli.main import main
 from segline.data.manifest import Manifest
 from segline.registry.cleaning import clean, leftovers
-from segline.registry.versions import register
+from segline.registry.registering import register
 from segline.storage.access import Access
 from segline.storage.s3_settings import S3Settings
 from segline.tracking.mlflow_connection import Registry

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from segline.registry.versions import register, versions
+from segline.registry.registering import register
+from segline.registry.versions import versions
 from segline.tracking.mlflow_connection import Registry, registry_at
 
 from ..mlflow_runs import Runs, refusal

@@ -9,8 +9,9 @@ import pytest
 from segline.cli.main import main
 from segline.registry.pulling import pull
 from segline.registry.references import CHAMPION, Reference
+from segline.registry.registering import register
 from segline.registry.reigns import promote, rollback
-from segline.registry.versions import register, versions
+from segline.registry.versions import versions
 from segline.tracking.mlflow_connection import Registry
 from segline.tracking.mlflow_settings import local_uri
 

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 import segline
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
-from segline.common.names import PACKING_LIST
+from segline.common.documents.names import PACKING_LIST
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
 from segline.imaging.files import write_volume
@@ -26,8 +26,9 @@ from segline.registry.packing import require_whole
 from segline.registry.pulling import pull
 from segline.registry.pyfunc import requirements
 from segline.registry.references import MODEL_PREFIX, Reference
+from segline.registry.registering import register
 from segline.registry.reigns import promote, reject, rollback
-from segline.registry.versions import Version, as_table, register, resolve, versions
+from segline.registry.versions import Version, as_table, resolve, versions
 from segline.tracking.mlflow_connection import Registry
 
 from ..mlflow_runs import BACKENDS, Runs, refusal, track

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segline.acceptance.promotion import Decision, decide
-from segline.common.names import PROMOTION
+from segline.common.documents.names import PROMOTION
 from segline.registry.reigns import rollback, undisturbed
 from segline.registry.succession import contend
 from segline.registry.versions import Version

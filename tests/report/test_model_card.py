@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from segline.common.documents.names import EVALUATION, MODEL_CARD
 from segline.common.errors import SeglineError
-from segline.common.names import EVALUATION, MODEL_CARD
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import Evaluation
 from segline.report.model_card import model_card, write_model_card

@@ -28,8 +28,8 @@ from segline.acceptance.times import (
 from segline.acceptance.verdict import Absence, Verdict
 from segline.backends import open_backend
 from segline.common.digests import sha256_of_file
+from segline.common.documents.names import ABSENT, CROSS_VALIDATION, EVALUATION
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.names import ABSENT, CROSS_VALIDATION, EVALUATION
 from segline.data.fingerprint import take_fingerprint
 from segline.data.manifest import Manifest
 from segline.data.verification import verify

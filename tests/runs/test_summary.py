@@ -10,8 +10,8 @@ import pytest
 
 from segline.acceptance.verdict import Absence, JudgedBackend, Verdict
 from segline.common import atomic
+from segline.common.documents.names import EVALUATION
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.names import EVALUATION
 from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.records import CaseEvaluation, Evaluation

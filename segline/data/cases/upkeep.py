@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.common.tables import in_columns
+from segline.common.wording import in_columns
 from segline.data.cases.index import CASES, CaseIndex, case_folder
 from segline.storage.depot import Depot
 from segline.storage.store import FOLDER_MARKER, folder_contents

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segline.common.documents.names import predictions_of
 from segline.common.errors import SeglineError
-from segline.common.names import predictions_of
 from segline.data.manifest import Manifest
 from segline.evaluation.records import CaseEvaluation
 from segline.imaging.files import read_volume

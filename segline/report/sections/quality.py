@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from segline.common.names import EVALUATION, predictions_of
+from segline.common.documents.names import EVALUATION, predictions_of
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured

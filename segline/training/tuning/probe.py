@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from segline.common.documents.names import TUNING
 from segline.common.errors import SeglineError
-from segline.common.names import TUNING
 from segline.common.progress import Progress, silent
 from segline.common.wording import by
 from segline.data.cases.arriving import expect

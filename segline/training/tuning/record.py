@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from segline.common.documents import Document
-from segline.common.names import TUNING
+from segline.common.documents.names import TUNING
 from segline.common.wording import by
 from segline.imaging.geometry import Shape
 from segline.plan import Inference, Plan, Training

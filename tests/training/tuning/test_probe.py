@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from segline.common.documents.names import TUNING
 from segline.common.errors import SeglineError
-from segline.common.names import TUNING
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.imaging.geometry import Shape

@@ -1,7 +1,7 @@
 """What the errors of classes look like."""
 
+from segline.common.documents.names import predictions_of
 from segline.common.errors import SeglineError
-from segline.common.names import predictions_of
 from segline.evaluation.classes.yardstick import decision
 from segline.evaluation.records import CaseEvaluation
 from segline.plan import Plan

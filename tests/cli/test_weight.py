@@ -1,0 +1,54 @@
+"""What commands import, by count and by name, whatever a clock says of it on a busy machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segline.data.phantom.scanner import phantom_case
+from segline.imaging.files import write_volume
+from segline.model.package import Model
+
+PRINTED = "print(*(name for name in sys.modules if '.' not in name), len(sys.modules), file=sys.stderr)"
+
+
+def imported(code: str, *arguments: str) -> tuple[set[str], int]:
+    """Packages and number of modules that a process of the command has when it ends."""
+    script = f"import sys\n{code}\n{PRINTED}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={name: value for name, value in os.environ.items() if name != "SEGLINE_LEAN"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *packages, count = done.stderr.splitlines()[-1].split()
+    return set(packages), int(count)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_predict_imports_torch_and_a_runtime_and_little_else(
+    tiny_model: Model, tmp_path: Path, backend: str
+) -> None:
+    write_volume(tmp_path / "ct.nii.gz", phantom_case(7)[0])
+    given = [str(tiny_model.folder), str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
+    code = "from segline.cli.__main__ import start\nassert start() == 0"
+    packages, count = imported(code, "predict", *given, "--backend", backend)
+    assert not packages & {"monai", "mlflow", "pandas", "pydicom", "requests", "sklearn", "matplotlib"}
+    assert (tmp_path / "mask.nii.gz").is_file() and count < 1600
+
+
+def test_models_and_pull_import_no_network() -> None:
+    code = "from segline.registry import pulling, versions\nfrom mlflow import MlflowClient"
+    packages, _ = imported(code)
+    assert "mlflow" in packages and not packages & {"torch", "monai", "nibabel", "onnx", "openvino"}
+
+
+def test_what_is_not_predicted_for_is_told_without_torch(tmp_path: Path) -> None:
+    code = "from segline.cli.__main__ import start\nassert start() == 2"
+    packages, count = imported(
+        code, "predict", "spleen", "CT.nii.gz", "-o", "M.nii.gz", "--store", str(tmp_path)
+    )
+    assert "torch" not in packages and count < 900

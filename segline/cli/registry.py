@@ -88,11 +88,12 @@ def chosen_version(options: argparse.Namespace) -> "tuple[Model, str]":
     if model := package_at(options.model):
         return model, ""
     from segline.registry.versions import resolve
-    from segline.serving.models.registered import kept_model
 
     reference = chosen_reference(options.model)
     registry = registry_that_exists(options, reference)
     version = resolve(registry, reference)
+    from segline.serving.models.registered import kept_model
+
     return kept_model(registry, version, options.store), version.name
 
 

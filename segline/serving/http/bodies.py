@@ -18,6 +18,7 @@ _PLAIN = (
     "application/gzip",
     "application/nifti",
     "application/octet-stream",
+    "application/x-www-form-urlencoded",  # what curl --data-binary and urllib call any file
     "application/x-gzip",
     "application/zip",
     "application/x-zip-compressed",

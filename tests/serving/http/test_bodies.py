@@ -3,6 +3,7 @@
 import gzip
 import io
 import socket
+import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -202,3 +203,10 @@ def test_nothing_of_what_was_sent_is_in_the_log(server: Server, ct: bytes) -> No
 def test_no_test_left_the_server_a_file_elsewhere(server: Server, tmp_path: Path) -> None:
     assert not list(Path(tmp_path).parents[1].glob("evil*"))
     assert not list(server.spool.parent.glob("evil*"))
+
+
+def test_the_readme_s_curl_is_understood(server: Server, ct_file: Path, ct: bytes, tmp_path: Path) -> None:
+    mask = tmp_path / "mask.nii.gz"
+    command = ["curl", "-fsS", "--data-binary", f"@{ct_file}", f"{server.uri}/v1/predict", "-o", str(mask)]
+    subprocess.run(command, check=True)
+    assert mask.read_bytes() == server.post(ct).content

@@ -20,8 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from segline.backends import open_backend
+from segline.backends.choice import AUTO, open_chosen
 from segline.common.documents.names import MODEL
+from segline.common.lean import LEAN
 from segline.data.fingerprint import take_fingerprint
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
@@ -80,7 +81,9 @@ def commands(way: str, masks: Path, model: Path, images: Path) -> list[list[str 
 
 def used_by(command: list[str | Path]) -> resource.struct_rusage:
     """Time and memory of a command, which must end well."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env={**os.environ, LEAN: "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(map(str, command))}: ended with {os.waitstatus_to_exitcode(status)}")
@@ -90,7 +93,7 @@ def used_by(command: list[str | Path]) -> resource.struct_rusage:
 def sequential(model: Path, images: Path, masks: Path) -> None:
     """One volume after the other, in this process."""
     package = opened(model)
-    predictor = Predictor(package.plan, open_backend("pytorch", package))
+    predictor = Predictor(package.plan, open_chosen(AUTO, package))
     for path in sorted(images.rglob("*.nii*")):
         write_volume(masks / path.name, predictor(read_volume(path)))
 

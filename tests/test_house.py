@@ -107,7 +107,7 @@ def test_every_room_says_what_it_is_for_and_the_map_says_the_same(room: Path) ->
     told = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
     first, *limits = told.split("\n\n")
     assert limits, "and what may not be known in it"
-    readme = " ".join((ROOT / "README.md").read_text().split())
+    readme = " ".join((ROOT / "docs/developing.md").read_text().split())
     assert " ".join(first.replace("``", "`").split()) in readme
 
 

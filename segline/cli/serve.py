@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,12 @@ def _serve(options: argparse.Namespace) -> None:
         logging.getLogger("segline.serving").warning(
             "%s is open to whoever reaches it; set %s to ask for a key", options.host, KEY_VARIABLE
         )
-    try:
-        from segline.serving.http.server import serve
-    except ImportError as error:
-        raise SeglineError(f"{error.name} is needed to serve; pip install 'segline[serve]'") from error
+    for needed in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
+        if find_spec(needed) is None:
+            raise SeglineError(f"{needed} is needed to serve; pip install 'segline[serve]'")
     live, source = _live(options)
+    from segline.serving.http.server import serve
+
     service = _service(options, live)
     if source:
         live.watch(source, options.follow_seconds)
@@ -77,27 +79,22 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _live(options: argparse.Namespace) -> "tuple[LiveModel, Source | None]":
     """The model that answers first, and where the next is from, if it can change."""
-    from segline.serving.models.live import LiveModel
-    from segline.serving.models.registered import Named
+    from segline.serving.models.proof import opened_and_proven
 
     def opened(model: "Model", name: str = "") -> "Served":
-        from segline.common.processes import in_own_process
-        from segline.serving.models.proof import prove
-        from segline.serving.models.served import Served
-
-        served = Served.opened(model, name, options.backend, options.device)
-        case = tuple(options.proof or ())
-        # what PyTorch needs for it is gone with its process, and who answers meanwhile is not held up
-        in_own_process(
-            f"{served.name}: its proof", prove, model, name, served.backend.name, options.device, case
-        )
-        return served
+        return opened_and_proven(model, name, options.backend, options.device, options.proof or ())
 
     if model := package_at(options.model):
-        return LiveModel(opened(model)), None
-    reference = chosen_reference(options.model)
-    source = Named(registry_that_exists(options, reference), reference, options.store, opened)
-    return LiveModel(source().load()), source if reference.alias else None
+        served, source = opened(model), None
+    else:
+        from segline.serving.models.registered import Named
+
+        reference = chosen_reference(options.model)
+        named = Named(registry_that_exists(options, reference), reference, options.store, opened)
+        served, source = named().load(), named if reference.alias else None
+    from segline.serving.models.live import LiveModel
+
+    return LiveModel(served), source
 
 
 def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":

@@ -1,26 +1,29 @@
 """The proof: before a version answers anyone, its backend must give PyTorch's answer to a stored case."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from segline.backends import REFERENCE, open_backend
 from segline.common.errors import SeglineError
-from segline.imaging.files import read_channels
-from segline.imaging.volume import Volume
-from segline.kinds import kind_of
+from segline.common.processes import in_own_process
 from segline.model.package import Model
-from segline.plan import Plan
-from segline.serving.models.served import Served
+
+if TYPE_CHECKING:  # the process that waits for a proof starts it before it loads anything heavy itself
+    import numpy as np
+
+    from segline.imaging.volume import Volume
+    from segline.plan import Plan
+    from segline.serving.models.served import Served
 
 _SEED = 0
 _COARSE = 4
 """Voxels of the grid to a side of the made-up case's blobs."""
 
 
-def require_proven(served: Served, case: Sequence[Path] = ()) -> None:
+def require_proven(served: "Served", case: Sequence[Path] = ()) -> None:
     """Refuse a model whose backend answers otherwise than PyTorch, which computes on the CPU.
 
     Args:
@@ -30,6 +33,9 @@ def require_proven(served: Served, case: Sequence[Path] = ()) -> None:
     Raises:
         SeglineError: the answers differ by more than the plan's gate allows, or one cannot be given.
     """
+    from segline.imaging.files import read_channels
+    from segline.kinds import kind_of
+
     plan, answers = served.plan, served.answers
     volume = read_channels(case) if case else made_up(plan)
     reference = open_backend(REFERENCE, served.model, "cpu")
@@ -47,13 +53,38 @@ def require_proven(served: Served, case: Sequence[Path] = ()) -> None:
         )
 
 
-def prove(model: Model, name: str, backend: str, device: str, case: Sequence[Path] = ()) -> None:
-    """:func:`require_proven` of a package that is not opened yet, for a process of its own."""
-    require_proven(Served.opened(model, name, backend, device), case)
+def opened_and_proven(
+    model: Model, version: str, backend: str, device: str, case: Sequence[Path] = ()
+) -> "Served":
+    """A package that is opened here while it is proven beside, in a process of its own.
+
+    What PyTorch needs for the proof is gone with its process, and who answers meanwhile is not held up.
+
+    Raises:
+        SeglineError: as :func:`require_proven`, or as of ``Served.opened``.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        name = f"{version or model.folder}: its proof"
+        proof = beside.submit(in_own_process, name, _prove, model, version, backend, device, tuple(case))
+        from segline.serving.models.served import Served
+
+        served = Served.opened(model, version, backend, device)
+        proof.result()
+    return served
 
 
-def made_up(plan: Plan) -> Volume:
+def _prove(model: Model, version: str, backend: str, device: str, case: Sequence[Path]) -> None:
+    from segline.serving.models.served import Served
+
+    require_proven(Served(model, version, backend, device), case)
+
+
+def made_up(plan: "Plan") -> "Volume":
     """Blobs of every intensity that the plan knows, on its grid, a little larger than its largest window."""
+    import numpy as np
+
+    from segline.imaging.volume import Volume
+
     rng = np.random.default_rng(_SEED)
     shape = [edge + (edge // 4 if edge > 1 else 0) for edge in plan.inference.largest_window]
     if plan.network.answers == "classes":
@@ -63,7 +94,9 @@ def made_up(plan: Plan) -> Volume:
     return Volume(np.stack(channels), affine)
 
 
-def _blobs(rng: np.random.Generator, shape: Sequence[int], plan: Plan, number: int) -> np.ndarray:
+def _blobs(rng: "np.random.Generator", shape: Sequence[int], plan: "Plan", number: int) -> "np.ndarray":
+    import numpy as np
+
     coarse = rng.random([-(-edge // _COARSE) for edge in shape], np.float32)
     for axis, edge in enumerate(shape):
         coarse = coarse.repeat(_COARSE, axis).take(range(edge), axis)

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-WALKED = ("clinic", "own-data", "retraining")
+WALKED = ("clinic", "own-data", pytest.param("retraining", marks=pytest.mark.slow))
+"""What retraining comes to is tested every time by ``tests/pipelines/test_retraining.py``."""
 _BLOCK = re.compile(r"^```(sh|python|yaml \S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("page", WALKED)
 def test_a_page_s_commands_do_what_it_says(page: str, checkout: Path) -> None:
     with socket.socket() as probe:

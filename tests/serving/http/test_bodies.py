@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 import socket
 import subprocess
 import time
@@ -205,7 +206,8 @@ def test_no_test_left_the_server_a_file_elsewhere(server: Server, tmp_path: Path
     assert not list(server.spool.parent.glob("evil*"))
 
 
-def test_the_readme_s_curl_is_understood(server: Server, ct_file: Path, ct: bytes, tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_pages_curl_is_understood(server: Server, ct_file: Path, ct: bytes, tmp_path: Path) -> None:
     mask = tmp_path / "mask.nii.gz"
     command = ["curl", "-fsS", "--data-binary", f"@{ct_file}", f"{server.uri}/v1/predict", "-o", str(mask)]
     subprocess.run(command, check=True)

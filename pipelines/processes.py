@@ -29,7 +29,7 @@ from segline.common.lean import LEAN
 from segline.common.processes import deaf_to_ctrl_c
 
 _EXECUTOR = "kfp.dsl.executor_main"
-_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.monai_nets", "segline.stages"]
+_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.lean_monai", "segline.stages"]
 """They start no threads, which a fork would lose."""
 _NOT_STARTED = 130
 

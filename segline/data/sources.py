@@ -163,12 +163,13 @@ def _size_bytes(path: Path) -> int:
 
 
 def _decathlon_task(task: str, store: Path, progress: Progress) -> Path:
-    from monai.apps import DecathlonDataset
+    from segline.networks.lean_monai import monai
 
-    if task not in DecathlonDataset.resource:
-        known = ", ".join(DecathlonDataset.resource)
+    known_tasks = monai.apps.DecathlonDataset
+    if task not in known_tasks.resource:
+        known = ", ".join(known_tasks.resource)
         raise SeglineError(f"{task}: no such task; the Decathlon has {known}; write ./{task} for a folder")
-    return fetch_archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], task, store, progress)
+    return fetch_archive(known_tasks.resource[task], known_tasks.md5[task], task, store, progress)
 
 
 def _of_subjects(root: Path, store: Path) -> Path:
@@ -186,9 +187,10 @@ def _iseg(root: Path, store: Path) -> Path:
 
 
 def _mednist(store: Path, progress: Progress) -> Path:
-    from monai.apps import MedNISTDataset
+    from segline.networks.lean_monai import monai
 
-    return fetch_archive(MedNISTDataset.resource, MedNISTDataset.md5, _MEDNIST, store, progress)
+    known = monai.apps.MedNISTDataset
+    return fetch_archive(known.resource, known.md5, _MEDNIST, store, progress)
 
 
 def _from_archive(archive: Path, store: Path) -> Path:

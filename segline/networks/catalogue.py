@@ -75,7 +75,7 @@ def shipped_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _built(plan: Plan, name: str, arguments: dict[str, Any]) -> nn.Module:
-    from segline.networks.monai_nets import nets  # two seconds, which most stages need not pay
+    from segline.networks.lean_monai import monai  # two seconds, which most stages need not pay
 
-    network: nn.Module = getattr(nets, name)(**arguments)
+    network: nn.Module = getattr(monai.networks.nets, name)(**arguments)
     return Flat(network) if plan.network.is_flat else network

@@ -63,7 +63,7 @@ class AnswerWriter:
 
     def _served(self, backend: str, device: str) -> Served:
         if (backend, device) not in self._opened:
-            self._opened[backend, device] = Served.opened(self._model, "", backend, device)
+            self._opened[backend, device] = Served(self._model, "", backend, device).opened()
         return self._opened[backend, device]
 
     def _path(self, name: str) -> Path:

@@ -7,8 +7,8 @@ import sys
 NEVER_CALLED = {"ignite", "matplotlib", "mlflow", "pandas", "skimage", "sklearn"}
 CODE = """
 import sys
-from segline.networks.monai_nets import nets
-nets.UNet(3, 1, 2, [4, 8], [2])
+from segline.networks.lean_monai import monai
+monai.networks.nets.UNet(3, 1, 2, [4, 8], [2])
 print(*(name for name in sys.modules if "." not in name))
 import monai.engines, pandas, sklearn
 print(*(one.__module__ for one in monai.engines.SupervisedTrainer.__mro__))

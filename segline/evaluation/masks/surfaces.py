@@ -117,9 +117,9 @@ def _percentile_mm(mm: np.ndarray, mm2: np.ndarray, share: float) -> float:
 
 def _surface(mask: np.ndarray, spacing_mm: Spacing) -> tuple[np.ndarray, np.ndarray]:
     """Where the surface elements are, ``(X+1, Y+1, Z+1)`` bool, and their ``(N,)`` areas in mm2."""
-    from monai.metrics.utils import create_table_neighbour_code_to_surface_area
+    from segline.networks.lean_monai import monai
 
-    table_mm2, kernel = create_table_neighbour_code_to_surface_area(spacing_mm)
+    table_mm2, kernel = monai.metrics.utils.create_table_neighbour_code_to_surface_area(spacing_mm)
     codes = _neighbour_codes(mask, kernel.numpy().reshape(2, 2, 2).astype(np.uint8))
     elements = (codes != 0) & (codes != 255)
     return elements, table_mm2.numpy().astype(np.float64)[codes[elements]]

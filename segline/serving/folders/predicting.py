@@ -123,7 +123,7 @@ class _Folder:
     def answered(self, images: Sequence[Image]) -> Iterator[Row]:
         """Each in turn; its answer is in its place, unless the row says why not."""
         if images:
-            self._served.backend  # noqa: B018  # what is wrong with the backend is no image's fault
+            self._served.opened()  # what is wrong with the model is no image's fault
         for read in _read_ahead(images, self._read):
             row = self._row(read)
             if row.error:

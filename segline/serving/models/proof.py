@@ -61,14 +61,14 @@ def opened_and_proven(
     What PyTorch needs for the proof is gone with its process, and who answers meanwhile is not held up.
 
     Raises:
-        SeglineError: as :func:`require_proven`, or as of ``Served.opened``.
+        SeglineError: as :func:`require_proven`, or as ``Served.opened``.
     """
     with ThreadPoolExecutor(1) as beside:
         name = f"{version or model.folder}: its proof"
         proof = beside.submit(in_own_process, name, _prove, model, version, backend, device, tuple(case))
         from segline.serving.models.served import Served
 
-        served = Served.opened(model, version, backend, device)
+        served = Served(model, version, backend, device).opened()
         proof.result()
     return served
 

@@ -75,16 +75,14 @@ class Served:
     wanted: str = AUTO
     device: str = "auto"
 
-    @classmethod
-    def opened(cls, model: Model, version: str = "", wanted: str = AUTO, device: str = "auto") -> "Served":
-        """With all that it needs loaded already.
+    def opened(self) -> "Served":
+        """Itself, with all that it needs loaded already.
 
         Raises:
             SeglineError: the backend cannot run here, or a part of the package is damaged.
         """
-        served = cls(model, version, wanted, device)
-        served.backend, served.name, served.domain  # noqa: B018
-        return served
+        self.backend, self.name, self.domain  # noqa: B018
+        return self
 
     @cached_property
     def backend(self) -> Backend:

@@ -13,7 +13,7 @@ from segline.serving.models.served import Served
 
 @pytest.fixture
 def live(tiny_model: Model) -> Iterator[LiveModel]:
-    running = LiveModel(Served.opened(tiny_model, "tiny/1", "pytorch", "cpu"))
+    running = LiveModel(Served(tiny_model, "tiny/1", "pytorch", "cpu").opened())
     yield running
     running.close()
 
@@ -23,7 +23,7 @@ def windows() -> Tensor:
 
 
 def test_an_alias_that_moved_is_followed(live: LiveModel, tiny_model: Model) -> None:
-    live.look(lambda: Candidate("tiny/2", lambda: Served.opened(tiny_model, "tiny/2", "pytorch", "cpu")))
+    live.look(lambda: Candidate("tiny/2", lambda: Served(tiny_model, "tiny/2", "pytorch", "cpu").opened()))
     assert live.served.name == "tiny/2" and live.swaps == 1
 
 
@@ -68,7 +68,7 @@ def test_a_registry_that_is_away_is_told_once_and_asked_on(
 def test_who_began_with_a_version_ends_with_it(live: LiveModel, tiny_model: Model) -> None:
     with live.in_use() as (served, network):
         before = network(windows())
-        live.swap(Served.opened(tiny_model, "tiny/2", "pytorch", "cpu"))
+        live.swap(Served(tiny_model, "tiny/2", "pytorch", "cpu").opened())
         assert served.name == "tiny/1"
         assert torch.equal(network(windows()), before)
     with pytest.raises(SeglineError, match="closed"):

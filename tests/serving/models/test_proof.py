@@ -23,7 +23,7 @@ class Off:
 
 
 def test_the_exported_graph_is_proven(tiny_model: Model, ct_file: Path) -> None:
-    served = Served.opened(tiny_model, wanted="openvino")
+    served = Served(tiny_model, wanted="openvino").opened()
     require_proven(served)
     require_proven(served, [ct_file])
 
@@ -40,6 +40,6 @@ def test_a_backend_that_answers_otherwise_is_refused(tiny_model: Model) -> None:
 def test_the_made_up_case_is_the_same_every_time_and_neither_empty_nor_full(tiny_model: Model) -> None:
     volume = made_up(tiny_model.plan)
     assert (volume.array == made_up(tiny_model.plan).array).all()
-    served = Served.opened(tiny_model, wanted="pytorch", device="cpu")
+    served = Served(tiny_model, wanted="pytorch", device="cpu").opened()
     mask = served.reply(volume).answer
     assert 0 < (mask.array > 0).mean() < 1

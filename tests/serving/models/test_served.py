@@ -17,7 +17,7 @@ from segline.serving.models.served import Served
 
 @pytest.fixture(scope="module")
 def served(tiny_model: Model) -> Served:
-    return Served.opened(tiny_model, "tiny/1", "onnxruntime", "cpu")
+    return Served(tiny_model, "tiny/1", "onnxruntime", "cpu").opened()
 
 
 def test_a_reply_says_what_was_found_and_how_far_its_volume_lies(served: Served) -> None:
@@ -39,7 +39,7 @@ def test_a_package_that_says_nothing_of_what_it_learned_from_is_not_judged(
 
 def peak_bytes(model: Model, image: Path) -> int:
     """How much more memory an answer takes than the process has after a small one."""
-    served = Served.opened(model, "", "onnxruntime", "cpu")
+    served = Served(model, "", "onnxruntime", "cpu").opened()
     served.reply(phantom_case(7)[0])
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _status("VmRSS")

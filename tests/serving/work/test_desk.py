@@ -16,7 +16,7 @@ from segline.serving.work.job import Job, Sent, Status
 
 @pytest.fixture(scope="module")
 def live(tiny_model: Model) -> LiveModel:
-    return LiveModel(Served.opened(tiny_model, "tiny/1", "pytorch", "cpu"))
+    return LiveModel(Served(tiny_model, "tiny/1", "pytorch", "cpu").opened())
 
 
 @pytest.fixture

@@ -1,0 +1,11 @@
+"""MONAI, whose import brings all of it; whoever needs some of it takes it from here."""
+
+from typing import Any
+
+from segline.common.lean import hidden
+
+with hidden("ignite", "matplotlib", "mlflow", "pandas", "skimage", "sklearn", "tensorboard"):
+    import monai as _monai
+
+monai: Any = _monai
+"""Its parts are there without imports of their own."""

@@ -78,10 +78,10 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def _child_at_work(parent: psutil.Process) -> psutil.Process:
-    """The spawned process, once it does nothing but sleep."""
+    """The forked process, once it does nothing but sleep."""
     for _ in range(300):
-        for child in parent.children():
-            if "spawn_main" in " ".join(child.cmdline()) and child.num_threads() > 1:
+        for child in parent.children(recursive=True):
+            if "forkserver" in " ".join(child.cmdline()) and child.num_threads() > 1:
                 return child
         time.sleep(0.1)
     raise AssertionError("no process was started")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ SMALLEST_SCALE = 0.1
 """Of the real number of voxels along an axis."""
 Painted = tuple[Volume, Volume]
 """Image and label."""
+_AT_ONCE = 2
+"""Cases; each is held in memory as floats while it is painted."""
 
 
 def write_cases(
@@ -24,7 +27,7 @@ def write_cases(
     Args:
         folder: to be made.
         names: of the image files, and of the label files.
-        case: gives that of a number.
+        case: gives that of a number; from several threads at once.
         described: name, description, modality and labels, as in ``dataset.json``.
 
     Raises:
@@ -35,10 +38,14 @@ def write_cases(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SeglineError(f"{folder}: exists already and is not empty; remove it or name another folder")
     with atomic.new_folder(folder) as scratch:
-        for number, name in enumerate(names):
+
+        def write(number: int) -> None:
             image, label = case(number)
-            write_volume(scratch / "imagesTr" / name, image)
-            write_volume(scratch / "labelsTr" / name, label)
+            write_volume(scratch / "imagesTr" / names[number], image)
+            write_volume(scratch / "labelsTr" / names[number], label)
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(write, range(len(names))))
         atomic.write_text(scratch / "dataset.json", json.dumps(_dataset(names, described), indent=2) + "\n")
 
 

@@ -57,8 +57,9 @@ ALONE := monailabel==0.8.5
 
 BIN := .venv/bin
 UV := 0.13.9
-# uv installs in parallel, but reads no pip.conf: where it finds nothing, pip has the last word.
-install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+# uv installs in parallel, but reads no pip.conf: where it finds nothing, pip has the last word. The system's
+# certificates are those that know a proxy which looks into what is fetched.
+install = $(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 # Bytecode is written as it is first needed; without it each start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/ready

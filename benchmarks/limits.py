@@ -85,7 +85,7 @@ def gzip_less(packed: bytes) -> bytes:
 
 
 def flops_of(model: Model, image: Path) -> int:
-    """Multiplications and additions of the folded network over one case in one window; nothing is computed."""
+    """Multiplications and additions of the folded network over one case in one window, which is not run."""
     preprocessor, volume = Preprocessor(model.plan.preprocessing), read_volume(image)
     shape = preprocessor.image(volume, preprocessor.place(volume)).shape
     sizes = [

@@ -25,7 +25,6 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
-from segline.common.lean import LEAN
 from segline.common.processes import deaf_to_ctrl_c
 
 _EXECUTOR = "kfp.dsl.executor_main"
@@ -43,7 +42,7 @@ class Processes:
     @contextmanager
     def runner(self) -> Iterator[local.SubprocessRunner]:
         """Kubeflow's runner, for as long as the block lasts."""
-        with deaf_to_ctrl_c(), _lean():  # which of the processes is to end is for the run to say
+        with deaf_to_ctrl_c():  # which of the processes is to end is for the run to say
             multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED_ONCE)
             forkserver.ensure_running()
         replaced = subprocess_task_handler.run_local_subprocess
@@ -58,7 +57,7 @@ class Processes:
         stage = Stage.of(full_command)
         if self.interruption.forbids(stage):
             return _NOT_STARTED
-        status = self._status(stage, full_command, {**os.environ, LEAN: "1", **(env_vars or {})})
+        status = self._status(stage, full_command, {**os.environ, **(env_vars or {})})
         if status and self.interruption.signals:
             stage.record_interruption()
         return status
@@ -79,19 +78,6 @@ class Processes:
                 sys.stdout.write(f"    {line}")
             process.join()
         return process.exitcode or 0
-
-
-@contextmanager
-def _lean() -> Iterator[None]:
-    """Processes that are started in the block are segline's own."""
-    before = os.environ.get(LEAN)
-    os.environ[LEAN] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(LEAN)
-        if before is not None:
-            os.environ[LEAN] = before
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:

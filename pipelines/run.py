@@ -1,12 +1,14 @@
 """Run the pipeline on this machine: every component in a process of its own, or in a container."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.interruption import Interruption
 from segline.common.errors import SeglineError
+from segline.common.lean import LEAN
 
 RUNNERS = ("subprocess", "docker")
 
@@ -75,4 +77,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault(LEAN, "1")  # of its stages too
     sys.exit(main())

@@ -1,11 +1,13 @@
 """The verdict of the gate, and why a backend is absent from it."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from segline.backends import Precision
 from segline.common.documents import Document
+from segline.common.documents.names import GATE
 from segline.evaluation.equivalence import Equivalence
 from segline.evaluation.figures import figures_among
 from segline.plan import Agreement, Gate, by_figure
@@ -102,6 +104,21 @@ class Verdict(Document):
         if ours:
             extremes[f"{backend}_smallest_{self.part}_agreement"] = min(c.agreement for c in ours)
         return extremes
+
+
+def shown_equivalent(package: Path) -> frozenset[str]:
+    """Backends that a passed gate has held to PyTorch: as the verdict in a registered package says, or that
+    of the run whose package it is; none where there is no verdict.
+
+    Raises:
+        SeglineError: the verdict is damaged.
+    """
+    for path in (package / GATE, package.parent / GATE):
+        if path.is_file():
+            verdict = Verdict.read(path)
+            judged = [one.backend for one in verdict.backends if one.equivalence and one.equivalence.shown]
+            return frozenset(judged if verdict.passed else ())
+    return frozenset()
 
 
 def required_agreement(precision: Precision, requirements: Gate) -> Agreement:

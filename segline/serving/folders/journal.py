@@ -37,6 +37,8 @@ class Row(BaseModel):
     """What looks wrong about the image."""
     trust: dict[str, Any] | None = None
     """See :attr:`~segline.serving.models.served.Reply.trust`."""
+    warnings: tuple[str, ...] = ()
+    """For people; see :attr:`~segline.serving.models.served.Reply.warnings`."""
     error: str = ""
 
     @property
@@ -46,12 +48,6 @@ class Row(BaseModel):
             return {"image": self.image, "error": self.error}
         told = {"seconds": round(self.seconds, 3), "remarks": list(self.remarks), "trust": self.trust}
         return {"image": self.image, "answer": self.answer, **self.figures, **told}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """For people: the remarks, and why the answer should not be trusted."""
-        reasons = self.trust["reasons"] if self.trust else ()
-        return (*self.remarks, *(f"not to be trusted: {reason}" for reason in reasons))
 
 
 class Standing(NamedTuple):

@@ -158,7 +158,12 @@ class _Folder:
         scratch = self._scratch / Path(image.answer).name
         self._served.answers.write(scratch, reply.answer)
         seconds = read.seconds + time.perf_counter() - begin
-        told = {"figures": reply.figures, "remarks": reply.remarks, "trust": reply.trust}
+        told = {
+            "figures": reply.figures,
+            "remarks": reply.remarks,
+            "trust": reply.trust,
+            "warnings": reply.warnings,
+        }
         row = row.model_copy(update={**told, "sha256": sha256_of_file(scratch), "seconds": seconds})
         self._journal.add(row)
         self._put(scratch, self._target / image.answer)

@@ -21,6 +21,7 @@ from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.kinds import kind_of
+from segline.model.int8 import INT8_SIDECAR
 from segline.model.package import Model
 from segline.plan import Plan, batch_bytes
 
@@ -55,8 +56,8 @@ class Reply:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines for people: the remarks, and why the answer should not be trusted."""
-        doubted = self.familiarity is not None and not self.familiarity.trusted
-        return (*self.remarks, *([self.familiarity.words] if doubted and self.familiarity else []))
+        doubt = self.familiarity.words if self.familiarity else ""
+        return (*self.remarks, *([doubt] if doubt else ()))
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,16 @@ class Served:
         Raises:
             SeglineError: it cannot run here, or a part of the package is damaged.
         """
-        return open_chosen(self.wanted, self.model, self.device)
+        return open_chosen(self.wanted, self.model, self.device, self._equivalent)
+
+    @property
+    def _equivalent(self) -> frozenset[str]:
+        """What the gate has to have said of a package before it may answer in int8."""
+        if not (self.model.folder / INT8_SIDECAR).is_file():
+            return frozenset()
+        from segline.acceptance.verdict import shown_equivalent
+
+        return shown_equivalent(self.model.folder)
 
     @cached_property
     def name(self) -> str:

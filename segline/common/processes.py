@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from typing import ParamSpec, TypeVar
 
 from segline.common.errors import SeglineError
@@ -19,20 +20,27 @@ _SECONDS_TO_END = 10
 """Some runtimes never return from their clean-up."""
 
 
+def forks(module: str) -> ForkServerContext:
+    """Processes that are forks of one which has imported ``module`` and done nothing else.
+
+    What is imported once is not waited for, nor held in memory, again. That one is started for the first who
+    asks for any in this process; the environment variables of all are those of then.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
+
+
 def in_own_process(
     name: str, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs
 ) -> Result:
     """What ``work`` returns in a process of its own, which is ended with this one; all of it must pickle.
 
-    Each is a fork of one that has imported what the first ``work``'s module imports, and nothing else: what
-    is imported once is not waited for again. Its environment variables are those of the first call.
-
     Raises:
         SeglineError: ``work``'s own; or the process, called ``name``, crashed, was killed, or met a defect,
             whose traceback it printed.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    context = forks(work.__module__)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, work, given, named))
     with deaf_to_ctrl_c():

@@ -1,6 +1,5 @@
 """The cases of a data set measured in several processes, each of which holds one case at a time."""
 
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -8,7 +7,7 @@ import torch
 
 from segline.common.errors import SeglineError
 from segline.common.parallel import tell_each
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent
+from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
 from segline.common.progress import Progress, silent
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.verification import Fault
@@ -38,7 +37,7 @@ def measure(manifest: Manifest, workers: int, progress: Progress = silent) -> Me
 
 def _in_processes(manifest: Manifest, samples: int, workers: int, progress: Progress) -> Measured:
     measured: Measured = {}
-    cases, context = manifest.cases, multiprocessing.get_context("spawn")
+    cases, context = manifest.cases, forks(__name__)
     with ProcessPoolExecutor(min(workers, len(cases)), context, _start_worker, (manifest, samples)) as pool:
         with deaf_to_ctrl_c():
             futures = {pool.submit(_measure_here, case): case.name for case in cases}

@@ -1,6 +1,5 @@
 """Several processes that train as one: a rank each, a part of every batch each."""
 
-import multiprocessing
 import signal
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from segline.common.errors import SeglineError, plain_error
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent
+from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
 
 Item = TypeVar("Item")
 Given = ParamSpec("Given")
@@ -124,9 +123,9 @@ class _Failure:
 @contextmanager
 def _started(
     size: int, meeting: Path, work: Callable, given: tuple, named: dict
-) -> Iterator[dict[Connection, tuple[int, SpawnProcess]]]:
-    context = multiprocessing.get_context("spawn")
-    ranks: dict[Connection, tuple[int, SpawnProcess]] = {}
+) -> Iterator[dict[Connection, tuple[int, ForkServerProcess]]]:
+    context = forks(work.__module__)
+    ranks: dict[Connection, tuple[int, ForkServerProcess]] = {}
     try:
         for rank in range(size):
             receiver, sender = context.Pipe(duplex=False)
@@ -146,7 +145,7 @@ def _started(
             receiver.close()
 
 
-def _listen(ranks: dict[Connection, tuple[int, SpawnProcess]], heed: Tell) -> list[_Failure]:
+def _listen(ranks: dict[Connection, tuple[int, ForkServerProcess]], heed: Tell) -> list[_Failure]:
     """Heed the ranks until all are done, or one failed and the others had a moment to say why."""
     failures: list[_Failure] = []
     heard = dict(ranks)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,7 @@ from segline.backends import BACKENDS
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 
-
-def segline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    command = [sys.executable, "-m", "segline.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+from ..command import segline
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,19 @@
 """``segline explore``, as a user types it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from segline.cli.main import main
+from tests.command import segline
 from tests.exploration.bodies import write_bodies
 from tests.exploration.test_findings import in_parts
 
 
 def test_a_page_is_named_after_the_data_and_written_here(tmp_path: Path) -> None:
     write_bodies(tmp_path / "data/Bodies", in_parts)
-    command = [sys.executable, "-m", "segline.cli", "explore", "data/Bodies/"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    done = segline("explore", "data/Bodies/", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert done.stdout == "Bodies.html: 10 cases, 1 finding\n"
     assert "[explore] 100% 10 of 10 cases measured" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Bodies.html", "data"]

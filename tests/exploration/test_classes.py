@@ -1,14 +1,12 @@
 """A data set of a folder a class, looked at."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
+from tests.command import segline
 from tests.kinds.class_folders import CLASSES, write_pictures
-from tests.tiny_task import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +15,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("explored")
     root = write_pictures(folder / "Shapes", each=6)
     Image.new("L", (36, 40), 7).save(root / "disc/empty.png")
-    command = [sys.executable, "-m", "segline.cli", "explore", str(root), "-o", str(folder / "page.html")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = segline("explore", root, "-o", folder / "page.html")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{folder}/page.html: 19 cases, 1 finding\n"
     return (folder / "page.html").read_text()

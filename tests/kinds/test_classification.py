@@ -36,8 +36,9 @@ from segline.tracking.curves import values_at
 from segline.training.shipping.outcome import ship
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
+from tests.command import segline
 from tests.kinds.class_folders import CLASSES, write_pictures, write_volumes
-from tests.tiny_task import ROOT, run_task
+from tests.tiny_task import run_task
 
 KIND = kind_of("classification")
 SMALL = {
@@ -270,9 +271,3 @@ def test_volumes_go_through_the_whole_pipeline_to_a_champion(tmp_path: Path) -> 
     )
     assert told.returncode == 0, told.stderr
     assert json.loads(answer.read_text())["class"] in ("ball", "cross")
-
-
-def segline(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "segline.cli", *map(str, command)], cwd=ROOT, capture_output=True, text=True
-    )

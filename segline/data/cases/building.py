@@ -1,6 +1,5 @@
 """Cases brought into the cache, in several processes."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +13,7 @@ from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent
+from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
 from segline.data.cases.index import case_folder, case_key
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import CaseEntry, Manifest
@@ -58,7 +57,7 @@ def preprocess(
     missing = [case for case in manifest.cases if keys[case.name] not in there]
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")
+    context = forks(__name__)
     shared = _Shared(manifest, plan, depot, access, targets)
     # each process is told once what concerns all cases: of thousands, the manifest is megabytes
     with ProcessPoolExecutor(min(workers, len(missing)), context, _start_worker, (shared,)) as pool:

@@ -1,0 +1,65 @@
+"""What answers where nobody says by what."""
+
+from pathlib import Path
+
+import pytest
+
+from segline.acceptance.verdict import JudgedBackend, Verdict, shown_equivalent
+from segline.backends.choice import open_chosen
+from segline.common.documents.names import GATE
+from segline.evaluation.equivalence import Equivalence
+from segline.model.package import Model
+from segline.serving.models.served import Served
+
+SAME = Equivalence(mean_difference=0.0, ci90=(0.0, 0.0), p=0.0, margin=0.005, count=6)
+
+
+def judged(model: Model, folder: Path, passed: bool) -> Model:
+    """A copy of a package with the verdict of a gate on its int8 graph."""
+    backends = [
+        JudgedBackend(backend="pytorch", precision="float32", mean_score=0.9, equivalence=None),
+        JudgedBackend(backend="openvino_int8", precision="int8", mean_score=0.9, equivalence=SAME),
+    ]
+    verdict = Verdict(
+        passed=passed,
+        reasons=() if passed else ("openvino_int8: answers otherwise",),
+        notes=(),
+        requirements=model.plan.gate,
+        cases=6,
+        backends=tuple(backends),
+        comparisons=(),
+        absent=(),
+    )
+    verdict.write(folder / GATE)
+    return model.copied_to(folder / "model")
+
+
+def test_in_float32_where_the_package_has_nothing_else(tiny_model: Model) -> None:
+    assert Served(tiny_model, device="cpu").backend.name == "openvino"
+
+
+def test_in_int8_where_the_gate_has_passed_it(int8_model: Model, tmp_path: Path) -> None:
+    model = judged(int8_model, tmp_path, passed=True)
+    assert shown_equivalent(model.folder) == {"openvino_int8"}
+    assert Served(model, device="cpu").backend.name == "openvino_int8"
+
+
+def test_in_float32_where_the_gate_has_blocked_int8(int8_model: Model, tmp_path: Path) -> None:
+    model = judged(int8_model, tmp_path, passed=False)
+    assert Served(model, device="cpu").backend.name == "openvino"
+
+
+def test_in_float32_where_no_gate_has_seen_the_package(int8_model: Model) -> None:
+    assert shown_equivalent(int8_model.folder) == frozenset()
+    assert Served(int8_model, device="cpu").backend.name == "openvino"
+
+
+def test_a_registered_package_has_its_verdict_inside(int8_model: Model, tmp_path: Path) -> None:
+    model = judged(int8_model, tmp_path, passed=True)
+    (tmp_path / GATE).rename(model.folder / GATE)
+    assert Served(model, device="cpu").backend.name == "openvino_int8"
+
+
+@pytest.mark.parametrize("name", ["pytorch", "onnxruntime"])
+def test_who_names_a_backend_gets_it(name: str, int8_model: Model) -> None:
+    assert open_chosen(name, int8_model, "cpu", ["openvino_int8"]).name == name

@@ -193,23 +193,34 @@ def test_what_lies_in_a_folder_stays(tiny_model: Model, tmp_path: Path) -> None:
     assert export_bundle(tiny_model, tmp_path / "empty").is_dir()
 
 
-@pytest.mark.parametrize("fields", [{}, {"codes": (0, 0)}, {"codes": (1, 0)}, {"xyzt_units": 3}], ids=str)
+HEADERS: dict[str, dict[str, Any]] = {
+    "scaled": {},
+    "unplaced": {"codes": (0, 0)},
+    "scanner": {"codes": (1, 0)},
+    "microns": {"xyzt_units": 3},
+}
+
+
 def test_masks_lie_where_their_images_lie_whatever_the_header(
-    tiny_model: Model, phantoms: Manifest, tmp_path: Path, fields: dict[str, Any]
+    tiny_model: Model, phantoms: Manifest, tmp_path: Path
 ) -> None:
     image = phantoms.image(phantoms.case(tiny_model.plan.split.test[0]))
-    affine = image.affine.copy()
-    affine[:3] *= 1000 if fields.get("xyzt_units") == 3 else 1
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    sform = affine if fields else affine / [*spacing, 1]  # as ACDC's, which only pixdim and qform scale
-    (tmp_path / "images").mkdir()
-    path = tmp_path / "images/ct.nii"
-    write_nifti(path, qform=affine, sform=sform, array=image.array[0].astype(np.int16), **fields)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    for name, fields in HEADERS.items():
+        affine = image.affine.copy()
+        affine[:3] *= 1000 if name == "microns" else 1
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        sform = affine / [*spacing, 1] if name == "scaled" else affine  # ACDC's: pixdim and qform alone scale
+        array = image.array[0].astype(np.int16)
+        write_nifti(images / f"{name}.nii", qform=affine, sform=sform, array=array, **fields)
     bundle = export_bundle(tiny_model, tmp_path / "bundle")
-    assert min(agreement(tiny_model, bundle, tmp_path / "images", tmp_path / "masks", "ct.nii.gz")) >= 0.999
-    theirs, ours = (SimpleITK.ReadImage(str(file)) for file in (tmp_path / "masks/ct.nii.gz", path))
-    for part in ("Origin", "Spacing", "Direction"):
-        assert getattr(theirs, f"Get{part}")() == getattr(ours, f"Get{part}")(), part
+    assert min(agreement(tiny_model, bundle, images, masks, *sorted(f"{n}.nii.gz" for n in HEADERS))) >= 0.999
+    for name in HEADERS:
+        files = masks / f"{name}.nii.gz", images / f"{name}.nii"
+        theirs, ours = (SimpleITK.ReadImage(str(file)) for file in files)
+        for part in ("Origin", "Spacing", "Direction"):
+            assert getattr(theirs, f"Get{part}")() == getattr(ours, f"Get{part}")(), (name, part)
 
 
 def test_a_blending_that_monai_does_not_know_is_told(tmp_path: Path) -> None:

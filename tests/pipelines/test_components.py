@@ -10,6 +10,8 @@ import pytest
 from kfp import dsl, local
 
 import components
+from pipelines.interruption import Interruption
+from pipelines.processes import Processes
 from segline import stages
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Absence, Verdict
@@ -49,7 +51,6 @@ class Alone:
     def __call__(self, name: str, parameters: dict[str, Any], inputs: dict[str, Path]) -> Path:
         """Run component ``name``; the folder of its outputs."""
         component = getattr(components, name)
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(self.folder / "root"))
 
         @dsl.pipeline(name="alone")
         def alone() -> None:
@@ -61,8 +62,9 @@ class Alone:
             }
             component(run=str(self.run), **parameters, **imported)
 
-        with warnings.catch_warnings():
+        with Processes(Interruption()).runner() as runner, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+            local.init(runner, pipeline_root=str(self.folder / "root"))
             alone()
         return next((self.folder / "root").glob(f"*/{name.replace('_', '-')}"))
 

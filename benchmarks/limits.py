@@ -33,6 +33,7 @@ from segline.backends import open_backend
 from segline.imaging.files import read_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.machine.abilities import processor_name
+from segline.machine.memory import keep_freed_memory
 from segline.model.package import Model
 from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network
@@ -142,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--backends", nargs="+", default=["openvino"])
     options = parser.parse_args(arguments)
+    keep_freed_memory()  # as the command does that predicts
     model, peak = Model.open(options.model), peak_flops()
     stacks = {name: SeglineStack(model.plan, open_backend(name, model, "cpu")) for name in options.backends}
     images = sorted((options.dataset / "imagesTr").glob("*.nii.gz"))

@@ -30,7 +30,7 @@ from segline.inference.masks import MASKS
 from segline.inference.stopwatch import Stopwatch
 from segline.machine.devices import as_device
 from segline.machine.gpu_meter import GpuMeter
-from segline.machine.memory import peak_memory_bytes
+from segline.machine.memory import keep_freed_memory, peak_memory_bytes
 from segline.model.package import Model
 
 _PAIRED = (
@@ -112,6 +112,7 @@ def _meter_of(device: str) -> GpuMeter | str:
 def _time_backend(job: _Job) -> BackendTimes:
     """Open and time one backend; this process's peak memory is taken to be its."""
     torch.set_num_threads(job.threads)
+    keep_freed_memory()  # as the command does that predicts
     gauge = _Gauge(_meter_of(job.device))
     backend = open_backend(job.backend, job.model, job.device)
     with tempfile.TemporaryDirectory() as scratch:

@@ -91,8 +91,10 @@ def _require_place(folder: Path, noun: str, path: Path) -> None:
 def _predict(options: argparse.Namespace) -> None:
     model, version = chosen_version(options)  # before anything heavy: it may not be there
     from segline.imaging.files import read_channels
+    from segline.machine.memory import keep_freed_memory
     from segline.serving.models.served import Served
 
+    keep_freed_memory()
     served = Served(model, version, options.backend, options.device)
     if _is_for_many(options):
         _predict_folder(options, served)

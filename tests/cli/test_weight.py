@@ -11,19 +11,20 @@ from segline.data.phantom.scanner import phantom_case
 from segline.imaging.files import write_volume
 from segline.model.package import Model
 
-PRINTED = "print(*(name for name in sys.modules if '.' not in name), len(sys.modules), file=sys.stderr)"
+NAMES = "*(name for name in sys.modules if '.' not in name), len(sys.modules)"
+COMMAND = "from segline.cli.__main__ import start; sys.exit(start())"
 
 
-def imported(code: str, *arguments: str) -> tuple[set[str], int]:
-    """Packages and number of modules that a process of the command has when it ends."""
-    script = f"import sys\n{code}\n{PRINTED}"
+def imported(code: str, *arguments: str, status: int = 0) -> tuple[set[str], int]:
+    """Packages and number of modules that a process has when it ends, with that status."""
+    script = f"import atexit, sys\natexit.register(lambda: print({NAMES}, file=sys.stderr))\n{code}"
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         env={name: value for name, value in os.environ.items() if name != "SEGLINE_LEAN"},
         capture_output=True,
         text=True,
-        check=True,
     )
+    assert done.returncode == status, done.stderr
     *packages, count = done.stderr.splitlines()[-1].split()
     return set(packages), int(count)
 
@@ -34,8 +35,7 @@ def test_predict_imports_torch_and_a_runtime_and_little_else(
 ) -> None:
     write_volume(tmp_path / "ct.nii.gz", phantom_case(7)[0])
     given = [str(tiny_model.folder), str(tmp_path / "ct.nii.gz"), "-o", str(tmp_path / "mask.nii.gz")]
-    code = "from segline.cli.__main__ import start\nassert start() == 0"
-    packages, count = imported(code, "predict", *given, "--backend", backend)
+    packages, count = imported(COMMAND, "predict", *given, "--backend", backend)
     assert not packages & {"monai", "mlflow", "pandas", "pydicom", "requests", "sklearn", "matplotlib"}
     assert (tmp_path / "mask.nii.gz").is_file() and count < 1600
 
@@ -47,8 +47,6 @@ def test_models_and_pull_import_no_network() -> None:
 
 
 def test_what_is_not_predicted_for_is_told_without_torch(tmp_path: Path) -> None:
-    code = "from segline.cli.__main__ import start\nassert start() == 2"
-    packages, count = imported(
-        code, "predict", "spleen", "CT.nii.gz", "-o", "M.nii.gz", "--store", str(tmp_path)
-    )
+    given = ["spleen", "CT.nii.gz", "-o", "M.nii.gz", "--store", str(tmp_path)]
+    packages, count = imported(COMMAND, "predict", *given, status=2)
     assert "torch" not in packages and count < 900

@@ -41,7 +41,7 @@ TINY_PLAN = {
     "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
     "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
     "training": {"patch_size": [16, 16, 16], "batch_size": 2, "epochs": 100, "validations": 4},
-    "export": {"int8_patches": 8},
+    "export": {"int8_patches": 8, "bfloat16": True},
     "gate": {"nsd_tolerance_mm": 3.0},
     "split": {
         "train": ["phantom_000", "phantom_001", "phantom_002"],

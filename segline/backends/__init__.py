@@ -36,12 +36,13 @@ BACKENDS: Mapping[str, Listed] = {
     "pytorch_amp": Listed("segline.backends.pytorch_amp", uses_gpu=True),
     "onnxruntime": Listed("segline.backends.onnx_runtime", uses_gpu=True),
     "openvino": Listed("segline.backends.open_vino", uses_gpu=False),
+    "openvino_bf16": Listed("segline.backends.open_vino_bf16", uses_gpu=False),
     "openvino_int8": Listed("segline.backends.open_vino_int8", uses_gpu=False),
     "tensorrt": Listed("segline.backends.tensorrt.backend", uses_gpu=True),
 }
 GPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if listed.uses_gpu)
 CPU_BACKENDS = tuple(name for name, listed in BACKENDS.items() if not listed.uses_gpu)
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
 
 
 class Backend(Protocol):

@@ -27,8 +27,9 @@ class OpenVinoBackend:
         openvino = import_openvino(name)
         self.name, self.precision, self.device = name, precision, torch.device("cpu")
         self._plan = model.plan
-        # without the hint, OpenVINO computes the layers that are not int8 in bfloat16 where the CPU can
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        # without the hint, OpenVINO computes whatever is not int8 in bfloat16 where the CPU can
+        floats = "bf16" if precision == "bfloat16" else "f32"
+        settings = {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         with readable_refusals(f"{graph}: {name} cannot load it"):
             compiled = openvino_core().compile_model(str(graph), "CPU", settings)
             self._request = compiled.create_infer_request()

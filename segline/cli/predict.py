@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from segline.serving.models.served import Reply, Served
 
 DICOM = ".dcm"
-BACKEND_HELP = "auto (the fastest here, default), pytorch, onnxruntime, openvino, openvino_int8 or tensorrt"
+BACKEND_HELP = (
+    "auto (the fastest here, default), pytorch, onnxruntime, openvino, openvino_bf16, openvino_int8, tensorrt"
+)
 
 
 def add_predict(commands: Any) -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ def add_stages(commands: Any) -> None:
             stage.add_argument(
                 "--backend",
                 default="pytorch",
-                help="pytorch (default), onnxruntime, openvino, openvino_int8 or tensorrt",
+                help="pytorch (default), onnxruntime, openvino, openvino_bf16, openvino_int8 or tensorrt",
             )
 
 

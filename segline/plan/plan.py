@@ -30,6 +30,8 @@ class Export(Part):
 
     int8_patches: int = Field(default=0, ge=0, le=4096)
     """Training patches that calibrate an int8 graph for CPUs; 0 makes none."""
+    bfloat16: bool = Field(default=False, exclude_if=lambda asked: not asked)
+    """Answer in bfloat16, too, on CPUs with units for it; where that is not asked for, it is in no digest."""
 
 
 class Plan(Part):

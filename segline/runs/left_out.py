@@ -10,6 +10,7 @@ _TITLES = {
     "pytorch_amp": "PyTorch with AMP",
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
+    "openvino_bf16": "OpenVINO in bfloat16",
     "openvino_int8": "OpenVINO in int8",
     "tensorrt": "TensorRT",
 }

@@ -6,6 +6,7 @@ import pytest
 
 from segline.acceptance.verdict import JudgedBackend, Verdict, shown_equivalent
 from segline.backends.choice import open_chosen
+from segline.backends.open_vino_bf16 import has_bfloat16
 from segline.common.documents.names import GATE
 from segline.evaluation.equivalence import Equivalence
 from segline.model.package import Model
@@ -14,11 +15,11 @@ from segline.serving.models.served import Served
 SAME = Equivalence(mean_difference=0.0, ci90=(0.0, 0.0), p=0.0, margin=0.005, count=6)
 
 
-def judged(model: Model, folder: Path, passed: bool) -> Model:
-    """A copy of a package with the verdict of a gate on its int8 graph."""
+def judged(model: Model, folder: Path, passed: bool, name: str = "openvino_int8") -> Model:
+    """A copy of a package with the verdict of a gate on one backend."""
     backends = [
         JudgedBackend(backend="pytorch", precision="float32", mean_score=0.9, equivalence=None),
-        JudgedBackend(backend="openvino_int8", precision="int8", mean_score=0.9, equivalence=SAME),
+        JudgedBackend(backend=name, precision="int8", mean_score=0.9, equivalence=SAME),
     ]
     verdict = Verdict(
         passed=passed,
@@ -42,6 +43,14 @@ def test_in_int8_where_the_gate_has_passed_it(int8_model: Model, tmp_path: Path)
     model = judged(int8_model, tmp_path, passed=True)
     assert shown_equivalent(model.folder) == {"openvino_int8"}
     assert Served(model, device="cpu").backend.name == "openvino_int8"
+
+
+def test_in_bfloat16_where_the_gate_has_passed_it_and_the_cpu_has_it(
+    int8_model: Model, tmp_path: Path
+) -> None:
+    model = judged(int8_model, tmp_path, passed=True, name="openvino_bf16")
+    wanted = "openvino_bf16" if has_bfloat16() else "openvino"
+    assert Served(model, device="cpu").backend.name == wanted
 
 
 def test_in_float32_where_the_gate_has_blocked_int8(int8_model: Model, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.kinds import kind_of
-from segline.model.int8 import INT8_SIDECAR
 from segline.model.package import Model
 from segline.plan import Plan, batch_bytes
 
@@ -96,8 +95,8 @@ class Served:
 
     @property
     def _equivalent(self) -> frozenset[str]:
-        """What the gate has to have said of a package before it may answer in int8."""
-        if not (self.model.folder / INT8_SIDECAR).is_file():
+        """What the gate has to have said of a package before it may answer in fewer bits."""
+        if not self.plan.export.int8_patches and not self.plan.export.bfloat16:
             return frozenset()
         from segline.acceptance.verdict import shown_equivalent
 

@@ -64,7 +64,7 @@ install = $(BIN)/uv pip install --system-certs --quiet --python $(BIN)/python $(
 unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/ready
 
-.PHONY: run retrain serve mlflow test lint images niivue compile submit schedule check check-cluster clean kind kind-down
+.PHONY: run retrain serve mlflow test test-fast lint images niivue compile submit schedule check check-cluster clean kind kind-down
 
 run: $(READY)  ## run the pipeline on this machine: make run TASK=hippocampus DATA=folder MAX_MINUTES=12
 	@$(BIN)/python -m pipelines.run $(HERE) \
@@ -84,6 +84,9 @@ mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
 
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
 	$(BIN)/python -m pytest -q -rs --durations=12 -n 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(READY)  ## the tests that wait for no training, server or process: for the loop while coding
+	$(BIN)/python -m pytest -q -n 2 -m "not heavy and not slow and not cluster"
 
 lint: $(READY)
 	$(BIN)/ruff check .

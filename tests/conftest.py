@@ -37,6 +37,9 @@ from .tiny_task import TINY, run_task
 
 ROOT = Path(__file__).resolve().parent.parent
 
+HEAVY = {"tiny_index", "tiny_training", "int8_model", "finished", "mlflow_server", "s3_server", "browser"}
+"""Fixtures that take long to make, with all that is made of them."""
+
 TINY_PLAN = {
     "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
     "network": {"channels": [4, 8], "strides": [[2, 2, 2]]},
@@ -80,6 +83,13 @@ class TinyTraining:
 
     history: History
     model: Model
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module that takes long by itself says ``pytestmark = pytest.mark.heavy``."""
+    for item in items:
+        if HEAVY & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("heavy")
 
 
 @pytest.fixture(scope="session")

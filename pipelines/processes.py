@@ -25,7 +25,7 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
-from segline.common.processes import deaf_to_ctrl_c
+from segline.common.processes import deaf_to_ctrl_c, forks
 
 _EXECUTOR = "kfp.dsl.executor_main"
 _IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.lean_monai", "segline.stages"]
@@ -43,8 +43,8 @@ class Processes:
     def runner(self) -> Iterator[local.SubprocessRunner]:
         """Kubeflow's runner, for as long as the block lasts."""
         with deaf_to_ctrl_c():  # which of the processes is to end is for the run to say
-            multiprocessing.get_context("forkserver").set_forkserver_preload(_IMPORTED_ONCE)
-            forkserver.ensure_running()
+            if forks(*_IMPORTED_ONCE).get_start_method() == "forkserver":
+                forkserver.ensure_running()
         replaced = subprocess_task_handler.run_local_subprocess
         subprocess_task_handler.run_local_subprocess = self._run
         try:
@@ -64,7 +64,7 @@ class Processes:
 
     def _status(self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """The exit status of a process; what it prints is passed on."""
-        context = multiprocessing.get_context("forkserver")
+        context = forks(*_IMPORTED_ONCE)
         printed, output = context.Pipe(duplex=False)
         process = context.Process(target=_execute, args=(command, environment, output), name=stage.record)
         process.start()

@@ -3,12 +3,13 @@
 Each is a fork of one that has imported what commands need: how long that takes is not what they test.
 """
 
-import multiprocessing
 import os
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from segline.common.processes import forks
 
 _IMPORTED_ONCE = ["torch", "segline.networks.lean_monai", "segline.stages", "segline.cli.main"]
 _PATIENCE_S = 300
@@ -17,8 +18,7 @@ _PATIENCE_S = 300
 def segline(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """Run it to its end."""
     words = [str(argument) for argument in arguments]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED_ONCE)
+    context = forks(*_IMPORTED_ONCE)
     with TemporaryDirectory() as scratch:
         printed = [Path(scratch, name) for name in ("out", "err")]
         process = context.Process(target=_typed, args=(words, dict(os.environ), cwd or Path.cwd(), printed))

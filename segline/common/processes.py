@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import ParamSpec, TypeVar
 
 from segline.common.errors import SeglineError
@@ -18,16 +19,22 @@ Result = TypeVar("Result")
 
 _SECONDS_TO_END = 10
 """Some runtimes never return from their clean-up."""
+_LONGEST_TEMPORARY = 107 - len("/pymp-12345678/listener-12345678")
+"""Of a socket's name 107 bytes are left; the rest is what Python calls it."""
 
 
-def forks(module: str) -> ForkServerContext:
-    """Processes that are forks of one which has imported ``module`` and done nothing else.
+def forks(*modules: str) -> ForkServerContext | SpawnContext:
+    """Processes that are forks of one which has imported ``modules`` and done nothing else.
 
     What is imported once is not waited for, nor held in memory, again. That one is started for the first who
-    asks for any in this process; the environment variables of all are those of then.
+    asks for any in this process; the environment variables of all are those of then. It is reached by a
+    socket below the folder for temporary files: where the name of that is too long, each process imports
+    for itself.
     """
+    if len(tempfile.gettempdir()) > _LONGEST_TEMPORARY:
+        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload([*modules])
     return context
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -123,13 +123,13 @@ class _Failure:
 @contextmanager
 def _started(
     size: int, meeting: Path, work: Callable, given: tuple, named: dict
-) -> Iterator[dict[Connection, tuple[int, ForkServerProcess]]]:
+) -> Iterator[dict[Connection, tuple[int, BaseProcess]]]:
     context = forks(work.__module__)
-    ranks: dict[Connection, tuple[int, ForkServerProcess]] = {}
+    ranks: dict[Connection, tuple[int, BaseProcess]] = {}
     try:
         for rank in range(size):
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(
+            process: BaseProcess = context.Process(
                 target=_work, args=(sender, Ranks(rank, size), meeting, work, given, named)
             )
             ranks[receiver] = (rank, process)
@@ -145,7 +145,7 @@ def _started(
             receiver.close()
 
 
-def _listen(ranks: dict[Connection, tuple[int, ForkServerProcess]], heed: Tell) -> list[_Failure]:
+def _listen(ranks: dict[Connection, tuple[int, BaseProcess]], heed: Tell) -> list[_Failure]:
     """Heed the ranks until all are done, or one failed and the others had a moment to say why."""
     failures: list[_Failure] = []
     heard = dict(ranks)

@@ -41,8 +41,8 @@ def interrupted(run: Run, command: str, *more: str) -> subprocess.CompletedProce
 
 
 def has_worker(pid: int) -> bool:
-    """Whether a process has one, however young."""
-    return any("spawn_main" in " ".join(each.cmdline()) for each in psutil.Process(pid).children())
+    """Whether a process has one, however young: a fork of its child that has imported what they need."""
+    return len(psutil.Process(pid).children(recursive=True)) > len(psutil.Process(pid).children())
 
 
 def test_a_command_ends_with_130_in_one_line(run: Run, finished: Path) -> None:

@@ -54,6 +54,17 @@ def test_a_defect_keeps_its_traceback() -> None:
     assert "SeglineError: toy: its process ended with status 1" in told
 
 
+def test_a_long_name_of_the_temporary_folder_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 60) / ("b" * 60)
+    folder.mkdir(parents=True)
+    script = (
+        "from segline.common.processes import in_own_process; print(in_own_process('toy', divmod, 17, 5))"
+    )
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "(3, 2)\n", done.stderr
+
+
 def test_its_peak_memory_is_its_own() -> None:
     here = np.ones(300 * 2**20, np.uint8)
     small, large = (in_own_process("toy", take_memory, size) for size in (1, 200))

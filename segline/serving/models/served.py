@@ -96,7 +96,8 @@ class Served:
     @property
     def _equivalent(self) -> frozenset[str]:
         """What the gate has to have said of a package before it may answer in fewer bits."""
-        if not self.plan.export.int8_patches and not self.plan.export.bfloat16:
+        asked = self.plan.export.int8_patches or self.plan.export.bfloat16
+        if self.wanted != AUTO or not asked:
             return frozenset()
         from segline.acceptance.verdict import shown_equivalent
 

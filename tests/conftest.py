@@ -39,6 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HEAVY = {"tiny_index", "tiny_training", "int8_model", "finished", "mlflow_server", "s3_server", "browser"}
 """Fixtures that take long to make, with all that is made of them."""
+HEAVY_ROOMS = [ROOT / "tests" / room for room in ("docs", "kinds", "pipelines", "serving", "training")]
 
 TINY_PLAN = {
     "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
@@ -86,9 +87,10 @@ class TinyTraining:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module that takes long by itself says ``pytestmark = pytest.mark.heavy``."""
+    """A module of another room that takes long by itself says ``pytestmark = pytest.mark.heavy``."""
     for item in items:
-        if HEAVY & {*getattr(item, "fixturenames", ())}:
+        in_heavy_room = any(item.path.is_relative_to(room) for room in HEAVY_ROOMS)
+        if in_heavy_room or HEAVY & {*getattr(item, "fixturenames", ())}:
             item.add_marker("heavy")
 
 

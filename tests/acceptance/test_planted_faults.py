@@ -34,6 +34,8 @@ from segline.training.trainer import Trainer
 
 from ..conftest import small_plan
 
+pytestmark = pytest.mark.heavy
+
 SHAPE = (28, 24, 20)
 TRAIN, VAL, TEST = ["a", "b", "c"], ["d"], ["e", "f", "g", "h"]
 INFERENCE = {"smallest_window": [16, 16, 16], "largest_window": [16, 16, 16], "overlap": [8, 8, 8]}

@@ -13,6 +13,8 @@ from segline.imaging.volume import Volume
 
 from ..command import segline
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def package(finished: Path) -> Path:

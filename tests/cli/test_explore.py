@@ -9,6 +9,8 @@ from tests.command import segline
 from tests.exploration.bodies import write_bodies
 from tests.exploration.test_findings import in_parts
 
+pytestmark = pytest.mark.heavy
+
 
 def test_a_page_is_named_after_the_data_and_written_here(tmp_path: Path) -> None:
     write_bodies(tmp_path / "data/Bodies", in_parts)

@@ -14,6 +14,8 @@ from segline.runs.run import Run
 
 from ..waiting import wait_until
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Run:

@@ -18,6 +18,8 @@ from segline.serving.models.served import Served
 
 from ..conftest import ROOT
 
+pytestmark = pytest.mark.heavy
+
 
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints, which must succeed."""

@@ -4,6 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.heavy
+
 NEVER_CALLED = {"ignite", "matplotlib", "mlflow", "pandas", "skimage", "sklearn"}
 CODE = """
 import sys

@@ -23,6 +23,8 @@ from segline.planning.plans import make_plan
 
 from ..imaging.headers import write_nifti
 
+pytestmark = pytest.mark.heavy
+
 NEW = "new_0"
 
 

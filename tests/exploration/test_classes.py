@@ -8,6 +8,8 @@ from PIL import Image
 from tests.command import segline
 from tests.kinds.class_folders import CLASSES, write_pictures
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -25,6 +25,8 @@ from tests.kinds.volumetry import KIND
 from .bodies import PARTS, TASK, Body, facts_of, write_bodies
 from .test_findings import in_micrometres, in_parts, offset, scaled, turned
 
+pytestmark = pytest.mark.heavy
+
 SECTIONS = ["findings", "data-set", "geometry", "intensities", "labels", "cases", "plan", "patches"]
 
 

@@ -16,6 +16,8 @@ from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.machine.onnx_runtime import import_onnxruntime
 
+pytestmark = pytest.mark.heavy
+
 SOURCE = Path(__file__).resolve().parents[2] / "clients" / "cpp"
 
 

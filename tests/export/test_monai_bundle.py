@@ -33,6 +33,8 @@ from segline.plan import Plan
 from ..conftest import small_plan
 from ..imaging.headers import write_nifti
 
+pytestmark = pytest.mark.heavy
+
 HISTORY = History(
     device="cpu",
     seed=0,

@@ -339,6 +339,7 @@ def round_trips(spleen_labels: list[Path]) -> list[RoundTrip]:
         return list(pool.map(there_and_back, spleen_labels))
 
 
+@pytest.mark.heavy
 class TestSpleenLabelsThereAndBackAtFlagshipSpacing:
     """The most that a perfect network could reach on the 41 labels of Decathlon's spleen task."""
 

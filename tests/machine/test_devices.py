@@ -10,6 +10,8 @@ import torch
 from segline.common.errors import SeglineError
 from segline.machine import abilities, devices, memory, nvidia
 
+pytestmark = pytest.mark.heavy
+
 CPU = torch.device("cpu")
 TOTAL_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

@@ -10,6 +10,8 @@ from segline.data.targets.label_maps import LOCATIONS_A_LABEL
 from .conftest import Document
 from .test_kustomize import named
 
+pytestmark = pytest.mark.heavy
+
 
 def test_the_page_shows_what_the_script_prints() -> None:
     page = fanout.SCALING.read_text(encoding="utf-8")

@@ -7,6 +7,8 @@ import pytest
 
 from .conftest import Document, written
 
+pytestmark = pytest.mark.heavy
+
 VERSIONS = ("1.31", "1.34")
 CUSTOM = {("monitoring.coreos.com/v1", "ServiceMonitor")}
 """Kinds that Kubernetes has no schema of."""

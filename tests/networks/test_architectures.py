@@ -15,6 +15,8 @@ from segline.planning.proposals import accepted_patch, propose_network
 
 from ..conftest import small_plan
 
+pytestmark = pytest.mark.heavy
+
 FLAT = [name for name, network in NETWORKS.items() if network.answers == "classes"]
 SETTINGS = [(name, {}) for name in NETWORKS] + [(name, {"spatial_dims": 2}) for name in FLAT]
 QUICK = [

@@ -22,6 +22,8 @@ from segline.plan import Plan
 
 from ..conftest import small_plan
 
+pytestmark = pytest.mark.heavy
+
 ANISOTROPIC = {"channels": [4, 8, 8], "strides": [[2, 2, 1], [2, 2, 2]]}
 
 MEASURE = """

@@ -64,6 +64,8 @@ from segline.runs.run import Run
 from segline.training.tuning.rate_test import RangeTest
 from segline.training.tuning.record import Candidate, Tuning
 
+pytestmark = pytest.mark.heavy
+
 SHAPE = (24, 20, 12)
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
 SPLIT = {"train": ["case_a", "case_b"], "val": ["case_c"], "test": ["case_d", "case_e", "case_f"]}

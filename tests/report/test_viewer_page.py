@@ -19,6 +19,8 @@ from segline.runs.run import Run
 from ..browser import find_chromium, one_page, painted, pixels
 from .test_report import finish, start, task, write_dataset
 
+pytestmark = pytest.mark.heavy
+
 PLENTY = 10_000_000
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 PROGRAM = """
 import os, sys, torch
 from pathlib import Path

@@ -19,6 +19,8 @@ from segline.tracking.mlflow_settings import local_uri
 
 from ..mlflow_runs import refusal
 
+pytestmark = pytest.mark.heavy
+
 ODD = (
     *("50%", "%41", "%2F", "a?b", "a#b", "a b", "a'b", 'a"b', "a;b", "a&b", "größe", "肝"),
     *("a\\b", "a\nb", "[a]"),

@@ -35,6 +35,8 @@ from segline.training.batches.patches import cut
 
 from ...waiting import wait_until
 
+pytestmark = pytest.mark.heavy
+
 CASES = 4
 MODALITIES = ("t1", "t1c", "t2", "fla")
 

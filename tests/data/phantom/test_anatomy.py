@@ -10,6 +10,8 @@ from segline.imaging.files import read_volume
 from segline.imaging.geometry import Grid, Reorientation
 from segline.imaging.volume import Volume
 
+pytestmark = pytest.mark.heavy
+
 CASES = 10
 
 

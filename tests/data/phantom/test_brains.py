@@ -17,6 +17,8 @@ from segline.data.verification import verify
 from segline.planning.plans import make_plan
 from segline.tasks import read_task
 
+pytestmark = pytest.mark.heavy
+
 CASES = 6
 
 

@@ -13,6 +13,8 @@ from segline.data.verification import verify
 from segline.imaging.geometry import Reorientation
 from segline.imaging.volume import Volume
 
+pytestmark = pytest.mark.heavy
+
 CASES = 6
 
 

@@ -19,6 +19,8 @@ from segline.plan import Plan
 
 from ...conftest import small_plan
 
+pytestmark = pytest.mark.heavy
+
 NEW = 20
 
 

@@ -29,6 +29,8 @@ from segline.tracking.wandb.tracker import WandbTracker
 from ...s3_server import free_port
 from ...wandb_server import KeptRun, WandbServer
 
+pytestmark = pytest.mark.heavy
+
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ASKED = "0123456789abcdef" * 4
 ID = ASKED[:16]

@@ -12,7 +12,8 @@ full size). What no program that reads such a file and runs such a network on al
 - invert: one pass over the mask, a copy
 - save: one gzip of the mask, by isal at its quickest
 
-Limits and predictions take turns, case by case; of each case the median counts.
+Limits and predictions take turns, case by case, each backend in a process of its own; of each case the median
+counts.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import STAGES, SeglineStack, spread, timed
 from segline.backends import open_backend
+from segline.common.processes import in_own_process
 from segline.imaging.files import read_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.machine.abilities import processor_name
@@ -101,61 +103,61 @@ def flops_of(model: Model, image: Path) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one case by stage: the limits, and those of a prediction by each backend."""
+    """Seconds of one case by stage."""
 
     limits: Mapping[str, float]
-    taken: Mapping[str, Mapping[str, float]]
+    taken: Mapping[str, float]
 
 
-def measured(
-    model: Model, stacks: Mapping[str, SeglineStack], image: Path, peak: float, repeats: int
-) -> Measured:
-    """One case, after a prediction by each that is not counted."""
+def measured(model: Model, stack: SeglineStack, image: Path, peak: float, repeats: int) -> Measured:
+    """One case, after a prediction that is not counted."""
     limits: dict[str, list[float]] = {}
-    taken: dict[str, dict[str, list[float]]] = {name: {} for name in stacks}
+    taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        masks = [timed(stack, image, Path(folder)).mask for stack in stacks.values()]
-        work = work_of(model, image, masks[0])
+        work = work_of(model, image, timed(stack, image, Path(folder)).mask)
         for _ in range(repeats):
             for stage, least in work.stages.items():
                 limits.setdefault(stage, []).append(seconds_of(least))
-            for name, stack in stacks.items():
-                run = timed(stack, image, Path(folder))
-                for stage, seconds in STAGES.items():
-                    taken[name].setdefault(stage, []).append(seconds(run))
+            run = timed(stack, image, Path(folder))
+            for stage, seconds in STAGES.items():
+                taken.setdefault(stage, []).append(seconds(run))
     of_limits = {stage: statistics.median(values) for stage, values in limits.items()}
     of_limits["network and stitching"] = work.flops / peak
     of_limits["end to end"] = sum(of_limits.values())
-    medians = {
-        name: {stage: statistics.median(values) for stage, values in by_stage.items()}
-        for name, by_stage in taken.items()
-    }
-    return Measured(of_limits, medians)
+    return Measured(of_limits, {stage: statistics.median(values) for stage, values in taken.items()})
+
+
+def all_measured(
+    folder: Path, backend: str, images: Sequence[Path], repeats: int
+) -> tuple[float, list[Measured]]:
+    """The machine's peak, and every case; in a process of its own, where no other backend's threads wait."""
+    keep_freed_memory()  # as the command does that predicts
+    model, peak = Model.open(folder), peak_flops()
+    stack = SeglineStack(model.plan, open_backend(backend, model, "cpu"))
+    return peak, [measured(model, stack, image, peak, repeats) for image in images]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print a table."""
+    """Measure, and print a table of each backend."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("dataset", type=Path)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--backends", nargs="+", default=["openvino"])
     options = parser.parse_args(arguments)
-    keep_freed_memory()  # as the command does that predicts
-    model, peak = Model.open(options.model), peak_flops()
-    stacks = {name: SeglineStack(model.plan, open_backend(name, model, "cpu")) for name in options.backends}
     images = sorted((options.dataset / "imagesTr").glob("*.nii.gz"))
-    print(f"{processor_name()}, {torch.get_num_threads()} threads, {peak / 1e9:.0f} GFLOP/s in float32")
-    cases = [measured(model, stacks, image, peak, options.repeats) for image in images]
-    print(f"\nseconds a case, median (range) of {len(cases)} cases; times the limit")
-    for stage in STAGES:
-        print(f"{stage}\n  {'limit':14} {spread([case.limits[stage] for case in cases])}")
-        for name in stacks:
-            seconds = [case.taken[name][stage] for case in cases]
-            ratios = [case.taken[name][stage] / case.limits[stage] for case in cases]
-            print(f"  {name:14} {spread(seconds):24} {spread(ratios)}")
+    print(f"{processor_name()}, {torch.get_num_threads()} threads, {len(images)} cases")
+    for name in options.backends:
+        given = options.model, name, images, options.repeats
+        peak, cases = in_own_process(name, all_measured, *given)
+        print(f"\n{name}; {peak / 1e9:.0f} GFLOP/s in float32")
+        print("seconds a case, median (range): the limit, what is taken; times the limit")
+        for stage in STAGES:
+            limits, taken = ([getattr(case, what)[stage] for case in cases] for what in ("limits", "taken"))
+            ratios = [b / a for a, b in zip(limits, taken, strict=True)]
+            print(f"  {stage:22} {spread(limits):22} {spread(taken):22} {spread(ratios)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How near a prediction comes to what the machine could do: a limit for each stage, measured in the same run.
 
-    python -m benchmarks.limits MODEL DATASET --backend openvino openvino_int8
+    python -m benchmarks.limits MODEL DATASET --backends openvino openvino_int8
 
 ``MODEL`` is a model package of a CT plan, ``DATASET`` a Decathlon folder (``benchmarks.painted`` makes one of
 full size). What no program that reads such a file and runs such a network on all cores can do without:
@@ -34,6 +34,7 @@ from segline.backends import open_backend
 from segline.common.processes import in_own_process
 from segline.imaging.files import read_volume
 from segline.imaging.preprocessing import Preprocessor
+from segline.imaging.volume import Volume
 from segline.machine.abilities import processor_name
 from segline.machine.memory import keep_freed_memory
 from segline.model.package import Model
@@ -56,48 +57,30 @@ def peak_flops() -> float:
     return 2 * PRODUCT_EDGE**3 / min(seconds_of(partial(torch.mm, a, b)) for _ in range(5))
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a prediction of one case cannot do without."""
+def work_of(image: Path, volume: Volume, mask: Path) -> dict[str, Callable[[], object]]:
+    """What a prediction of one case cannot do without, but the network; its mask is there already."""
+    packed, labels = image.read_bytes(), read_volume(mask).array
+    return {
+        "load": partial(igzip.decompress, packed),
+        "preprocess": torch.from_numpy(volume.array).clone,
+        "invert": torch.from_numpy(labels).clone,
+        "save": partial(igzip.compress, labels.tobytes(), 0),
+    }
 
-    stages: Mapping[str, Callable[[], object]]
-    """But the network."""
-    flops: int
-    """Of the network, over the voxels on the plan's grid, rounded up to its stride."""
 
+def flops_of(model: Model, volume: Volume) -> int:
+    """Multiplications and additions of the folded network over one case in one window, which is not run.
 
-def work_of(model: Model, image: Path, mask: Path) -> Work:
-    """Of one case, whose mask is there already."""
-    packed, volume = image.read_bytes(), read_volume(image)
-    labels = torch.from_numpy(read_volume(mask).array)
-    voxels, written = torch.from_numpy(volume.array), labels.numpy().tobytes()
-    return Work(
-        {
-            "load": lambda: gzip_less(packed),
-            "preprocess": voxels.clone,
-            "invert": labels.clone,
-            "save": lambda: igzip.compress(written, 0),
-        },
-        flops_of(model, image),
+    The window has the case's shape on the plan's grid, rounded up to the network's stride.
+    """
+    shape, strides = (
+        Preprocessor(model.plan.preprocessing).place(volume).shape,
+        model.plan.network.total_stride,
     )
-
-
-def gzip_less(packed: bytes) -> bytes:
-    """A file's content, whether it is zipped or not."""
-    return igzip.decompress(packed) if packed[:2] == b"\x1f\x8b" else packed
-
-
-def flops_of(model: Model, image: Path) -> int:
-    """Multiplications and additions of the folded network over one case in one window, which is not run."""
-    preprocessor, volume = Preprocessor(model.plan.preprocessing), read_volume(image)
-    shape = preprocessor.image(volume, preprocessor.place(volume)).shape
-    sizes = [
-        -(-size // stride) * stride
-        for size, stride in zip(shape[1:], model.plan.network.total_stride, strict=True)
-    ]
+    sizes = [-(-size // stride) * stride for size, stride in zip(shape, strides, strict=True)]
     network = fold_batch_norm(load_network(model.weights, model.plan)).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, shape[0], *sizes, device="meta"))
+        network(torch.empty(1, len(volume.array), *sizes, device="meta"))
     return counter.get_total_flops()
 
 
@@ -114,15 +97,16 @@ def measured(model: Model, stack: SeglineStack, image: Path, peak: float, repeat
     limits: dict[str, list[float]] = {}
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        work = work_of(model, image, timed(stack, image, Path(folder)).mask)
+        volume, mask = read_volume(image), timed(stack, image, Path(folder)).mask
+        work, flops = work_of(image, volume, mask), flops_of(model, volume)
         for _ in range(repeats):
-            for stage, least in work.stages.items():
+            for stage, least in work.items():
                 limits.setdefault(stage, []).append(seconds_of(least))
             run = timed(stack, image, Path(folder))
             for stage, seconds in STAGES.items():
                 taken.setdefault(stage, []).append(seconds(run))
     of_limits = {stage: statistics.median(values) for stage, values in limits.items()}
-    of_limits["network and stitching"] = work.flops / peak
+    of_limits["network and stitching"] = flops / peak
     of_limits["end to end"] = sum(of_limits.values())
     return Measured(of_limits, {stage: statistics.median(values) for stage, values in taken.items()})
 

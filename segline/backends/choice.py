@@ -9,10 +9,10 @@ from segline.model.package import Model
 
 AUTO = "auto"
 _ON_GPU = ("tensorrt", "pytorch_amp")
-_ON_CPU = ("openvino_bf16", "openvino_int8", "openvino", "onnxruntime")
+_IF_SHOWN = ("openvino_bf16", "openvino_int8")
+"""On a CPU, what answers a little otherwise: only the gate can say that it does not matter."""
+_ON_CPU = (*_IF_SHOWN, "openvino", "onnxruntime")
 """Fastest first."""
-_IF_SHOWN = _ON_CPU[:2]
-"""What answers a little otherwise: only the gate can say that it does not matter."""
 
 _log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ def forks(*modules: str) -> ForkServerContext | SpawnContext:
     socket below the folder for temporary files: where the name of that is too long, each process imports
     for itself.
     """
-    if len(tempfile.gettempdir()) > _LONGEST_TEMPORARY:
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*modules])

@@ -39,7 +39,9 @@ def open_chosen(name: str, model: Model, device: str = "auto", equivalent: Colle
 
 
 def _candidates(device: str) -> tuple[str, ...]:
-    from segline.machine.devices import default_device
+    from segline.machine.devices import default_device, has_fast_bfloat16
 
     wanted = default_device() if device == AUTO else device
-    return _ON_CPU if wanted == "cpu" else _ON_GPU
+    if wanted != "cpu":
+        return _ON_GPU
+    return tuple(one for one in _ON_CPU if one != "openvino_bf16" or has_fast_bfloat16())

@@ -157,3 +157,22 @@ def test_a_container_of_the_first_cgroups_has_a_limit_too(tmp_path: Path) -> Non
     (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
     assert memory.limit_bytes(tmp_path) is None
     assert memory._cgroup_available(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("cpu", "is_faster"),
+    [
+        ({"cpu_name": "AMD EPYC 9B14", "avx512_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon"}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_sixteen_bits_only_where_a_cpu_is_faster_in_them(
+    cpu: dict[str, object], is_faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+    assert devices.has_fast_bfloat16() is is_faster
+    assert devices.half_precision(CPU) is (torch.bfloat16 if is_faster else None)
+    assert devices.half_precision(torch.device("cuda")) is torch.float16

@@ -74,7 +74,7 @@ class Training(Part):
     gradient_clip: PositiveFloat = Field(default=12.0, exclude_if=lambda norm: norm == 12.0)
     """Largest norm of a step's gradient; nnU-Net's, see its trainer."""
     mixed_precision: bool = True
-    """Compute in 16-bit floats where the device is faster in them: float16 on a GPU, bfloat16 on a CPU."""
+    """Compute in 16-bit floats where the device is faster in them: float16 on GPUs, bfloat16 on some CPUs."""
     warmup_share: Share = 0.03
     """Of the schedule, in which the learning rate rises linearly."""
     ema_decay: float = Field(default=0.99, ge=0, lt=1)

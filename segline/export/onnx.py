@@ -144,7 +144,7 @@ def _unchecked_sidecar(model: Model) -> OnnxSidecar:
 
 def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
     example, shapes = _example(plan)
-    with _quiet_exporter():
+    with _quiet_exporter(), torch.no_grad():  # with gradients every operation is traced twice
         program = torch.onnx.export(
             network,
             (example,),

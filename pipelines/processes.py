@@ -28,7 +28,14 @@ from pipelines.stage import Stage
 from segline.common.processes import deaf_to_ctrl_c, forks
 
 _EXECUTOR = "kfp.dsl.executor_main"
-_IMPORTED_ONCE = ["__main__", "kfp.dsl.executor", "torch", "segline.networks.lean_monai", "segline.stages", "torch._dynamo"]
+_IMPORTED_ONCE = [
+    "__main__",
+    "kfp.dsl.executor",
+    "torch",
+    "segline.networks.lean_monai",
+    "segline.stages",
+    "torch._dynamo",
+]
 """They start no threads, which a fork would lose."""
 _NOT_STARTED = 130
 

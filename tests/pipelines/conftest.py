@@ -3,8 +3,6 @@
 ``KFP_HOST`` and ``KUBECONFIG`` name real ones; tests that must make a server fail are skipped then.
 """
 
-import functools
-import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +12,6 @@ import pytest
 from ..s3_server import S3Server
 from .k8s_server import KubernetesServer, complete
 from .kfp_server import KfpServer
-
-
-@pytest.fixture(scope="session", autouse=True)
-def stack_without_sources() -> Iterator[None]:
-    """With every task KFP asks for the whole call stack, to read the name of one function.
-
-    Under pytest the lines of source that come with it make a minute of a second.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inspect, "stack", functools.partial(inspect.stack, context=0))
-        yield
 
 
 @pytest.fixture()

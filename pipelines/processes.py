@@ -36,7 +36,7 @@ _IMPORTED_ONCE = [
     "segline.stages",
     "torch._dynamo",
 ]
-"""They start no threads, which a fork would lose."""
+"""They start no threads, which a fork would lose; the last is what an optimizer and an export ask for."""
 _NOT_STARTED = 130
 
 

@@ -52,7 +52,7 @@ def has_fast_bfloat16() -> bool:
 
     On two cores of an EPYC steps of the hippocampus's network take half the time, of one that starts at
     half resolution three quarters. On a Xeon of which a virtual machine hides AMX, AVX-512 does convolutions
-    in bfloat16 at half the speed of float32, and those steps take 1.4 times as long.
+    in bfloat16 at little more than half the speed of float32, and those steps take 1.4 times as long.
     """
     known = torch.cpu.get_capabilities()
     by_avx512 = known.get("avx512_bf16") and "Intel" not in known.get("cpu_name", "")

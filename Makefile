@@ -82,9 +82,8 @@ mlflow: $(READY)  ## the registry's pages, on http://127.0.0.1:5000
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(abspath $(STORE))/mlflow/mlflow.db"
 
-# Three processes for two cores: a fifth of the time a test waits, for a server that is away or a stage to end.
 test: $(READY) lint  ## lint, type check and all tests but the long trainings
-	$(BIN)/python -m pytest -q -rs --durations=12 -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -rs --durations=12 -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY)  ## the tests that wait for no training, server or process: for the loop while coding
 	$(BIN)/python -m pytest -q -n 2 -m "not heavy and not slow and not cluster"

@@ -1,12 +1,14 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
 from segline.common.errors import SeglineError
+from segline.serving.models import batching
 from segline.serving.models.batching import SharedNetwork, best_batch
 
 
@@ -84,17 +86,20 @@ def test_scores_may_be_overwritten_by_whom_they_are_for(shared: SharedNetwork, r
     assert float(second[0, 0, 0, 0, 0]) == 2
 
 
-def test_the_best_batch_is_the_one_that_takes_the_least_time_a_window() -> None:
-    import time
+def test_the_best_batch_is_the_one_that_takes_the_least_time_a_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def slow_to_begin(windows: Tensor) -> Tensor:
-        time.sleep(0.02 + (0.02 * len(windows) if len(windows) > 4 else 0))
+        now[0] += 0.02 + (0.02 * len(windows) if len(windows) > 4 else 0)
         return windows
 
     assert best_batch(slow_to_begin, 1, (2, 2, 2), (1, 2, 4, 8)) == 4
 
     def each_alike(windows: Tensor) -> Tensor:
-        time.sleep(0.01 * len(windows))
+        now[0] += 0.01 * len(windows)
         return windows
 
     assert best_batch(each_alike, 1, (2, 2, 2), (1, 2)) == 1

@@ -1,5 +1,6 @@
 """The probe before a training with a budget: what it measures, what it chooses, and that the budget holds."""
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from segline.model.package import Model
 from segline.plan import Plan, Task, Training, merged
 from segline.planning.plans import succeed_plan
 from segline.runs.run import Run
+from segline.training.trainer import Trainer
 from segline.training.tuning.ladder import choose
 from segline.training.tuning.probe import VALIDATING_SHARE, tune
 from segline.training.tuning.record import Candidate, Tuning
@@ -207,6 +209,11 @@ def test_a_smaller_patch_comes_with_windows_of_its_own(
     asking: Plan, tiny_index: CaseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segline.training.tuning.record.ENOUGH_STEPS", 10**9)
+
+    def seconds_by_voxels(trainer: Trainer, count: int) -> float:
+        return 1e-6 * count * math.prod(trainer.plan.training.patch_size)
+
+    monkeypatch.setattr("segline.training.tuning.probe._seconds_of_steps", seconds_by_voxels)
     cases = tiny_index.open(asking.split.train), tiny_index.open(asking.split.val)
     tuning = tune(asking, *cases)
     assert tuning.training.patch_size == tuning.inference.smallest_window == (8, 8, 8)

@@ -157,6 +157,20 @@ def as_shape(values: Any) -> Shape:
     return x, y, z
 
 
+def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The slices that hold all set voxels of a mask of any shape; empty slices for an empty mask.
+
+    >>> bounding_box(np.array([[0, 1, 1, 0], [0, 0, 1, 0]]) > 0)
+    (slice(0, 2, None), slice(1, 3, None))
+    """
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, 0))
+    return tuple(box)
+
+
 def _corners_mm(grid: Grid) -> np.ndarray:
     """World positions ``(8, 3)`` of the eight corner voxels' centres."""
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in grid.shape])).reshape(3, -1)

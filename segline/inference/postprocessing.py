@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
+from segline.imaging.geometry import bounding_box
+
 
 def keep_largest_components(labels: np.ndarray, values: Collection[int], background: int = 0) -> None:
     """Of each of some labels, leave the largest connected component, in place.
@@ -20,22 +22,9 @@ def keep_largest_components(labels: np.ndarray, values: Collection[int], backgro
 
     for value in values:
         there = labels == value
-        if (box := _box_of(there)) is None:
-            continue
+        box = bounding_box(there)  # SciPy's find_objects takes ten times as long
         within = labels[box]
         components, count = ndimage.label(there[box], np.ones((3, 3, 3)))
         if count > 1:
             sizes = np.bincount(components.ravel())
             within[(components > 0) & (components != 1 + np.argmax(sizes[1:]))] = background
-
-
-def _box_of(mask: np.ndarray) -> tuple[slice, ...] | None:
-    """Where ``mask`` is true; ``None`` if nowhere. SciPy's ``find_objects`` takes ten times as long."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        along = np.flatnonzero(mask.any(axis=others))
-        if not len(along):
-            return None
-        box.append(slice(int(along[0]), int(along[-1]) + 1))
-    return tuple(box)

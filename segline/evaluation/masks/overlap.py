@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from segline.evaluation.masks.pairs import bounding_box, require_comparable
+from segline.evaluation.masks.pairs import require_comparable
+from segline.imaging.geometry import bounding_box
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Two masks on one grid: whether they can be compared, and where they are."""
+"""Two masks on one grid: whether they can be compared, and in how much they agree."""
 
 import numpy as np
 
@@ -18,16 +18,6 @@ def voxel_agreement(a: np.ndarray, b: np.ndarray) -> float:
             "give two predictions of one image"
         )
     return np.count_nonzero(a == b) / a.size
-
-
-def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The slices that hold all set voxels; empty slices for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 0))
-    return tuple(box)
 
 
 def require_comparable(truth: np.ndarray, prediction: np.ndarray) -> None:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from segline.common.errors import SeglineError
-from segline.evaluation.masks.pairs import bounding_box, require_comparable
-from segline.imaging.geometry import Spacing
+from segline.evaluation.masks.pairs import require_comparable
+from segline.imaging.geometry import Spacing, bounding_box
 
 _ROUNDING_MM = 1e-5
 """Lattice distances often equal the tolerance exactly; spacings are known to six decimals only."""

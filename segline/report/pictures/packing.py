@@ -9,7 +9,7 @@ import numpy as np
 from isal import igzip
 
 from segline.common.wording import by
-from segline.imaging.geometry import Affine
+from segline.imaging.geometry import Affine, bounding_box
 from segline.report.pictures.overlays import AGREED, EXTRA, MISSED, SWAPPED, CaseVolumes
 
 _AGREED, _MISSED, _EXTRA, _SWAPPED = 1, 2, 3, 4
@@ -90,16 +90,15 @@ class _Part:
         either = (self.truth > 0) | (self.prediction > 0)
         if not either.any():
             return self
-        box = tuple(self._range(either, axis) for axis in range(3))
+        margins = np.ceil(_MARGIN_MM / self.spacing_mm).astype(int)
+        box = tuple(
+            slice(max(0, span.start - margin), span.stop + margin)
+            for span, margin in zip(bounding_box(either), margins, strict=True)
+        )
         corner = np.eye(4)
         corner[:3, 3] = [span.start for span in box]
         image, truth, prediction = (array[box] for array in (self.image, self.truth, self.prediction))
         return _Part(image, truth, prediction, self.affine @ corner)
-
-    def _range(self, either: np.ndarray, axis: int) -> slice:
-        filled = np.flatnonzero(either.any(axis=tuple(other for other in range(3) if other != axis)))
-        margin = int(np.ceil(_MARGIN_MM / self.spacing_mm[axis]))
-        return slice(max(0, int(filled[0]) - margin), int(filled[-1]) + 1 + margin)
 
     def coarser(self) -> "_Part | None":
         """Half as many voxels along the finest axes: means of the image, every second voxel of the masks."""

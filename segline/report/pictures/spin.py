@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segline.common.errors import SeglineError
-from segline.imaging.geometry import Spacing
+from segline.imaging.geometry import Spacing, bounding_box
 from segline.report.html.markup import Html, data_uri, element
 from segline.report.pictures.overlays import AGREED, EXTRA, MISSED, CaseVolumes, color_of, label_color
 
@@ -76,8 +76,7 @@ def _cropped(volumes: CaseVolumes) -> CaseVolumes:
     either = (volumes.truth > 0) | (volumes.prediction > 0)
     if not either.any():
         raise SeglineError("nothing was predicted and nothing is labelled in this case")
-    ranges = [np.flatnonzero(either.any(axis=across)) for across in ((1, 2), (0, 2), (0, 1))]
-    box = tuple(slice(int(r[0]), int(r[-1]) + 1) for r in ranges)
+    box = bounding_box(either)
     truth, prediction = (np.pad(mask[box], 3) for mask in (volumes.truth, volumes.prediction))
     return CaseVolumes(image=np.zeros(0), truth=truth, prediction=prediction, spacing_mm=volumes.spacing_mm)
 

@@ -39,7 +39,7 @@ from segline.imaging.files import read_volume, write_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.predictor import Predictor
 from segline.inference.stopwatch import Stopwatch
-from segline.machine.abilities import processor_name
+from segline.machine.processor import processor_name
 from segline.model.package import Model
 from segline.networks.weights import load_network
 from segline.plan import IntensityWindow, Plan

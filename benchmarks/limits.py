@@ -35,8 +35,8 @@ from segline.common.processes import in_own_process
 from segline.imaging.files import read_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.volume import Volume
-from segline.machine.abilities import processor_name
 from segline.machine.memory import keep_freed_memory
+from segline.machine.processor import processor_name
 from segline.model.package import Model
 from segline.networks.folding import fold_batch_norm
 from segline.networks.weights import load_network

@@ -28,7 +28,7 @@ from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
 from segline.imaging.files import read_volume, write_volume
 from segline.inference.predictor import Predictor
-from segline.machine.abilities import processor_name
+from segline.machine.processor import processor_name
 from segline.model.package import Model
 from segline.networks.catalogue import build_network, shipped_weights
 from segline.planning.plans import make_plan

@@ -23,7 +23,7 @@ from segline.data.manifest import Manifest
 from segline.data.verification import verify
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
-from segline.machine.abilities import processor_name
+from segline.machine.processor import processor_name
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
 from segline.storage.depot import Depot

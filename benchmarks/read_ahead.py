@@ -27,7 +27,7 @@ from segline.data.cases.index import CaseIndex
 from segline.data.fingerprint import take_fingerprint
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
-from segline.machine.abilities import processor_name
+from segline.machine.processor import processor_name
 from segline.plan import Plan, Task
 from segline.planning.plans import make_plan
 from segline.storage.access import Access

@@ -34,7 +34,7 @@ import aiohttp
 
 from segline.data.phantom.scanner import phantom_case
 from segline.imaging.files import write_volume
-from segline.machine.abilities import processor_name
+from segline.machine.processor import processor_name
 from segline.model.package import Model
 
 Expected = Mapping[tuple[str, int], bytes]

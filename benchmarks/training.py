@@ -49,9 +49,9 @@ from segline.common.processes import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.inference.stopwatch import Stopwatch
-from segline.machine.abilities import processor_name
 from segline.machine.devices import default_device
 from segline.machine.memory import keep_freed_memory
+from segline.machine.processor import processor_name
 from segline.networks.catalogue import build_network
 from segline.plan import IntensityWindow, Plan, merged
 from segline.training.state import Checkpoint

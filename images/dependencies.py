@@ -54,16 +54,17 @@ class Project:
         )
 
     def listed(self, kind: str, *extras: str) -> list[str]:
-        """The project's own dependencies and those of ``extras``, pinned; torch for ``cpu`` or ``cuda``.
+        """The project's own dependencies and those of ``extras``, pinned; torch first, for CPUs or CUDA.
 
         ``===`` asks for exactly this build: by itself, pip takes the one without CUDA to be the newer one.
         """
         wanted = [*self.own, *(requirement for extra in extras for requirement in self.extras[extra])]
         exact = {name: self.versions[name] for name in map(_name, wanted)}
-        torch = f"torch==={exact.pop('torch')}" + ("+cpu" if kind == "cpu" else "")
+        build = "+cpu" if kind == "cpu" else ""
+        torch = [f"torch==={exact.pop('torch')}{build}"] if "torch" in exact else []
         if kind == "cuda" and "onnxruntime" in exact:
             exact["onnxruntime-gpu"] = exact.pop("onnxruntime")
-        return [torch, *(f"{name}=={version}" for name, version in exact.items())]
+        return [*torch, *(f"{name}=={version}" for name, version in exact.items())]
 
 
 def unpinned(installed: Iterable[str], files: Iterable[Path]) -> list[str]:

@@ -15,7 +15,7 @@ from segline import __version__
 from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.source_commit import source_commit
+from segline.stages.source_commit import source_commit
 
 ROOT = Path(__file__).parents[1]
 IMAGES: Mapping[str, tuple[str, ...]] = {

@@ -104,7 +104,7 @@ def _meter_of(device: str) -> GpuMeter | str:
     if device == "cpu":
         return "no GPU was asked for"
     try:
-        return GpuMeter.open(0 if device == "auto" else as_device(device).index or 0)
+        return GpuMeter.open(0 if device == "auto" else as_device(device).number or 0)
     except UnavailableError as error:
         return str(error)
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from segline.backends import Precision
 from segline.common.documents import Document
-from segline.machine.abilities import processor_name
 from segline.machine.gpu_meter import GpuMeter
+from segline.machine.processor import processor_name
 
 STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
 

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, UnavailableError
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
+    from segline.common.arrays import Array
     from segline.model.package import Model
 
 REFERENCE = "pytorch"
@@ -53,11 +51,11 @@ class Backend(Protocol):
     """Of the arithmetic inside; windows and scores are float32."""
     version: str
     """Of the runtime, and what it runs on."""
-    device: "torch.device"
-    """Where it computes: windows that are there are not copied."""
+    device: str
+    """Where it computes, such as ``cpu`` or ``cuda:0``: windows that are there are not copied."""
 
-    def __call__(self, windows: "Tensor") -> "Tensor":
-        """``(B, C, x, y, z)`` float32 to class scores float32, before softmax.
+    def __call__(self, windows: "Array") -> "Array":
+        """``(B, C, x, y, z)`` float32 to class scores float32, before softmax, in the library of the windows.
 
         They are ``(B, K, x, y, z)``, or ``(B, K)`` of a network that answers with one class a window.
         """
@@ -73,5 +71,13 @@ def open_backend(name: str, model: "Model", device: str = "auto") -> Backend:
     """
     if name not in BACKENDS:
         raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")
-    backend: Backend = importlib.import_module(BACKENDS[name].module).open_backend(model, device)
+    try:
+        module = importlib.import_module(BACKENDS[name].module)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "monai"):
+            raise
+        raise UnavailableError(
+            f"{name}: {error.name} is not installed; pip install 'segline[train]'"
+        ) from error
+    backend: Backend = module.open_backend(model, device)
     return backend

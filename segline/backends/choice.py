@@ -39,7 +39,8 @@ def open_chosen(name: str, model: Model, device: str = "auto", equivalent: Colle
 
 
 def _candidates(device: str) -> tuple[str, ...]:
-    from segline.machine.devices import default_device, has_fast_bfloat16
+    from segline.machine.devices import default_device
+    from segline.machine.processor import has_fast_bfloat16
 
     wanted = default_device() if device == AUTO else device
     if wanted != "cpu":

@@ -1,14 +1,17 @@
 """ONNX Runtime: the exported graph, without PyTorch's network code."""
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
 
 from segline.backends import Precision
 from segline.backends.refusals import readable_refusals
+from segline.common.arrays import CPU, Array, as_numpy, as_tensor, like
 from segline.common.errors import SeglineError
-from segline.machine.devices import as_device
+from segline.machine.devices import as_device, default_device
 from segline.machine.nvidia import nvidia_driver_missing
 from segline.machine.onnx_runtime import import_onnxruntime
+from segline.machine.processor import threads_asked
 from segline.model.package import Model
 
 INPUT, OUTPUT = "windows", "scores"
@@ -30,7 +33,7 @@ class OnnxRuntimeBackend:
         model.sidecar()
         wanted = as_device(_best_device() if device == "auto" else device)
         on_gpu = wanted.type == "cuda"
-        self.device = wanted
+        self.device, self._index = str(wanted), wanted.number or 0
         self._plan = model.plan
         provider = "CUDAExecutionProvider" if on_gpu else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
@@ -40,10 +43,10 @@ class OnnxRuntimeBackend:
         if on_gpu and (missing := nvidia_driver_missing()):
             raise SeglineError(f"onnxruntime: device {device}: {missing}; use cpu")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads_asked()
         if on_gpu:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        choice = (provider, {"device_id": wanted.index or 0} if on_gpu else {})
+        choice = (provider, {"device_id": self._index} if on_gpu else {})
         with readable_refusals(f"{model.onnx}: onnxruntime cannot load it"):
             self._session = onnxruntime.InferenceSession(model.onnx, options, providers=[choice])
         active = self._session.get_providers()[0]
@@ -51,31 +54,40 @@ class OnnxRuntimeBackend:
             raise SeglineError(f"onnxruntime: asked for {provider}, got {active}; see its log, or use cpu")
         self.version = f"onnxruntime {onnxruntime.__version__} {provider}"
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, on the caller's device."""
-        inputs = windows.to(self.device).contiguous()
-        scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
-        if self.device.type == "cuda":
-            torch.cuda.current_stream(self.device).synchronize()  # the session has a stream of its own
+    def __call__(self, windows: Array) -> Array:
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, where the caller's are."""
+        answered = self._on_cpu if self.device == CPU else self._on_gpu
         with readable_refusals("onnxruntime: cannot run the graph"):
-            self._run(inputs, scores)
-        return scores.to(windows.device)
+            return like(answered(windows), windows)
 
-    def _run(self, inputs: Tensor, scores: Tensor) -> None:
+    def _on_cpu(self, windows: Array) -> np.ndarray:
+        inputs = np.ascontiguousarray(as_numpy(windows))
+        scores = np.empty(self._plan.scores_shape(inputs.shape), np.float32)
+        self._run("cpu", inputs.shape, inputs.ctypes.data, scores.shape, scores.ctypes.data)
+        return scores
+
+    def _on_gpu(self, windows: Array) -> Any:
+        import torch
+
+        inputs = as_tensor(windows, self.device).contiguous()
+        scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
+        torch.cuda.current_stream(self.device).synchronize()  # the session has a stream of its own
+        self._run("cuda", inputs.shape, inputs.data_ptr(), scores.shape, scores.data_ptr())
+        return scores
+
+    def _run(
+        self, kind: str, shape: tuple[int, ...], windows: int, scores_shape: tuple[int, ...], scores: int
+    ) -> None:
+        """Between two addresses in the memory of ``kind``."""
         binding = self._session.io_binding()
-        for bind, name, tensor in (
-            (binding.bind_input, INPUT, inputs),
-            (binding.bind_output, OUTPUT, scores),
-        ):
-            bind(
-                name, tensor.device.type, tensor.device.index or 0, "float32", tensor.shape, tensor.data_ptr()
-            )
+        binding.bind_input(INPUT, kind, self._index, "float32", shape, windows)
+        binding.bind_output(OUTPUT, kind, self._index, "float32", scores_shape, scores)
         self._session.run_with_iobinding(binding)
 
 
 def _best_device() -> str:
     has_cuda = "CUDAExecutionProvider" in import_onnxruntime().get_available_providers()
-    return "cuda" if has_cuda and nvidia_driver_missing() is None else "cpu"
+    return default_device() if has_cuda else "cpu"
 
 
 def open_backend(model: Model, device: str) -> OnnxRuntimeBackend:

@@ -7,14 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from segline.backends import Precision, onnx_runtime
 from segline.backends.refusals import readable_refusals
+from segline.common.arrays import CPU, Array, as_numpy, like
 from segline.common.errors import SeglineError, UnavailableError
 from segline.common.wording import by
 from segline.machine.devices import as_device
+from segline.machine.processor import threads_asked
 from segline.model.package import Model
 
 
@@ -25,29 +26,29 @@ class OpenVinoBackend:
         if device != "auto" and as_device(device).type != "cpu":
             raise SeglineError(f"{name}: runs on the CPU, not on {device}; use cpu")
         openvino = import_openvino(name)
-        self.name, self.precision, self.device = name, precision, torch.device("cpu")
+        self.name, self.precision, self.device = name, precision, CPU
         self._plan = model.plan
         # without the hint, OpenVINO computes whatever is not int8 in bfloat16 where the CPU can
         floats = "bf16" if precision == "bfloat16" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        settings = {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": threads_asked()}
         with readable_refusals(f"{graph}: {name} cannot load it"):
             compiled = openvino_core().compile_model(str(graph), "CPU", settings)
             self._request = compiled.create_infer_request()
         self._shared = openvino.Tensor
         self.version = f"openvino {plain_version(openvino)} CPU"
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, on the caller's device."""
-        scores = torch.empty(self._plan.scores_shape(windows.shape))
-        inputs = {onnx_runtime.INPUT: windows.contiguous().cpu().numpy()}
+    def __call__(self, windows: Array) -> Array:
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)``, where the caller's are."""
+        scores = np.empty(self._plan.scores_shape(windows.shape), np.float32)
+        inputs = {onnx_runtime.INPUT: np.ascontiguousarray(as_numpy(windows))}
         with readable_refusals(f"{self.name}: cannot run the graph"):
-            # OpenVINO writes into PyTorch's memory: its own would be overwritten by the next call
-            self._request.set_output_tensor(self._shared(scores.numpy(), shared_memory=True))
+            # OpenVINO writes into the caller's memory: its own would be overwritten by the next call
+            self._request.set_output_tensor(self._shared(scores, shared_memory=True))
             self._request.infer(inputs, share_inputs=True, share_outputs=True)
             given = tuple(self._request.get_output_tensor().shape)
-        if given != tuple(scores.shape):
+        if given != scores.shape:
             raise SeglineError(f"{self.name}: the graph gives scores of {by(given)}, not {by(scores.shape)}")
-        return scores.to(windows.device)
+        return like(scores, windows)
 
 
 def import_openvino(asker: str) -> Any:

@@ -98,8 +98,7 @@ def _live(options: argparse.Namespace) -> "tuple[LiveModel, Source | None]":
 
 
 def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
-    import torch
-
+    from segline.common.arrays import CPU
     from segline.machine.memory import available_bytes
     from segline.serving.http.service import Service
     from segline.serving.http.settings import Settings
@@ -108,7 +107,7 @@ def _service(options: argparse.Namespace, live: "LiveModel") -> "Service":
     from segline.serving.work.record import Record
     from segline.serving.work.spool import Spool
 
-    free = available_bytes(torch.device("cpu"))
+    free = available_bytes(CPU)
     memory = options.memory_gb * 1e9 if options.memory_gb else _MEMORY_SHARE * free - live.served.batch_bytes
     limits = Limits(workers=options.workers, waiting=options.queue, memory_bytes=memory)
     settings = Settings(

@@ -4,13 +4,13 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from segline.common import atomic
 from segline.data.fingerprint import PERCENTILES
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation
+from segline.imaging.resampling import block_means
 
 SAME_LIKENESS = 0.97
 """Likeness from which two images count as one. Measured on 208 hippocampus MR of as many patients: 0.871 at
@@ -93,9 +93,9 @@ def _record(case: CaseEntry) -> str:
 
 
 def _thumbnail(array: np.ndarray) -> tuple[float, ...]:
-    means = torch.nn.functional.adaptive_avg_pool3d(torch.from_numpy(array), _EDGE).double().flatten()
+    means = block_means(array, (_EDGE, _EDGE, _EDGE)).astype(np.float64).ravel()
     centred = means - means.mean()
-    norm = float(centred.norm())
+    norm = float(np.linalg.norm(centred))
     return tuple(round(value, 7) for value in (centred / norm).tolist()) if norm > 0 else (0.0,) * len(means)
 
 

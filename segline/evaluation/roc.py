@@ -8,17 +8,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from pydantic import BaseModel
-from torch import Tensor
+
+from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
 
 LEVELS = 256
 STEPS = 8
 """Levels to a unit of log-odds: they reach from -16 to 16, probabilities of 1e-7 and 1 - 1e-7."""
 
 
-@torch.inference_mode()
-def score_levels(leads: Tensor) -> np.ndarray:
+def score_levels(leads: Array) -> np.ndarray:
     """The level of each voxel's score.
 
     Args:
@@ -28,11 +27,21 @@ def score_levels(leads: Tensor) -> np.ndarray:
     Returns:
         ``(X, Y, Z)`` uint8.
     """
-    log_odds = leads[0] if len(leads) == 1 else leads.logsumexp(dim=0)
-    levels: np.ndarray = (
-        (log_odds * STEPS).add_(LEVELS // 2).clamp_(0, LEVELS - 1).to(torch.uint8).cpu().numpy()
-    )
-    return levels
+    xp = functions_for(leads)
+    with without_gradients(leads):
+        log_odds = _log_sum(leads) * STEPS
+        log_odds += LEVELS // 2
+        levels = xp.astype(xp.clip(log_odds, 0, LEVELS - 1, out=log_odds), xp.uint8)
+    return as_numpy(levels)
+
+
+def _log_sum(leads: Array) -> Array:
+    """Logarithm of the sum of what the leads ``(K - 1, X, Y, Z)`` are logarithms of."""
+    if len(leads) == 1:
+        return leads[0]
+    xp = functions_for(leads)
+    highest = xp.max(leads, axis=0)
+    return highest + xp.log(xp.sum(xp.exp(leads - highest), axis=0))
 
 
 @dataclass(frozen=True)

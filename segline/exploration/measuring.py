@@ -3,8 +3,6 @@
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-import torch
-
 from segline.common.errors import SeglineError
 from segline.common.parallel import tell_each
 from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
@@ -67,7 +65,6 @@ _HERE: list[tuple[Manifest, int]] = []
 
 
 def _start_worker(manifest: Manifest, samples: int) -> None:
-    torch.set_num_threads(1)
     end_with_parent()
     _HERE.append((manifest, samples))
 

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from segline.common.arrays import CPU, Array, contiguous, functions_for, placed
 from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
@@ -16,12 +15,10 @@ from segline.imaging.resampling import resample_linear, resample_nearest, resamp
 from segline.imaging.volume import Volume
 from segline.plan import Preprocessing
 
-CPU = torch.device("cpu")
-
 IGNORED = 255
 """Class index of voxels of which nothing is known."""
 
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 """Part of every cached case's key: raise it when this code changes what it makes."""
 
 
@@ -30,8 +27,8 @@ class Preprocessor:
     """The preprocessing part of a plan, as functions."""
 
     settings: Preprocessing
-    device: torch.device = CPU
-    """Where images are resampled and given."""
+    device: str = CPU
+    """Where images are resampled and given: as NumPy arrays on the CPU, as PyTorch tensors elsewhere."""
 
     def place(self, volume: Volume) -> Placement:
         """Choose the box of a volume that is kept, and its shape on the plan's grid.
@@ -65,7 +62,7 @@ class Preprocessor:
             steps=(steps[0], steps[1], steps[2]),
         )
 
-    def image(self, volume: Volume, placement: Placement) -> Tensor:
+    def image(self, volume: Volume, placement: Placement) -> Array:
         """``(C, *placement.shape)`` float32, normalised.
 
         Raises:
@@ -81,7 +78,8 @@ class Preprocessor:
         above = self.settings.foreground_above
         # a channel at a time: the float copy of a large volume is the peak of memory
         channels = [self._resampled(channel, placement) for channel in box]
-        return torch.stack([rule.apply(c, above) for c, rule in zip(channels, rules, strict=True)])
+        normalised = [rule.apply(c, above) for c, rule in zip(channels, rules, strict=True)]
+        return functions_for(normalised[0]).stack(normalised)
 
     def label(
         self,
@@ -89,28 +87,27 @@ class Preprocessor:
         placement: Placement,
         label_values: tuple[int, ...],
         ignore: int | None = None,
-    ) -> Tensor:
+    ) -> np.ndarray:
         """``placement.shape`` uint8 class indices, nearest neighbour, ``IGNORED`` where it is ``ignore``.
 
         Raises:
             SeglineError: a voxel has a value that is not among ``label_values``.
         """
         box = placement.reorientation.apply(volume.array)[0][placement.crop]
-        native = torch.from_numpy(box.copy(order="K"))
-        values = resample_nearest(native, placement.shape, placement.steps).numpy()
-        return torch.from_numpy(_class_indices(values, label_values, ignore))
+        values = resample_nearest(box, placement.shape, placement.steps)
+        return _class_indices(values, label_values, ignore)
 
-    def _resampled(self, channel: np.ndarray, placement: Placement) -> Tensor:
+    def _resampled(self, channel: np.ndarray, placement: Placement) -> Array:
         """``channel``, a view whose axes may run backwards, as float32 on the plan's grid."""
         backwards = tuple(axis for axis, stride in enumerate(channel.strides) if stride < 0)
-        native = _as_tensor(np.flip(channel, backwards)).to(self.device)
+        native = placed(np.flip(channel, backwards), self.device)
         steps, start = list(placement.steps), [0.0, 0.0, 0.0]
         for axis in backwards:
             steps[axis], start[axis] = -steps[axis], float(channel.shape[axis] - 1)
         sampled = resample_linear(
             native, placement.shape, (steps[0], steps[1], steps[2]), (start[0], start[1], start[2])
         )
-        return sampled.contiguous()
+        return contiguous(sampled)
 
 
 def foreground_box(
@@ -159,9 +156,3 @@ def _largest_along(array: np.ndarray) -> list[np.ndarray]:
     lines = planes.max(axis=0)
     along = {slow: planes.max(axis=2).max(axis=1), middle: lines.max(axis=1), fast: lines.max(axis=0)}
     return [along[axis] for axis in (1, 2, 3)]
-
-
-def _as_tensor(array: np.ndarray) -> Tensor:
-    """Shares the memory where PyTorch knows the type and may write."""
-    dtype = np.dtype(np.float32) if array.dtype.name in ("uint16", "uint32", "uint64") else array.dtype
-    return torch.from_numpy(array.astype(dtype, copy=not array.flags.writeable))

@@ -8,9 +8,9 @@ but that an extent of a whole number and a half of voxels is rounded up here, an
 
 import math
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from segline.common.arrays import Array, functions_for, like, strides_of
 from segline.imaging.geometry import Shape, as_shape
 
 Steps = tuple[float, float, float]
@@ -30,8 +30,8 @@ def resampled_shape(shape: Shape, spacing_mm: tuple[float, ...], target_mm: tupl
 
 
 def resample_linear(
-    array: Tensor, shape: Shape, steps: Steps, start: tuple[float, float, float] = (0.0, 0.0, 0.0)
-) -> Tensor:
+    array: Array, shape: Shape, steps: Steps, start: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> Array:
     """Interpolate the last three axes of ``array`` linearly.
 
     Args:
@@ -44,49 +44,72 @@ def resample_linear(
     Returns:
         ``(..., *shape)``: voxel ``k`` lies at source index ``start + k * step``, clamped to the array.
     """
-    lead = array.ndim - 3
-    in_memory = sorted(range(3), key=lambda axis: -array.stride(lead + axis))
-    result = array.permute(*range(lead), *(lead + axis for axis in in_memory))
+    lead, far = array.ndim - 3, strides_of(array)
+    in_memory = sorted(range(3), key=lambda axis: -far[lead + axis])
+    turn = functions_for(array).permute_dims
+    result = turn(array, (*range(lead), *(lead + axis for axis in in_memory)))
     growth = [round(shape[axis] / array.shape[lead + axis], 1) for axis in in_memory]
     # what shrinks first, and of equals what lies far apart in memory: whole lines are copied then
     for dim in sorted(range(3), key=growth.__getitem__):
         axis = in_memory[dim]
         result = _along(result, lead + dim, shape[axis], steps[axis], start[axis])
-    return result.permute(*range(lead), *(lead + in_memory.index(axis) for axis in range(3)))
+    return turn(result, (*range(lead), *(lead + in_memory.index(axis) for axis in range(3))))
 
 
-def _along(array: Tensor, dim: int, count: int, step: float, start: float) -> Tensor:
+def _along(array: Array, dim: int, count: int, step: float, start: float) -> Array:
     """One axis of it; the others stay."""
-    size = array.shape[dim]
-    positions = (start + torch.arange(count, dtype=torch.float64) * step).clamp_(0, size - 1)
-    low = torch.floor(positions + _ROUNDING).long()
-    fraction = (positions - low).clamp_(min=0)
-    dtype = array.dtype if array.is_floating_point() else torch.float32
-    lower = _take(array, dim, low).to(dtype)
-    if not bool(fraction.any()):
+    xp, size = functions_for(array), array.shape[dim]
+    positions = np.clip(start + np.arange(count) * step, 0, size - 1)
+    low = np.floor(positions + _ROUNDING).astype(np.int64)
+    fraction = np.maximum(positions - low, 0)
+    dtype = array.dtype if xp.isdtype(array.dtype, "real floating") else xp.float32
+    lower = xp.astype(_take(array, dim, low), dtype, copy=False)
+    if not fraction.any():
         return lower
-    upper = _take(array, dim, (low + 1).clamp_(max=size - 1)).to(dtype)
-    weight = fraction.to(array.device, dtype).view([-1 if d == dim else 1 for d in range(array.ndim)])
-    return lower.lerp_(upper, weight)
+    upper = xp.astype(_take(array, dim, np.minimum(low + 1, size - 1)), dtype, copy=False)
+    weight = xp.astype(like(fraction, array), dtype)
+    upper -= lower
+    upper *= xp.reshape(weight, [-1 if d == dim else 1 for d in range(array.ndim)])
+    lower += upper
+    return lower
 
 
-def _take(array: Tensor, dim: int, indices: Tensor) -> Tensor:
-    """``index_select``; on a CPU NumPy's, which took a quarter of the time of torch 2.13's."""
-    if array.device.type == "cpu":
-        return torch.from_numpy(array.numpy().take(indices.numpy(), axis=dim))
-    return array.index_select(dim, indices.to(array.device))
+def _take(array: Array, dim: int, indices: np.ndarray) -> Array:
+    return functions_for(array).take(array, like(indices, array), axis=dim)
 
 
-def resample_nearest(array: Tensor, shape: Shape, steps: Steps) -> Tensor:
+def resample_nearest(array: np.ndarray, shape: Shape, steps: Steps) -> np.ndarray:
     """Take the nearest voxel along each of the last three axes; arguments as :func:`resample_linear`.
 
     Halves are rounded up, so that the answer does not depend on even or odd indices.
     """
     x, y, z = (_nearest(*along) for along in zip(array.shape[-3:], shape, steps, strict=True))
-    return array[..., x[:, None, None], y[:, None], z]
+    taken: np.ndarray = array[..., x[:, None, None], y[:, None], z]
+    return taken
 
 
-def _nearest(size: int, count: int, step: float) -> Tensor:
+def _nearest(size: int, count: int, step: float) -> np.ndarray:
     """Nearest source voxels ``(count,)`` int64 of the output voxels."""
-    positions = torch.arange(count, dtype=torch.float64) * step
-    return torch.floor(positions + 0.5 + _ROUNDING).long().clamp_(max=size - 1)
+    positions = np.arange(count) * step
+    return np.minimum(np.floor(positions + 0.5 + _ROUNDING).astype(np.int64), size - 1)
+
+
+def block_means(array: np.ndarray, blocks: Shape) -> np.ndarray:
+    """Mean of each of ``blocks`` parts of an image along its axes, cut as by PyTorch's adaptive pooling.
+
+    Where the edge is no multiple, neighbouring blocks share a voxel.
+
+    Args:
+        array: ``(C, X, Y, Z)``.
+
+    Returns:
+        ``(C, *blocks)`` float32.
+    """
+    means = array
+    for axis, count in enumerate(blocks, 1):
+        size = array.shape[axis]
+        lines = [
+            means.take(range(k * size // count, -(-(k + 1) * size // count)), axis) for k in range(count)
+        ]
+        means = np.stack([line.mean(axis, dtype=np.float64) for line in lines], axis)
+    return means.astype(np.float32)

@@ -3,16 +3,15 @@
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
 from segline.imaging.geometry import as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear
 from segline.imaging.volume import Volume
 
 
-def restore(leads: Tensor, placement: Placement, label_values: tuple[int, ...]) -> Volume:
+def restore(leads: Array, placement: Placement, label_values: tuple[int, ...]) -> Volume:
     """Bring the classes' leads over the background back onto the file's own grid, affine and orientation.
 
     Probabilities are interpolated linearly and only then compared: on real spleen labels this loses a quarter
@@ -33,11 +32,11 @@ def restore(leads: Tensor, placement: Placement, label_values: tuple[int, ...]) 
     if reach is not None:
         near, box = reach
         classes = _leader(_probability_leads(leads[:, *near]), placement, near, box)
-        turned[box] = lookup[classes.cpu().numpy()]
+        turned[box] = lookup[as_numpy(classes)]
     return Volume(full[None], placement.native_grid.affine)
 
 
-def restore_shares(leads: Tensor, placement: Placement) -> np.ndarray:
+def restore_shares(leads: Array, placement: Placement) -> np.ndarray:
     """How probable each foreground class is, on the file's own grid; 0 outside the box that was looked at.
 
     Args:
@@ -49,27 +48,30 @@ def restore_shares(leads: Tensor, placement: Placement) -> np.ndarray:
     shares = np.zeros((len(leads), *placement.native_shape), np.float32)
     turned = placement.reorientation.apply(shares)[(slice(None), *placement.crop)]
     inverse = [1 / step for step in placement.steps]
-    with torch.inference_mode():
-        odds = torch.cat([torch.zeros_like(leads[:1]), leads]).softmax(dim=0)[1:]
-        for index, share in enumerate(odds):
+    with without_gradients(leads):
+        for index, share in enumerate(_softmax(leads)[1:]):
             native = resample_linear(share, placement.crop_shape, (inverse[0], inverse[1], inverse[2]))
-            turned[index] = native.clamp(0, 1).cpu().numpy()
+            turned[index] = np.clip(as_numpy(native), 0, 1)
     return shares
 
 
 Box = tuple[slice, slice, slice]
+_SLAB = 16
+"""Planes of which probabilities are computed at a time."""
 
 
-def _foreground_reach(leads: Tensor, placement: Placement) -> tuple[Box, Box] | None:
+def _foreground_reach(leads: Array, placement: Placement) -> tuple[Box, Box] | None:
     """The box, on the plan's grid, beyond which the background leads; and what of the crop box it can reach.
 
     An interpolated lead is above 0 only beside a voxel where it is: most of a volume is spared the
     interpolation.
     """
-    foreground = leads.amax(dim=0) > 0
+    xp = functions_for(leads)
+    foreground = xp.max(leads, axis=0) > 0
     near, reached = [], []
     for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
-        along = foreground.movedim(axis, 0).flatten(1).any(dim=1).nonzero()
+        across = tuple(other for other in range(3) if other != axis)
+        along = np.flatnonzero(as_numpy(xp.any(foreground, axis=across)))
         if not len(along):
             return None
         first, last = int(along[0]) - 1, int(along[-1]) + 1
@@ -78,26 +80,38 @@ def _foreground_reach(leads: Tensor, placement: Placement) -> tuple[Box, Box] | 
     return (near[0], near[1], near[2]), (reached[0], reached[1], reached[2])
 
 
-def _probability_leads(leads: Tensor) -> Tensor:
+def _probability_leads(leads: Array) -> Array:
     """Leads ``(K - 1, ...)`` before softmax to leads of probability, in place."""
-    with torch.inference_mode():
-        for slab in leads.split(16, dim=1):
-            odds = torch.cat([torch.zeros_like(slab[:1]), slab]).softmax(dim=0)
-            slab.copy_(odds[1:] - odds[:1])
+    with without_gradients(leads):
+        for first in range(0, leads.shape[1], _SLAB):
+            slab = leads[:, first : first + _SLAB]
+            odds = _softmax(slab)
+            slab[...] = odds[1:] - odds[:1]
     return leads
 
 
-def _leader(leads: Tensor, placement: Placement, near: Box, box: Box) -> Tensor:
+def _softmax(leads: Array) -> Array:
+    """Probabilities ``(K, ...)`` of leads over the first of the classes."""
+    xp = functions_for(leads)
+    scores = xp.concat([xp.zeros_like(leads[:1]), leads])
+    scores -= xp.max(scores, axis=0, keepdims=True)
+    odds = xp.exp(scores)
+    odds /= xp.sum(odds, axis=0, keepdims=True)
+    return odds
+
+
+def _leader(leads: Array, placement: Placement, near: Box, box: Box) -> Array:
     """Class indices uint8 of the native voxels ``box``, from leads on the plan-grid box ``near``."""
     shape = as_shape(side.stop - side.start for side in box)
     starts = [b.start / step - n.start for b, n, step in zip(box, near, placement.steps, strict=True)]
     steps = [1 / step for step in placement.steps]
-    classes = torch.zeros(shape, dtype=torch.uint8, device=leads.device)
-    best = torch.zeros((), device=leads.device)
+    xp = functions_for(leads)
+    classes = xp.zeros(shape, dtype=xp.uint8, device=leads.device)
+    best = xp.zeros((), dtype=leads.dtype, device=leads.device)
     for index, lead in enumerate(leads, 1):
         native = resample_linear(
             lead, shape, (steps[0], steps[1], steps[2]), (starts[0], starts[1], starts[2])
         )
         classes[native > best] = index
-        best = torch.maximum(best, native) if len(leads) > 1 else best
+        best = xp.maximum(best, native) if len(leads) > 1 else best
     return classes

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from segline.common import atomic
-from segline.imaging.preprocessing import CPU, Preprocessor
+from segline.common.arrays import CPU
+from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.volume import Volume
 from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch

@@ -3,13 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from segline.common.arrays import CPU, Array
 from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
 from segline.imaging.placement import Placement
-from segline.imaging.preprocessing import CPU, Preprocessor
+from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.restoring import restore, restore_shares
 from segline.imaging.volume import Volume
 from segline.inference.postprocessing import keep_largest_components
@@ -79,7 +78,7 @@ class Predictor:
 class Leads:
     """By how much each foreground class leads the background, and where in the file."""
 
-    values: Tensor
+    values: Array
     """``(K - 1, X, Y, Z)`` float32, before softmax."""
     placement: Placement
     volume: Volume

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
+from segline.common.arrays import Array, functions_for, like, without_gradients
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape, as_shape
 from segline.inference.stopwatch import Stopwatch
@@ -14,16 +13,18 @@ from segline.inference.tiling import Tiling
 from segline.plan import PROFILES, Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
 
-WindowScorer = Callable[[Tensor], Tensor]
+_LEAST_WEIGHT = 1e-3
+"""Of a voxel at a window's edge."""
+
+WindowScorer = Callable[[Array], Array]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.
 
-Of a network that answers with one class a window they are ``(B, K)``. They become the caller's, who may
-overwrite them.
+Both are NumPy arrays, or PyTorch tensors where the image is one. Of a network that answers with one class a
+window the scores are ``(B, K)``. They become the caller's, who may overwrite them.
 """
 
 
-@torch.inference_mode()
-def predict_leads(network: WindowScorer, image: Tensor, plan: Plan, watch: Stopwatch | None = None) -> Tensor:
+def predict_leads(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch | None = None) -> Array:
     """By how much each foreground class leads the background, blended over windows.
 
     Subtracting the background's score first changes no softmax and spares a class: of two, half the work.
@@ -40,7 +41,11 @@ def predict_leads(network: WindowScorer, image: Tensor, plan: Plan, watch: Stopw
     Raises:
         SeglineError: a score is not finite.
     """
-    watch = watch or Stopwatch()
+    with without_gradients(image):
+        return _blended(network, image, plan, watch or Stopwatch())
+
+
+def _blended(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch) -> Array:
     tiling = Tiling.of(as_shape(image.shape[1:]), plan.inference, plan.network.total_stride)
     padded, inner = _pad_to(image, tiling.shape)
     stitched = _Stitched(tiling, plan.inference.blending)
@@ -48,11 +53,13 @@ def predict_leads(network: WindowScorer, image: Tensor, plan: Plan, watch: Stopw
     for first in range(0, len(windows), batch_size):
         boxes = windows[first : first + batch_size]
         with watch.lap("network"):
-            scores = network(torch.stack([padded[:, *box] for box in boxes]))
+            scores = network(functions_for(padded).stack([padded[:, *box] for box in boxes]))
         watch.count("windows", len(boxes))
         with watch.lap("stitch"):
-            stitched.add(boxes, scores[:, 1:].sub_(scores[:, :1]))
-            del scores
+            leads = scores[:, 1:]
+            leads -= scores[:, :1]
+            stitched.add(boxes, leads)
+            del scores, leads
     with watch.lap("stitch"):
         return _finite(stitched.result()[:, *inner])
 
@@ -63,59 +70,63 @@ class _Stitched:
     def __init__(self, tiling: Tiling, blending: str) -> None:
         self._tiling = tiling
         self._blending = blending
-        self._sum: Tensor | None = None
+        self._sum: Array = None
 
-    def add(self, boxes: list[tuple[slice, slice, slice]], answers: Tensor) -> None:
+    def add(self, boxes: list[tuple[slice, slice, slice]], answers: Array) -> None:
         """Add a batch ``(B, M, x, y, z)``, which may be overwritten."""
         if len(self._tiling.starts) == 1:
             self._sum = answers[0]
             return
         if self._sum is None:
             shape = (answers.shape[1], *self._tiling.shape)
-            self._sum = torch.zeros(shape, device=answers.device)
-        weight = _window_weight(self._tiling.window, self._blending).to(answers.device)
+            self._sum = functions_for(answers).zeros(shape, dtype=answers.dtype, device=answers.device)
+        weight = like(_window_weight(self._tiling.window, self._blending), answers)
         for box, answer in zip(boxes, answers, strict=True):
-            self._sum[:, *box].addcmul_(answer, weight)
+            answer *= weight
+            self._sum[:, *box] += answer
 
-    def result(self) -> Tensor:
+    def result(self) -> Array:
         """``(M, X, Y, Z)``, divided by the weights."""
-        assert self._sum is not None
-        if len(self._tiling.starts) == 1:
-            return self._sum
-        return self._sum.div_(_total_weight(self._tiling, self._blending).to(self._sum.device))
+        if len(self._tiling.starts) > 1:
+            self._sum /= like(_total_weight(self._tiling, self._blending), self._sum)
+        return self._sum
 
 
 @lru_cache(maxsize=4)
-def _window_weight(window: Shape, blending: str) -> Tensor:
+def _window_weight(window: Shape, blending: str) -> np.ndarray:
     """Weight ``window`` float32 of each voxel of a window, never zero."""
-    weight, profile = torch.ones(1), PROFILES[blending]
+    weight, profile = np.ones(1), PROFILES[blending]
     for size in window:
-        weight = weight[..., None] * profile(torch.arange(size) - (size - 1) / 2)
-    return weight[0].clamp_min(1e-3)
+        weight = weight[..., None] * profile(np.arange(size) - (size - 1) / 2)
+    return np.maximum(weight[0], _LEAST_WEIGHT).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def _total_weight(tiling: Tiling, blending: str) -> Tensor:
+def _total_weight(tiling: Tiling, blending: str) -> np.ndarray:
     """Sum of the windows' weights at each voxel; kept, since one task's volumes are often of one shape."""
-    total = torch.zeros(tiling.shape)
+    total = np.zeros(tiling.shape, np.float32)
     for box in tiling.boxes:
         total[box] += _window_weight(tiling.window, blending)
     return total
 
 
-def _finite(leads: Tensor) -> Tensor:
+def _finite(leads: Array) -> Array:
     # a comparison with NaN is false: it would pass for background
-    if not bool(leads.sum().isfinite()):
+    xp = functions_for(leads)
+    if not bool(xp.isfinite(xp.sum(leads))):
         raise SeglineError(
             "prediction: scores are not finite; the network overflowed (float16?) or its weights are damaged"
         )
     return leads
 
 
-def _pad_to(image: Tensor, shape: Shape) -> tuple[Tensor, tuple[slice, slice, slice]]:
+def _pad_to(image: Array, shape: Shape) -> tuple[Array, tuple[slice, slice, slice]]:
     """Pad evenly to ``shape``; also give the box of the image in it."""
-    missing = [n - size for n, size in zip(shape, image.shape[1:], strict=True)]
-    before = [gap // 2 for gap in missing]
-    pads = [p for gap, first in zip(missing[::-1], before[::-1], strict=True) for p in (first, gap - first)]
+    before = [(n - size) // 2 for n, size in zip(shape, image.shape[1:], strict=True)]
     x, y, z = (slice(a, a + size) for a, size in zip(before, image.shape[1:], strict=True))
-    return functional.pad(image, pads, value=OUTSIDE) if any(missing) else image, (x, y, z)
+    if as_shape(image.shape[1:]) == shape:
+        return image, (x, y, z)
+    xp = functions_for(image)
+    padded = xp.full((len(image), *shape), OUTSIDE, dtype=image.dtype, device=image.device)
+    padded[:, x, y, z] = image
+    return padded, (x, y, z)

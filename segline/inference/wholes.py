@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
+from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
 from segline.inference.stitching import WindowScorer
@@ -14,10 +13,9 @@ from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import OUTSIDE
 
 
-@torch.inference_mode()
 def probabilities(
-    network: WindowScorer, images: Sequence[Tensor], plan: Plan, watch: Stopwatch | None = None
-) -> Tensor:
+    network: WindowScorer, images: Sequence[Array], plan: Plan, watch: Stopwatch | None = None
+) -> np.ndarray:
     """The probability of each class, by softmax.
 
     Args:
@@ -27,29 +25,41 @@ def probabilities(
         watch: told the time in the network, and the number of windows.
 
     Returns:
-        ``(images, K)`` float32 on the CPU.
+        ``(images, K)`` float32.
 
     Raises:
         SeglineError: a score is not finite, or the network does not answer with classes.
     """
     watch = watch or Stopwatch()
-    windows = torch.stack([middle(image, plan.inference.largest_window) for image in images])
-    with watch.lap("network"):
+    windows = functions_for(images[0]).stack(
+        [middle(image, plan.inference.largest_window) for image in images]
+    )
+    with watch.lap("network"), without_gradients(windows):
         scores = network(windows)
     watch.count("windows", len(windows))
-    if scores.dim() != 2:
+    if scores.ndim != 2:
         raise SeglineError(f"plan: network {plan.network.name} answers of every voxel, not with a class")
-    if not bool(scores.isfinite().all()):
+    found = as_numpy(scores).astype(np.float32)
+    if not np.isfinite(found).all():
         raise SeglineError(
             "prediction: scores are not finite; the network overflowed (float16?) or its weights are damaged"
         )
-    return scores.float().softmax(1).cpu()
+    odds = np.exp(found - found.max(axis=1, keepdims=True))
+    shares: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
+    return shares
 
 
-def middle(image: Tensor, window: Shape) -> Tensor:
+def middle(image: Array, window: Shape) -> Array:
     """The window ``(C, *window)`` around the middle of ``image`` ``(C, X, Y, Z)``; outside it is air."""
-    pads: list[int] = []
-    for edge, size in zip(window[::-1], image.shape[:0:-1], strict=True):
+    kept, filled = [], []
+    for edge, size in zip(window, image.shape[1:], strict=True):
         first = (edge - size) // 2 if edge > size else edge // 2 - size // 2  # as MONAI pads and crops
-        pads += [first, edge - size - first]
-    return functional.pad(image, pads, value=OUTSIDE) if any(pads) else image
+        kept.append(slice(max(0, -first), min(size, edge - first)))
+        filled.append(slice(max(0, first), min(edge, first + size)))
+    cut = image[:, *kept]
+    if cut.shape[1:] == window:
+        return cut
+    xp = functions_for(image)
+    padded = xp.full((len(image), *window), OUTSIDE, dtype=image.dtype, device=image.device)
+    padded[:, *filled] = cut
+    return padded

@@ -1,13 +1,12 @@
 """What this machine can do, with the reason for each no."""
 
+import importlib.metadata
 import importlib.util
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
-import torch
-
+from segline.common.arrays import CPU
 from segline.machine.devices import why_no_cuda
 from segline.machine.memory import available_bytes
 from segline.machine.nvidia import nvidia_driver_missing
@@ -29,7 +28,7 @@ def abilities() -> list[Ability]:
 
 
 def _host() -> Ability:
-    gib = available_bytes(torch.device("cpu")) / 2**30
+    gib = available_bytes(CPU) / 2**30
     detail = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {gib:.1f} GiB free"
     return Ability("host", True, detail)
 
@@ -42,6 +41,10 @@ def _package(name: str) -> Ability:
 
 
 def _cuda() -> Ability:
+    if importlib.util.find_spec("torch") is None:
+        return Ability("cuda", False, "torch is not installed: pip install torch")
+    import torch
+
     if torch.cuda.is_available():
         return Ability("cuda", True, f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     return Ability("cuda", False, why_no_cuda())
@@ -72,15 +75,3 @@ def _tensorrt() -> Ability:
         if (ability := _package(name)).available:
             return Ability("tensorrt", True, f"{name} {ability.detail}")
     return Ability("tensorrt", False, "not installed: pip install tensorrt, or tensorrt-rtx for an RTX GPU")
-
-
-def processor_name() -> str:
-    """The model of the CPU, as the system calls it; its architecture where the system does not say."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip():
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
 _NEVER_GIVEN_BACK_BYTES = 2**30
@@ -37,9 +35,11 @@ _CGROUP_FILES = (
 """Of version 2, and of version 1."""
 
 
-def available_bytes(device: torch.device) -> int:
+def available_bytes(device: str) -> int:
     """Bytes that a new allocation on ``device`` can still take; the least of machine and container."""
-    if device.type == "cuda":
+    if device.startswith("cuda"):
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     return min([_host_available(), *_cgroup_available()])
 

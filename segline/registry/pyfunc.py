@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {"backend": "onnxruntime", "device": "auto"}
 _NEEDED = (
+    "connected-components-3d",
     "isal",
     "mlflow-skinny",
     "nibabel",
@@ -25,9 +26,7 @@ _NEEDED = (
     "pydantic",
     "pydicom",
     "python-gdcm",
-    "scipy",
     "simpleitk",
-    "torch",
 )
 _LOADER = "segline.serving.pyfunc"
 """The module that answers, of the library that goes along."""

@@ -1,8 +1,8 @@
 """The pyfunc: a registered model as MLflow loads it, from files of volumes to files of answers.
 
 Lies in the registered model with the rest of segline, and runs where segline was never installed: with
-:func:`segline.registry.pyfunc.requirements` alone, so without MONAI and, since the exported graph is run,
-without a network's code.
+:func:`segline.registry.pyfunc.requirements` alone, so without PyTorch and MONAI: what is run is the exported
+graph.
 """
 
 from collections.abc import Iterable, Mapping

@@ -134,7 +134,7 @@ def compare_members(
 
 def track_folds(run: Location, store: Location, tracking: str = "") -> None:
     """Track a cross-validation in MLflow: a run, and in it a run for each fold. No version is registered."""
-    from segline.common.source_commit import source_commit
+    from segline.stages.source_commit import source_commit
     from segline.tracking.facts import facts_with_folds
 
     with stage(run, "track_folds", open_whole_run) as (record, outcome):

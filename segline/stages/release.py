@@ -29,9 +29,9 @@ def register(run: Location, store: Location, tracking: str = "", device: str = "
     Raises:
         SystemExit: the gate blocked the model, which is skipped; or it failed.
     """
-    from segline.common.source_commit import source_commit
     from segline.registry.succession import contend
     from segline.report.model_card import write_model_card
+    from segline.stages.source_commit import source_commit
 
     blocked = False
     with stage(run, "register", open_whole_run) as (record, outcome):

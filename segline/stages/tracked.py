@@ -8,9 +8,9 @@ from pathlib import Path
 
 from segline.common.documents.names import FOLDS
 from segline.common.errors import SeglineError
-from segline.common.source_commit import source_commit
 from segline.runs.run import Run
 from segline.stages.frame import Location, access_here, open_registry
+from segline.stages.source_commit import source_commit
 from segline.storage.access import is_uri
 from segline.tracking import Tracker
 from segline.tracking.asked import Asked, trackers_of

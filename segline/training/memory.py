@@ -17,7 +17,7 @@ def check_memory(plan: Plan, device: torch.device, ranks: int = 1, networks: int
     Raises:
         SeglineError: one training step needs more memory than is free.
     """
-    needed, free = training_bytes(plan) * networks // ranks, available_bytes(device)
+    needed, free = training_bytes(plan) * networks // ranks, available_bytes(str(device))
     if needed > free:
         size = by(plan.training.patch_size)
         several = f", {networks} networks at once" if networks > 1 else ""

@@ -12,8 +12,8 @@ from segline.data.manifest import Manifest
 from segline.imaging.geometry import as_shape
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.tiling import Tiling
-from segline.machine.abilities import processor_name
 from segline.machine.nvidia import nvidia_driver_missing
+from segline.machine.processor import processor_name
 from segline.model.package import ONNX, Model
 from segline.plan import Plan
 

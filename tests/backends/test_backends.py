@@ -88,6 +88,15 @@ def test_all_backends_give_the_same_mask_of_a_phantom(int8_model: Model) -> None
 
 
 @pytest.mark.parametrize("name", ON_A_CPU)
+def test_an_array_is_answered_by_an_array_as_a_tensor_by_a_tensor(name: str, int8_model: Model) -> None:
+    windows = torch.rand(2, 1, 16, 16, 16)
+    backend = open_backend(name, int8_model)
+    scores = backend(windows.numpy())
+    assert isinstance(scores, np.ndarray) and scores.flags.c_contiguous
+    assert np.array_equal(scores, backend(windows))
+
+
+@pytest.mark.parametrize("name", ON_A_CPU)
 def test_windows_in_any_memory_layout_are_understood(name: str, int8_model: Model) -> None:
     windows = torch.rand(2, 1, 16, 16, 16)
     turned = windows.transpose(2, 4).contiguous().transpose(2, 4)

@@ -9,7 +9,7 @@ from segline.backends.choice import open_chosen
 from segline.backends.open_vino_bf16 import has_bfloat16
 from segline.common.documents.names import GATE
 from segline.evaluation.equivalence import Equivalence
-from segline.machine import devices
+from segline.machine import processor
 from segline.model.package import Model
 from segline.serving.models.served import Served
 
@@ -50,7 +50,7 @@ def test_in_int8_where_the_gate_has_passed_it(int8_model: Model, tmp_path: Path)
 def test_in_bfloat16_where_the_gate_has_passed_it_and_the_cpu_is_faster_in_it(
     is_faster: bool, int8_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda: is_faster)
+    monkeypatch.setattr(processor, "has_fast_bfloat16", lambda: is_faster)
     model = judged(int8_model, tmp_path, passed=True, name="openvino_bf16")
     wanted = "openvino_bf16" if is_faster and has_bfloat16() else "openvino"
     assert Served(model, device="cpu").backend.name == wanted

@@ -359,7 +359,7 @@ def test_on_a_gpu_the_scores_are_the_references(
         pytest.skip(str(missing))
     model = tiny_model.copied_to(tmp_path / "model")
     build_engine(model, here, tmp_path / here.timing_cache, precision)
-    backend = TensorRtBackend(model, torch.device("cuda"), precision)
+    backend = TensorRtBackend(model, "cuda", precision)
     for batch in (1, 2, 1):
         windows = torch.rand(batch, 1, *model.plan.inference.largest_window, device="cuda")
         wanted = open_backend("pytorch", model, "cuda")(windows)

@@ -17,6 +17,7 @@ from segline.model.package import Model
 from segline.serving.models.served import Served
 
 from ..conftest import ROOT
+from ..serving import server
 
 pytestmark = pytest.mark.heavy
 
@@ -80,7 +81,14 @@ def test_it_predicts_where_there_is_no_checkout(wheel: Path, tiny_model: Model, 
 
 
 @pytest.mark.slow
-def test_it_predicts_in_an_empty_environment(wheel: Path, tiny_model: Model, tmp_path: Path) -> None:
+def test_it_predicts_and_serves_in_an_empty_environment_without_torch(
+    wheel: Path, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs = new_environment(tmp_path / "venv")
     run(programs / "pip", "install", "--quiet", f"{wheel}[serve]", cwd=tmp_path)
+    assert "torch" not in run(programs / "pip", "list", cwd=tmp_path).split()
     require_answer(programs, tiny_model, tmp_path)
+    monkeypatch.setattr(server, "ROOT", tmp_path)
+    with server.Server(tiny_model.folder, tmp_path, python=programs / "python") as running:
+        served = running.post((tmp_path / "ct.nii.gz").read_bytes())
+        assert served.content == (tmp_path / "mask.nii.gz").read_bytes()

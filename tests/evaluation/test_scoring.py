@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from segline.backends import open_backend
 from segline.common.documents.names import EVALUATION
@@ -43,14 +41,14 @@ class ByIntensity:
     name = "by-intensity"
     version = "1"
     precision = "float32"
-    device = torch.device("cpu")
+    device = "cpu"
 
     def __init__(self, classes: int) -> None:
-        self.levels = torch.linspace(0, 1, classes).reshape(1, -1, 1, 1, 1)
+        self.levels = np.linspace(0, 1, classes, dtype=np.float32).reshape(1, -1, 1, 1, 1)
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
         """The nearest class scores highest."""
-        return -100 * (windows[:, :1] - self.levels).abs()
+        return -100 * np.abs(windows[:, :1] - self.levels)
 
 
 def classes_of(boxes: Boxes) -> np.ndarray:

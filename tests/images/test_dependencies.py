@@ -20,7 +20,7 @@ def project() -> Any:
 
 
 def test_every_extra_has_the_versions_of_the_checkout(project: Any) -> None:
-    listed = project.listed("cpu", "onnx", "openvino", "int8", "report", "store", "registry", "gpu")
+    listed = project.listed("cpu", "train", "onnx", "openvino", "int8", "report", "store", "registry", "gpu")
     assert listed[0] == f"torch==={project.versions['torch']}+cpu"
     assert {"nibabel", "onnxruntime", "mlflow", "nncf", "minio"} <= {
         line.partition("==")[0] for line in listed
@@ -29,7 +29,7 @@ def test_every_extra_has_the_versions_of_the_checkout(project: Any) -> None:
 
 
 def test_for_cuda_the_runtime_is_the_one_with_cuda_and_the_only_one(project: Any) -> None:
-    listed = project.listed("cuda", "onnx")
+    listed = project.listed("cuda", "train", "onnx")
     assert listed[0] == f"torch==={project.versions['torch']}"
     assert f"onnxruntime-gpu=={project.versions['onnxruntime']}" in listed
     assert not any(line.startswith("onnxruntime==") for line in listed)
@@ -42,8 +42,8 @@ def test_the_runtime_with_cuda_is_as_old_as_the_one_without(project: Any) -> Non
 def test_the_image_that_serves_has_the_registry_and_nothing_that_trains_or_reports(project: Any) -> None:
     (call,) = re.findall(r"install cpu (serve .*)", (ROOT / "images/Dockerfile").read_text())
     names = {line.partition("==")[0] for line in project.listed("cpu", *call.split())}
-    assert not names & {"kfp", "matplotlib", "nncf", "onnx", "tensorboard", "wandb"}
-    assert {"torch", "onnxruntime", "openvino", "fastapi", "pynetdicom", "mlflow", "minio"} <= names
+    assert not names & {"torch", "monai", "kfp", "matplotlib", "nncf", "onnx", "tensorboard", "wandb"}
+    assert {"onnxruntime", "openvino", "fastapi", "pynetdicom", "mlflow", "minio"} <= names
 
 
 def test_no_package_has_two_versions() -> None:

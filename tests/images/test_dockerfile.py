@@ -171,7 +171,10 @@ def test_torch_comes_from_the_index_that_is_named_in_the_build_that_it_has(
     monkeypatch.setenv("PATH", f"{tmp_path}:{Path(sys.executable).parent}:/usr/bin:/bin")
     monkeypatch.setenv("TORCH_INDEX", "https://index.test/simple")
     done = subprocess.run(
-        ["bash", ROOT / "images/install", "cpu", "onnx"], cwd=tmp_path, capture_output=True, text=True
+        ["bash", ROOT / "images/install", "cpu", "train", "onnx"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     torch = [call for call in calls.read_text().splitlines() if "torch===" in call]

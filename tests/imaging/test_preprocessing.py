@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import special
 
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_volume
@@ -82,9 +83,9 @@ def random_labels(values: tuple[int, ...], shape: Shape = RAS_SHAPE) -> np.ndarr
     return np.random.default_rng(0).choice(values, (1, *shape)).astype(np.uint8)
 
 
-def certain(classes: torch.Tensor, count: int) -> torch.Tensor:
+def certain(classes: np.ndarray, count: int) -> np.ndarray:
     """Leads, before softmax, of a network that has no doubt."""
-    scores = torch.stack([classes == index for index in range(count)]).float()
+    scores = np.stack([classes == index for index in range(count)]).astype(np.float32)
     return 100 * (scores[1:] - scores[:1])
 
 
@@ -116,7 +117,7 @@ class TestGrid:
         volume = stored_as(plane[None], affine, orientation)
         preprocessor = Preprocessor(settings(PLAN_SPACING))
         placement = preprocessor.place(volume)
-        image = preprocessor.image(volume, placement)[0].numpy() * 2000 - 1000
+        image = preprocessor.image(volume, placement)[0] * 2000 - 1000
         indices = np.argwhere(np.ones(placement.shape))
         beyond = (indices * placement.steps > np.array(placement.crop_shape) - 1 + 1e-9).any(axis=1)
         expected = world_mm(placement.grid.affine, indices) @ slope
@@ -133,7 +134,7 @@ class TestGrid:
         preprocessor = Preprocessor(settings(RAS_SPACING))
         label = preprocessor.label(volume, preprocessor.place(volume), (0, 1, 2))
         canonical = nib.as_closest_canonical(nib.Nifti1Image(volume.array[0], volume.affine))
-        np.testing.assert_array_equal(label.numpy(), np.asarray(canonical.dataobj))
+        np.testing.assert_array_equal(label, np.asarray(canonical.dataobj))
 
     def test_a_placement_survives_json_to_the_last_bit(self):
         volume = stored_as(np.zeros((1, *RAS_SHAPE), np.int16), oblique_affine(), "PIR")
@@ -170,8 +171,18 @@ class TestImage:
         volume = Volume(np.full((1, 4, 4, 4), 100, dtype), np.eye(4))
         preprocessor = Preprocessor(settings((1.0, 1.0, 1.0), window=(0, 200)))
         image = preprocessor.image(volume, preprocessor.place(volume))
-        assert image.dtype == torch.float32
-        assert image.unique().tolist() == [0.5]
+        assert image.dtype == np.float32
+        assert np.unique(image).tolist() == [0.5]
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
+    def test_elsewhere_than_on_a_cpu_it_is_the_same_as_a_tensor(self, dtype, orientation):
+        array = np.random.default_rng(0).integers(0, 200, (2, *RAS_SHAPE)).astype(dtype)
+        volume = stored_as(array, axial_affine(), orientation)
+        rules = settings(PLAN_SPACING, window=(0, 150), channels=2)
+        placement = Preprocessor(rules).place(volume)
+        tensor = Preprocessor(rules, "cpu:0").image(volume, placement)  # as on cuda:0, which is not at hand
+        assert isinstance(tensor, torch.Tensor)
+        np.testing.assert_allclose(tensor, Preprocessor(rules).image(volume, placement), atol=1e-6)
 
     def test_another_number_of_channels_than_the_plan_s_is_refused(self):
         volume = Volume(np.zeros((2, 4, 4, 4), np.int16), np.eye(4))
@@ -186,8 +197,8 @@ class TestLabel:
         volume = Volume(random_labels((0, 1, 2, 4)).astype(dtype), axial_affine())
         preprocessor = Preprocessor(settings(RAS_SPACING))
         label = preprocessor.label(volume, preprocessor.place(volume), (0, 1, 2, 4))
-        assert label.dtype == torch.uint8
-        np.testing.assert_array_equal(label.numpy(), np.where(volume.array[0] == 4, 3, volume.array[0]))
+        assert label.dtype == np.uint8
+        np.testing.assert_array_equal(label, np.where(volume.array[0] == 4, 3, volume.array[0]))
 
     @pytest.mark.parametrize("stray", [-1, 3, 5, 300])
     def test_a_value_the_plan_does_not_know_is_refused(self, stray):
@@ -281,30 +292,30 @@ class TestRestore:
         placement = Preprocessor(settings((0.7, 0.7, 0.7), foreground_above=0)).place(
             Volume(array, np.eye(4))
         )
-        everywhere = torch.ones((1, *placement.shape))
+        everywhere = np.ones((1, *placement.shape), np.float32)
         np.testing.assert_array_equal(restore(everywhere, placement, (0, 1)).array, array)
 
     def test_where_no_class_beats_the_background_all_is_background(self):
         placement = Preprocessor(settings(PLAN_SPACING)).place(
             Volume(random_labels((0, 1)).astype(np.int16), axial_affine())
         )
-        assert not restore(torch.zeros((2, *placement.shape)), placement, (0, 1, 2)).array.any()
+        assert not restore(np.zeros((2, *placement.shape), np.float32), placement, (0, 1, 2)).array.any()
 
     @pytest.mark.parametrize("classes", [2, 4])
     @pytest.mark.parametrize("spacing_mm", [(0.5, 0.6, 1.1), (2.7, 2.0, 3.9)], ids=["finer", "coarser"])
     def test_it_is_the_largest_of_the_probabilities_interpolated_everywhere(self, classes, spacing_mm):
         volume = stored_as(np.zeros((1, *RAS_SHAPE), np.int16), axial_affine(), "RAS")
         placement = Preprocessor(settings(spacing_mm)).place(volume)
-        scores = torch.zeros((classes, *placement.shape))
+        scores = np.zeros((classes, *placement.shape), np.float32)
         scores[0] = 0.5
         x, y, z = (size // 2 for size in placement.shape)
-        some = torch.rand((classes, x, y, z), generator=torch.Generator().manual_seed(0))
-        scores[:, -x:, 1 : 1 + y, -z:] = some
-        probabilities = scores.double().softmax(dim=0)
+        scores[:, -x:, 1 : 1 + y, -z:] = np.random.default_rng(0).random((classes, x, y, z))
+        probabilities = special.softmax(scores.astype(np.float64), axis=0)
         native = resample_linear(probabilities, RAS_SHAPE, tuple(1 / step for step in placement.steps))
-        expected = native.argmax(dim=0).numpy()
-        restored = restore(scores[1:] - scores[:1], placement, tuple(range(classes)))
-        np.testing.assert_array_equal(restored.array[0], expected)
+        leads, values = scores[1:] - scores[:1], tuple(range(classes))
+        tensor = torch.from_numpy(leads.copy())
+        np.testing.assert_array_equal(restore(leads, placement, values).array[0], native.argmax(axis=0))
+        np.testing.assert_array_equal(restore(tensor, placement, values).array[0], native.argmax(axis=0))
 
 
 @dataclass(frozen=True)
@@ -365,9 +376,7 @@ class TestSpleenLabelsThereAndBackAtFlagshipSpacing:
             placement = preprocessor.place(label)
             spleen = preprocessor.label(label, placement, (0, 1))
             steps = tuple(1 / step for step in placement.steps)
-            nearest = placement.reorientation.undo(
-                resample_nearest(spleen, placement.crop_shape, steps).numpy()
-            )
+            nearest = placement.reorientation.undo(resample_nearest(spleen, placement.crop_shape, steps))
             losses.append((1 - trip.dice, 1 - dice(label.array[0], nearest)))
         assert all(linear < nearest for linear, nearest in losses)
         linear, nearest = np.mean(losses, axis=0)

@@ -10,6 +10,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from segline.backends import open_backend
 from segline.common.errors import SeglineError
 from segline.data.phantom.scanner import ORIENTATIONS, phantom_on_grid
 from segline.imaging.files import read_volume
@@ -19,7 +20,6 @@ from segline.inference.predictor import Predictor
 from segline.inference.stitching import predict_leads
 from segline.inference.stopwatch import Stopwatch
 from segline.model.package import Model
-from segline.networks.weights import load_network
 from segline.plan import PROFILES, Plan
 
 from ..conftest import small_plan
@@ -27,7 +27,6 @@ from ..conftest import small_plan
 PEAK = """
 import os
 import numpy as np
-import torch
 from segline.machine.memory import peak_memory_bytes
 from segline.inference.predictor import Predictor
 from segline.imaging.volume import Volume
@@ -41,7 +40,7 @@ plan = small_plan(
 )
 
 def network(windows):
-    return windows.expand(-1, CLASSES, -1, -1, -1).contiguous()
+    return np.repeat(windows, CLASSES, axis=1)
 
 def predict(size):
     Predictor(plan, network)(Volume(np.random.rand(1, size, size, size).astype(np.float32), np.eye(4)))
@@ -60,9 +59,9 @@ class Threshold:
 
     classes: int = 2
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        levels = torch.linspace(0, 1, self.classes).reshape(1, -1, 1, 1, 1)
-        return -100 * (windows[:, :1] - levels).abs()
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        levels = np.linspace(0, 1, self.classes, dtype=np.float32).reshape(1, -1, 1, 1, 1)
+        return -100 * np.abs(windows[:, :1] - levels)
 
 
 def image(*shape: int) -> Tensor:
@@ -194,6 +193,20 @@ def test_a_volume_smaller_than_the_window_lies_in_its_middle() -> None:
     assert int((window == 0).sum()) == 8**3 - volume.numel()
 
 
+@pytest.mark.parametrize("blending", PROFILES)
+@pytest.mark.parametrize("shape", [(21, 30, 17), (8, 8, 8), (5, 40, 8)])
+def test_an_array_is_answered_as_a_tensor_is(shape: tuple[int, int, int], blending: str) -> None:
+    network, volume = convolution(), image(1, *shape)
+
+    def on_arrays(windows: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(windows)).numpy()
+
+    plan = settings((8, 8, 8), 0.5, blending)
+    leads = predict_leads(on_arrays, volume.numpy(), plan)
+    assert isinstance(leads, np.ndarray)
+    np.testing.assert_allclose(leads, predict_leads(network, volume, plan), atol=1e-6)
+
+
 def test_no_network_call_is_larger_than_a_batch() -> None:
     sizes: list[int] = []
 
@@ -251,8 +264,7 @@ def test_the_mask_holds_the_label_files_own_values() -> None:
 
 def test_a_real_ct_is_answered_on_its_own_grid(tiny_model: Model, shared_data: Path) -> None:
     ct = read_volume(shared_data / "Task09_SpleenMini/imagesTr/spleen_tsB.nii.gz")
-    network = torch.inference_mode()(load_network(tiny_model.weights, tiny_model.plan))
-    mask = Predictor(tiny_model.plan, network)(ct)
+    mask = Predictor(tiny_model.plan, open_backend("pytorch", tiny_model, "cpu"))(ct)
     assert mask.array.shape == (1, 512, 512, 20)
     assert np.array_equal(mask.affine, ct.affine)
     assert mask.grid.orientation == ct.grid.orientation

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
 from segline.common import atomic
@@ -164,7 +165,7 @@ class Answers:
         self, plan: Plan, network: WindowScorer, watch: Stopwatch | None = None
     ) -> Callable[[Volume], float]:
         leads = Predictor(plan, network, watch).leads
-        return lambda volume: float(leads(volume).values.sigmoid().sum()) * voxel_ml(plan)
+        return lambda volume: float(special.expit(leads(volume).values).sum()) * voxel_ml(plan)
 
     def write(self, path: Path, answer: float) -> None:
         atomic.write_text(path, json.dumps({"ml": answer}) + "\n")

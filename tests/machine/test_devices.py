@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segline.common.errors import SeglineError
-from segline.machine import abilities, devices, memory, nvidia
+from segline.machine import abilities, devices, memory, nvidia, processor
 
 pytestmark = pytest.mark.heavy
 
@@ -23,7 +23,7 @@ def cgroup(folder: Path, limit: str, used: int, stat: str) -> Path:
 
 
 def test_the_available_memory_is_positive_and_below_what_there_is() -> None:
-    assert 0 < memory.available_bytes(CPU) < TOTAL_BYTES
+    assert 0 < memory.available_bytes("cpu") < TOTAL_BYTES
 
 
 def test_a_containers_limit_counts(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_gpu_beyond_the_last_is_refused() -> None:
 
 
 def test_the_processor_has_a_name() -> None:
-    name = abilities.processor_name()
+    name = processor.processor_name()
     assert name
     if "model name" in Path("/proc/cpuinfo").read_text():
         assert len(name.split()) > 1
@@ -162,17 +162,33 @@ def test_a_container_of_the_first_cgroups_has_a_limit_too(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("cpu", "is_faster"),
     [
-        ({"cpu_name": "AMD EPYC 9B14", "avx512_bf16": True}, True),
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
-        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
-        ({"cpu_name": "Intel Xeon"}, False),
-        ({"architecture": "aarch64"}, False),
+        ({"vendor_id": "AuthenticAMD", "flags": "sse2 avx512_bf16"}, True),
+        ({"vendor_id": "GenuineIntel", "flags": "avx512_bf16 amx_bf16"}, True),
+        ({"vendor_id": "GenuineIntel", "flags": "avx512_bf16"}, False),
+        ({"vendor_id": "GenuineIntel", "flags": "avx2"}, False),
+        ({"Features": "fp asimd"}, False),
+        ({}, False),
     ],
 )
 def test_sixteen_bits_only_where_a_cpu_is_faster_in_them(
-    cpu: dict[str, object], is_faster: bool, monkeypatch: pytest.MonkeyPatch
+    cpu: dict[str, str], is_faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
-    assert devices.has_fast_bfloat16() is is_faster
+    monkeypatch.setattr(processor, "_facts", lambda: cpu)
+    assert processor.has_fast_bfloat16() is is_faster
     assert devices.half_precision(CPU) is (torch.bfloat16 if is_faster else None)
     assert devices.half_precision(torch.device("cuda")) is torch.float16
+
+
+def test_what_linux_tells_of_the_processor_is_what_torch_sees() -> None:
+    seen, flags = torch.cpu.get_capabilities(), processor._facts().get("flags", "").split()
+    for flag in ("avx512_bf16", "amx_bf16"):
+        assert not seen.get(flag) or flag in flags
+
+
+def test_runtimes_compute_in_as_many_threads_as_torch_or_as_they_are_told() -> None:
+    assert processor.threads_asked() == torch.get_num_threads()
+    script = "from segline.machine.processor import threads_asked; print(threads_asked())"
+    for told, threads in (("3", "3"), ("", "0"), ("all", "0")):
+        environment = {**os.environ, "OMP_NUM_THREADS": told}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert done.stdout.strip() == threads

@@ -19,7 +19,12 @@ class Server:
     """Started by its block, ready when that begins."""
 
     def __init__(
-        self, model: Path | str, folder: Path, *more: str, env: Mapping[str, str] | None = None
+        self,
+        model: Path | str,
+        folder: Path,
+        *more: str,
+        env: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
     ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -27,7 +32,7 @@ class Server:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.spool, self.log = folder / "spool", folder / "serve.log"
         self.spool.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "segline.cli", "serve", str(model), "--port", str(self.port)]
+        command = [str(python), "-m", "segline.cli", "serve", str(model), "--port", str(self.port)]
         self._command = [*command, "--spool", str(self.spool), *more]
         self._env = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None

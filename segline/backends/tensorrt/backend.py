@@ -8,6 +8,7 @@ from segline.backends.tensorrt.engine import EnginePrecision, best_precision, en
 from segline.backends.tensorrt.flavour import Flavour
 from segline.backends.tensorrt.profiles import choose_profile
 from segline.backends.tensorrt.target import Target
+from segline.common.arrays import Array, as_tensor, like
 from segline.common.errors import SeglineError, UnavailableError
 from segline.machine.devices import as_device
 from segline.model.package import Model
@@ -18,11 +19,11 @@ class TensorRtBackend:
 
     name = "tensorrt"
 
-    def __init__(self, model: Model, device: torch.device, precision: EnginePrecision) -> None:
+    def __init__(self, model: Model, device: str, precision: EnginePrecision) -> None:
         self.device = device
         self.precision: Precision = precision
         flavour = Flavour.installed()
-        target = Target.here(str(device), flavour)
+        target = Target.here(device, flavour)
         content, sidecar = read_engine(model, precision, target)
         name = str(engine_path(model, target.architecture, precision))
         with torch.cuda.device(device):
@@ -38,8 +39,8 @@ class TensorRtBackend:
         self._plan = model.plan
         self.version = f"{flavour.name} {flavour.version} on {target.gpu}"
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, on the caller's device.
+    def __call__(self, windows: Array) -> Array:
+        """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, where the caller's are.
 
         On the engine's GPU the call returns at once: later work of the caller's stream waits for the scores.
 
@@ -48,7 +49,7 @@ class TensorRtBackend:
         """
         profile = choose_profile(self._profiles, windows.shape)
         with torch.cuda.device(self.device):
-            inputs = windows.to(self.device, torch.float32).contiguous()
+            inputs = as_tensor(windows, self.device).float().contiguous()
             scores = torch.empty(self._plan.scores_shape(inputs.shape), device=self.device)
             caller = torch.cuda.current_stream()
             self._stream.wait_stream(caller)
@@ -57,7 +58,7 @@ class TensorRtBackend:
         # the caller may free both before the GPU is done with them
         inputs.record_stream(self._stream)
         scores.record_stream(self._stream)
-        return scores.to(windows.device)
+        return like(scores, windows)
 
     def _enqueue(self, profile: int, inputs: Tensor, scores: Tensor) -> None:
         context, stream = self._context, self._stream.cuda_stream
@@ -83,4 +84,4 @@ def open_backend(model: Model, device: str) -> TensorRtBackend:
     used = as_device("cuda" if device == "auto" else device)
     if used.type != "cuda":
         raise UnavailableError(f"tensorrt: runs on an NVIDIA GPU, not on {device}; use auto or cuda")
-    return TensorRtBackend(model, used, best_precision(model))
+    return TensorRtBackend(model, str(used), best_precision(model))

@@ -41,16 +41,16 @@ class Target(BaseModel):
             raise UnavailableError(
                 "tensorrt: this build of torch cannot use the NVIDIA GPU; see segline check"
             )
-        used, installed = as_device(device), flavour or Flavour.installed()
-        if (used.index or 0) >= torch.cuda.device_count():
+        number, installed = as_device(device).number or 0, flavour or Flavour.installed()
+        if number >= torch.cuda.device_count():
             raise UnavailableError(f"tensorrt: there is no {device}, only {torch.cuda.device_count()} GPUs")
-        major, minor = torch.cuda.get_device_capability(used)
+        major, minor = torch.cuda.get_device_capability(number)
         return cls(
             flavour=installed.name,
             version=installed.version,
             system=_system(),
             architecture=f"sm_{major}{minor}",
-            gpu=torch.cuda.get_device_name(used),
+            gpu=torch.cuda.get_device_name(number),
             driver=nvidia_driver_version(),
             cuda=torch.version.cuda,
         )

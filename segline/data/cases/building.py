@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from segline.common import atomic
 from segline.common.errors import SeglineError
@@ -105,7 +104,6 @@ _HERE: list[_Shared] = []
 
 
 def _start_worker(shared: _Shared) -> None:
-    torch.set_num_threads(1)
     end_with_parent()
     _HERE.append(shared)
 
@@ -121,7 +119,7 @@ def _compute(manifest: Manifest, case: CaseEntry, plan: Plan, folder: Path, targ
     image = preprocessor.image(volume, placement)
     prepared = targets.prepare(manifest, case, placement, plan)
     with atomic.new_folder(folder) as scratch:
-        np.save(scratch / "image.npy", image.half().numpy())
+        np.save(scratch / "image.npy", image.astype(np.float16))
         np.save(scratch / "label.npy", prepared.target)
         np.save(scratch / "locations.npy", prepared.locations)
         (scratch / "placement.json").write_text(placement.model_dump_json(), encoding="utf-8")

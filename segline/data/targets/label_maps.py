@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.common.wording import by
@@ -61,7 +60,7 @@ class LabelMaps:
                 f"{missed} labelled voxels; set preprocessing.foreground_above to null"
             )
         label = Preprocessor(plan.preprocessing).label(volume, placement, plan.label_values, plan.ignore)
-        return Prepared(label.numpy(), _locations(label, len(plan.labels)))
+        return Prepared(label, _locations(label, len(plan.labels)))
 
 
 LABEL_MAPS = LabelMaps()
@@ -97,11 +96,11 @@ def _refuse_stray_values(stray: np.ndarray, labels: dict[int, str], name: str) -
     )
 
 
-def _locations(label: Tensor, classes: int) -> np.ndarray:
+def _locations(label: np.ndarray, classes: int) -> np.ndarray:
     """``(n, 4)`` int32 rows of class, x, y, z: evenly spaced voxels of each foreground class."""
     rows = [np.zeros((0, 4), np.int32)]
     for index in range(1, classes):
-        voxels = np.argwhere(label.numpy() == index)
+        voxels = np.argwhere(label == index)
         voxels = voxels[:: max(1, -(-len(voxels) // LOCATIONS_A_LABEL))]
         rows.append(np.column_stack([np.full(len(voxels), index), voxels]).astype(np.int32))
     return np.concatenate(rows)

@@ -75,8 +75,8 @@ class Masks:
             label: label_metrics(wanted == values[k], mask == values[k], spacing, tolerance).model_dump()
             for k, label in plan.foreground.items()
         }
-        resampled = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values, plan.ignore)
-        classes, levels = resampled.numpy(), predicted.levels
+        classes = Preprocessor(plan.preprocessing).label(truth, predicted.placement, values, plan.ignore)
+        levels = predicted.levels
         if plan.ignore is not None:
             levels, classes = levels[classes != IGNORED], classes[classes != IGNORED]
         counted = (Confusion.of(wanted[known], mask[known], plan.labels), ScoreCounts.of(levels, classes))

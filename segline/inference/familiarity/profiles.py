@@ -5,15 +5,13 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, model_validator
-from torch import Tensor
-from torch.nn import functional
 
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Grid, Reorientation, as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.preprocessing import Preprocessor
+from segline.imaging.resampling import block_means
 from segline.imaging.volume import Volume
 from segline.plan import Plan
 
@@ -64,7 +62,7 @@ class Profile(BaseModel):
     ) -> "Profile":
         """Of a preprocessed image ``(C, X, Y, Z)``, of which every few voxels are read."""
         x, y, z = _strides(placement)
-        samples = torch.from_numpy(np.array(image[:, ::x, ::y, ::z], np.float32))
+        samples = np.array(image[:, ::x, ::y, ::z], np.float32)
         return cls._of_samples(samples, placement.native_grid, volumes_ml)
 
     @classmethod
@@ -80,12 +78,12 @@ class Profile(BaseModel):
 
     @classmethod
     def _of_samples(
-        cls, samples: Tensor | None, grid: Grid, volumes_ml: Mapping[str, float] | None
+        cls, samples: np.ndarray | None, grid: Grid, volumes_ml: Mapping[str, float] | None
     ) -> "Profile":
         turned = Reorientation.between(grid.orientation, "RAS").apply_to_grid(grid)
         x, y, z = turned.spacing_mm
         ex, ey, ez = (round(size * mm, 3) for size, mm in zip(turned.shape, turned.spacing_mm, strict=True))
-        seen = {} if samples is None else _seen(samples.nan_to_num())
+        seen = {} if samples is None else _seen(np.nan_to_num(samples))
         volumes = None if volumes_ml is None else {name: round(ml, 4) for name, ml in volumes_ml.items()}
         return cls(
             spacing_mm=(x, y, z),
@@ -117,7 +115,7 @@ def _strides(placement: Placement) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _sampled(plan: Plan, volume: Volume) -> Tensor:
+def _sampled(plan: Plan, volume: Volume) -> np.ndarray:
     """The same voxels of the preprocessed image as every few of the whole one.
 
     Where a rule of intensity looks at all voxels, all are computed, unless they are very many.
@@ -127,18 +125,20 @@ def _sampled(plan: Plan, volume: Volume) -> Tensor:
     x, y, z = _strides(placement)
     by_voxel = all(rule.keeps_unit for rule in plan.preprocessing.intensity)
     if not by_voxel and math.prod(placement.shape) <= _MOST_VOXELS:
-        return preprocessor.image(volume, placement)[:, ::x, ::y, ::z]
+        whole: np.ndarray = preprocessor.image(volume, placement)
+        return whole[:, ::x, ::y, ::z]
     shape = as_shape(-(-size // every) for size, every in zip(placement.shape, (x, y, z), strict=True))
     a, b, c = placement.steps
     coarse = placement.model_copy(update={"shape": shape, "steps": (a * x, b * y, c * z)})
-    return preprocessor.image(volume, coarse)
+    few: np.ndarray = preprocessor.image(volume, coarse)
+    return few
 
 
-def _seen(samples: Tensor) -> dict[str, object]:
+def _seen(samples: np.ndarray) -> dict[str, object]:
     """Percentiles and layout of ``(C, x, y, z)``."""
     shape = _FLAT_LAYOUT if samples.shape[-1] == 1 else _LAYOUT
-    blocks = functional.adaptive_avg_pool3d(samples, shape).numpy()
-    found = np.percentile(samples.flatten(1).numpy(), PERCENTS, axis=1).T
+    blocks = block_means(samples, shape)
+    found = np.percentile(samples.reshape(len(samples), -1), PERCENTS, axis=1).T
     return {
         "percentiles": tuple(tuple(round(float(value), 4) for value in channel) for channel in found),
         "layout": _as_text(blocks),

@@ -5,33 +5,32 @@ One more is one function and one line in ``PROFILES``.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import AfterValidator
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from segline.common.arrays import Array, functions_for
 
 _SIGMA_SHARE = 1 / 8
 """Of the window's edge; after nnU-Net."""
 
 
-def gaussian(offsets: "Tensor") -> "Tensor":
+def gaussian(offsets: Array) -> Array:
     """A bell over the edge, given by offsets ``(n,)`` from its middle, voxels."""
-    return (-0.5 * (offsets / (len(offsets) * _SIGMA_SHARE)) ** 2).exp()
+    return functions_for(offsets).exp(-0.5 * (offsets / (len(offsets) * _SIGMA_SHARE)) ** 2)
 
 
-def hann(offsets: "Tensor") -> "Tensor":
+def hann(offsets: Array) -> Array:
     """Half a cosine wave squared, which two windows that overlap by half add up to 1."""
-    return (offsets * (math.pi / len(offsets))).cos() ** 2
+    return functions_for(offsets).cos(offsets * (math.pi / len(offsets))) ** 2
 
 
-def constant(offsets: "Tensor") -> "Tensor":
+def constant(offsets: Array) -> Array:
     """Every voxel alike."""
-    return offsets.new_ones(len(offsets))
+    return functions_for(offsets).ones_like(offsets)
 
 
-PROFILES: Mapping[str, Callable[["Tensor"], "Tensor"]] = {
+PROFILES: Mapping[str, Callable[[Array], Array]] = {
     "gaussian": gaussian,
     "hann": hann,
     "constant": constant,

@@ -3,15 +3,16 @@
 One more is one class and one name in the union.
 """
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from segline.common.arrays import Array, functions_for
 from segline.plan.part import Part, Raw
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
 _LEAST = 1e-8
 """Of a divisor."""
@@ -49,10 +50,12 @@ class IntensityWindow(Part):
         low, high = self.window
         return f"window {low:g} to {high:g}".replace("-", "−")
 
-    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+    def apply(self, channel: Array, foreground_above: float | None) -> Array:  # noqa: ARG002
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
         low, high = self.window
-        return channel.sub_(low).div_(high - low).clamp_(0.0, 1.0)
+        channel -= low
+        channel /= high - low
+        return _clip(channel, 0.0, 1.0)
 
     def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
         """The same as an expression of ``channel``, one of tensors, for a MONAI bundle."""
@@ -88,7 +91,7 @@ class ZScore(Part):
         zeros = " (zeros stay zero)" if self.over == "nonzero" else ""
         return f"z-score of {_OVER[self.over]}{zeros}, clipped at {self.clip_sd:g} SD"
 
-    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":
+    def apply(self, channel: Array, foreground_above: float | None) -> Array:
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place.
 
         Of the foreground, voxels above ``foreground_above`` give mean and standard deviation; all voxels do
@@ -96,10 +99,14 @@ class ZScore(Part):
         """
         chosen = self._chosen(channel, foreground_above)
         mean, sd = _statistics(channel, chosen)
-        channel.sub_(mean).div_(sd).clamp_(-self.clip_sd, self.clip_sd)
-        return channel if chosen is None or self.over == "foreground" else channel.mul_(chosen)
+        channel -= mean
+        channel /= sd
+        channel = _clip(channel, -self.clip_sd, self.clip_sd)
+        if self.over == "nonzero":
+            channel *= chosen
+        return channel
 
-    def _chosen(self, channel: "Tensor", foreground_above: float | None) -> "Tensor | None":
+    def _chosen(self, channel: Array, foreground_above: float | None) -> Array | None:
         """Which voxels give mean and deviation; ``None`` for all."""
         if self.over == "nonzero":
             return channel != 0
@@ -145,10 +152,13 @@ class MinMax(_Scaled):
         """In words, for reports."""
         return "its own range scaled to 0 to 1"
 
-    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+    def apply(self, channel: Array, foreground_above: float | None) -> Array:  # noqa: ARG002
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
-        low, high = channel.aminmax()
-        return channel.sub_(low).div_((high - low).clamp(min=_LEAST))
+        xp = functions_for(channel)
+        low, high = float(xp.min(channel)), float(xp.max(channel))
+        channel -= low
+        channel /= max(high - low, _LEAST)
+        return channel
 
     def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
         """The same as an expression of ``channel``."""
@@ -165,9 +175,10 @@ class Maximum(_Scaled):
         """In words, for reports."""
         return "divided by its highest value"
 
-    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+    def apply(self, channel: Array, foreground_above: float | None) -> Array:  # noqa: ARG002
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
-        return channel.div_(channel.max().abs().clamp(min=_LEAST))
+        channel /= max(abs(float(functions_for(channel).max(channel))), _LEAST)
+        return channel
 
     def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
         """The same as an expression of ``channel``."""
@@ -184,11 +195,10 @@ class Mean(_Scaled):
         """In words, for reports."""
         return "divided by its mean"
 
-    def apply(self, channel: "Tensor", foreground_above: float | None) -> "Tensor":  # noqa: ARG002
+    def apply(self, channel: Array, foreground_above: float | None) -> Array:  # noqa: ARG002
         """Normalise one channel ``(X, Y, Z)`` float32 in the file's unit, in place."""
-        import torch
-
-        return channel.div_(channel.mean(dtype=torch.double).abs().clamp(min=_LEAST).to(channel.dtype))
+        channel /= max(abs(_statistics(channel, None)[0]), _LEAST)
+        return channel
 
     def monai(self, channel: str, foreground_above: float | None) -> str:  # noqa: ARG002
         """The same as an expression of ``channel``."""
@@ -208,12 +218,16 @@ def _visible_range(image: "np.ndarray") -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _statistics(channel: "Tensor", chosen: "Tensor | None") -> tuple[float, float]:
-    """Mean and standard deviation of some voxels; of all, where fewer than two are chosen."""
-    import torch
+def _clip(channel: Array, low: float, high: float) -> Array:
+    clipped: Array = functions_for(channel).clip(channel, low, high, out=channel)
+    return clipped
 
+
+def _statistics(channel: Array, chosen: Array | None) -> tuple[float, float]:
+    """Mean and standard deviation of some voxels; of all, where fewer than two are chosen."""
+    xp = functions_for(channel)
     voxels = channel if chosen is None else channel[chosen]
-    if voxels.numel() < 2:
+    if math.prod(voxels.shape) < 2:
         voxels = channel
-    sd, mean = torch.std_mean(voxels.double(), correction=0)
-    return float(mean), max(float(sd), _LEAST)
+    wide = xp.astype(voxels, xp.float64)
+    return float(xp.mean(wide)), max(float(xp.std(wide)), _LEAST)

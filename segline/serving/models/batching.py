@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from segline.common.arrays import CPU, Array, functions_for, placed
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
 from segline.inference.stitching import WindowScorer
@@ -21,8 +21,8 @@ _WORTH = 1.05
 
 @dataclass(eq=False)
 class _Asked:
-    windows: Tensor
-    scores: "Future[Tensor]" = field(default_factory=Future)
+    windows: Array
+    scores: "Future[Array]" = field(default_factory=Future)
 
 
 class SharedNetwork:
@@ -33,7 +33,7 @@ class SharedNetwork:
     """
 
     def __init__(self, network: WindowScorer, most: int = 1) -> None:
-        self.device = getattr(network, "device", torch.device("cpu"))
+        self.device = getattr(network, "device", CPU)
         self.most = most
         self._network = network
         self._waiting: deque[_Asked] = deque()
@@ -42,7 +42,7 @@ class SharedNetwork:
         self._thread = threading.Thread(target=self._run, name="segline-network", daemon=True)
         self._thread.start()
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: Array) -> Array:
         """Class scores of windows ``(B, C, x, y, z)``, once it is their turn.
 
         Raises:
@@ -87,10 +87,12 @@ class SharedNetwork:
 
     def _answer(self, batch: Sequence[_Asked]) -> None:
         windows = [asked.windows for asked in batch]
-        scores = self._network(torch.cat(windows) if len(windows) > 1 else windows[0])
-        parts = scores.split([len(one) for one in windows])
-        for asked, part in zip(batch, parts, strict=True):
-            asked.scores.set_result(part.clone() if len(batch) > 1 else part)
+        xp = functions_for(windows[0])
+        scores, first = self._network(xp.concat(windows) if len(windows) > 1 else windows[0]), 0
+        for asked in batch:
+            part = scores[first : first + len(asked.windows)]
+            asked.scores.set_result(xp.asarray(part, copy=True) if len(batch) > 1 else part)
+            first += len(asked.windows)
 
     def _fail(self, batch: Sequence[_Asked], error: BaseException) -> None:
         """One volume's windows may be at fault: each is asked alone before all are refused."""
@@ -110,16 +112,17 @@ def best_batch(network: WindowScorer, channels: int, window: Shape, sizes: Seque
 
     Timed on noise, each size a few times, the fastest counts.
     """
+    rng = np.random.default_rng(0)
     best, best_s = sizes[0], float("inf")
     for size in sizes:
-        windows = torch.rand(size, channels, *window)
+        windows = placed(rng.random((size, channels, *window), np.float32), getattr(network, "device", CPU))
         took = min(_seconds(network, windows) for _ in range(_ROUNDS)) / size
         if took * _WORTH < best_s:
             best, best_s = size, took
     return best
 
 
-def _seconds(network: WindowScorer, windows: Tensor) -> float:
+def _seconds(network: WindowScorer, windows: Array) -> float:
     start = time.perf_counter()
     network(windows)
     return time.perf_counter() - start

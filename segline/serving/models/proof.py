@@ -1,12 +1,18 @@
-"""The proof: before a version answers anyone, its backend must give PyTorch's answer to a stored case."""
+"""The proof: before a version answers anyone, its backend must give another's answer to a stored case.
 
+That the exported graph says what the trained weights do was shown at export and by the gate, and digests
+bind them. What a server has yet to show is that its own runtime computes that graph rightly on this machine.
+Another runtime is the witness of that, so PyTorch need not be installed.
+"""
+
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from segline.backends import REFERENCE, open_backend
+from segline.backends import REFERENCE, Backend, open_backend
 from segline.common.errors import SeglineError
 from segline.common.processes import in_own_process
 from segline.model.package import Model
@@ -18,13 +24,15 @@ if TYPE_CHECKING:  # the process that waits for a proof starts it before it load
     from segline.plan import Plan
     from segline.serving.models.served import Served
 
+_log = logging.getLogger(__name__)
 _SEED = 0
+_WITNESSES = ("onnxruntime", "openvino", REFERENCE)
 _COARSE = 4
 """Voxels of the grid to a side of the made-up case's blobs."""
 
 
 def require_proven(served: "Served", case: Sequence[Path] = ()) -> None:
-    """Refuse a model whose backend answers otherwise than PyTorch, which computes on the CPU.
+    """Refuse a model whose backend answers otherwise than another one, which computes on the CPU.
 
     Args:
         served: what is to answer.
@@ -38,19 +46,30 @@ def require_proven(served: "Served", case: Sequence[Path] = ()) -> None:
 
     plan, answers = served.plan, served.answers
     volume = read_channels(case) if case else made_up(plan)
-    reference = open_backend(REFERENCE, served.model, "cpu")
+    witness = _witness(served)
     by = kind_of(plan.kind).yardstick
     with TemporaryDirectory() as scratch:
-        files = [Path(scratch, f"{name}{answers.suffixes[0]}") for name in ("reference", "served")]
-        for network, file in zip((reference, served.backend), files, strict=True):
+        files = [Path(scratch, f"{name}{answers.suffixes[0]}") for name in ("witness", "served")]
+        for network, file in zip((witness, served.backend), files, strict=True):
             answers.write(file, answers.predictor(plan, network)(volume))
         share = by.agreement(*files)
     asked = plan.gate.float32 if served.backend.precision == "float32" else plan.gate.reduced
     if share < asked.agreement:
         raise SeglineError(
-            f"{served.name}: {served.backend.name} gives {share:.6f} of PyTorch's {by.part}s on the "
-            f"stored case, the gate asks for {asked.agreement}; serve it with --backend {REFERENCE}"
+            f"{served.name}: {served.backend.name} gives {share:.6f} of {witness.name}'s {by.part}s on the "
+            f"stored case, the gate asks for {asked.agreement}; serve it with --backend {witness.name}"
         )
+
+
+def _witness(served: "Served") -> Backend:
+    """The first other backend that can be had; the reference itself of a package that has nothing else."""
+    for name in _WITNESSES:
+        try:
+            if name != served.backend.name:
+                return open_backend(name, served.model, "cpu")
+        except SeglineError as error:
+            _log.info("proof by %s: %s", name, error)
+    return open_backend(REFERENCE, served.model, "cpu")
 
 
 def opened_and_proven(
@@ -58,7 +77,7 @@ def opened_and_proven(
 ) -> "Served":
     """A package that is opened here while it is proven beside, in a process of its own.
 
-    What PyTorch needs for the proof is gone with its process, and who answers meanwhile is not held up.
+    What the proof needs is gone with its process, and who answers meanwhile is not held up.
 
     Raises:
         SeglineError: as :func:`require_proven`, or as ``Served.opened``.

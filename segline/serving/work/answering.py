@@ -4,11 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from segline.common.arrays import CPU, Array
 from segline.common.errors import SeglineError
 from segline.imaging.files import read_channels
-from segline.imaging.preprocessing import CPU
 from segline.inference.stitching import WindowScorer
 from segline.inference.stopwatch import Stopwatch
 from segline.serving.models.served import Served
@@ -90,7 +88,7 @@ class _Heeding:
         self.device = getattr(network, "device", CPU)
         self._network, self._job, self._seen = network, job, 0
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: Array) -> Array:
         """Class scores of windows."""
         self._job.heed()
         scores = self._network(windows)

@@ -66,7 +66,7 @@ class Classes:
             numbers = mine[first : first + size]
             some = [cases[number] for number in numbers]
             images = [torch.from_numpy(case.image.astype("float32")).to(device) for case in some]
-            guessed = probabilities(network, images, plan).argmax(1)
+            guessed = torch.from_numpy(probabilities(network, images, plan)).argmax(1)
             truth = torch.tensor([int(case.label) for case in some])
             right[numbers, 0] = (guessed == truth).double()
             right[numbers, 1:] = torch.nan

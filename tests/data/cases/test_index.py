@@ -171,7 +171,7 @@ class TestCase:
         volume = cache.manifest.image(entry)
         placement = preprocessor.place(volume)
         assert case.placement == placement
-        np.testing.assert_array_equal(case.image, preprocessor.image(volume, placement).half())
+        np.testing.assert_array_equal(case.image, preprocessor.image(volume, placement).astype(np.float16))
         label = preprocessor.label(cache.manifest.label(entry), placement, cache.plan.label_values)
         np.testing.assert_array_equal(case.label, label)
         assert (case.image.dtype, case.label.dtype) == (np.float16, np.uint8)

@@ -3,9 +3,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from segline.common.errors import SeglineError
 from segline.serving.models import batching
@@ -19,13 +18,13 @@ class Recorder:
         self.batches: list[tuple[int, ...]] = []
         self.begun, self.may_go = threading.Event(), threading.Event()
 
-    def __call__(self, windows: Tensor) -> Tensor:
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
         self.batches.append(tuple(windows.shape))
         self.begun.set()
         assert self.may_go.wait(10)
         if bool((windows < 0).any()):
             raise SeglineError("a negative window")
-        return torch.cat([windows, -windows], dim=1)
+        return np.concatenate([windows, -windows], axis=1)
 
 
 @pytest.fixture
@@ -41,11 +40,11 @@ def shared(recorder: Recorder) -> Iterator[SharedNetwork]:
     network.close()
 
 
-def window(value: float, size: int = 2) -> Tensor:
-    return torch.full((1, 1, size, size, size), value)
+def window(value: float, size: int = 2) -> np.ndarray:
+    return np.full((1, 1, size, size, size), value, np.float32)
 
 
-def asked_together(shared: SharedNetwork, recorder: Recorder, windows: list[Tensor]) -> list[object]:
+def asked_together(shared: SharedNetwork, recorder: Recorder, windows: list[np.ndarray]) -> list[object]:
     """What is answered to windows that wait while the network is busy with a first one."""
     with ThreadPoolExecutor(len(windows) + 1) as pool:
         first = pool.submit(shared, window(99.0, 3))
@@ -82,7 +81,7 @@ def test_a_volume_at_fault_fails_alone(shared: SharedNetwork, recorder: Recorder
 
 def test_scores_may_be_overwritten_by_whom_they_are_for(shared: SharedNetwork, recorder: Recorder) -> None:
     first, second = asked_together(shared, recorder, [window(1.0), window(2.0)])
-    first.zero_()
+    first[...] = 0
     assert float(second[0, 0, 0, 0, 0]) == 2
 
 
@@ -92,13 +91,13 @@ def test_the_best_batch_is_the_one_that_takes_the_least_time_a_window(
     now = [0.0]
     monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def slow_to_begin(windows: Tensor) -> Tensor:
+    def slow_to_begin(windows: np.ndarray) -> np.ndarray:
         now[0] += 0.02 + (0.02 * len(windows) if len(windows) > 4 else 0)
         return windows
 
     assert best_batch(slow_to_begin, 1, (2, 2, 2), (1, 2, 4, 8)) == 4
 
-    def each_alike(windows: Tensor) -> Tensor:
+    def each_alike(windows: np.ndarray) -> np.ndarray:
         now[0] += 0.01 * len(windows)
         return windows
 

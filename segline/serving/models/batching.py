@@ -15,6 +15,8 @@ from segline.imaging.geometry import Shape
 from segline.inference.stitching import WindowScorer
 
 _ROUNDS = 3
+_LONG_S = 0.5
+"""A server that is ready half a minute sooner is worth more than what such batches could still gain."""
 _WORTH = 1.05
 """A larger batch must be that much faster a window: it makes its first windows wait for the last."""
 
@@ -110,15 +112,23 @@ class SharedNetwork:
 def best_batch(network: WindowScorer, channels: int, window: Shape, sizes: Sequence[int]) -> int:
     """Which of ``sizes`` takes the least time a window here; the smallest where it makes no difference.
 
-    Timed on noise, each size a few times, the fastest counts.
+    Timed on noise, each size a few times, the fastest counts; once before, for what a runtime does for a new
+    shape. A batch that takes long fills the machine: larger ones are not tried.
     """
+    if len(sizes) == 1:
+        return sizes[0]
     rng = np.random.default_rng(0)
     best, best_s = sizes[0], float("inf")
     for size in sizes:
         windows = placed(rng.random((size, channels, *window), np.float32), getattr(network, "device", CPU))
-        took = min(_seconds(network, windows) for _ in range(_ROUNDS)) / size
-        if took * _WORTH < best_s:
-            best, best_s = size, took
+        network(windows)
+        took = _seconds(network, windows)
+        if took < _LONG_S:
+            took = min(took, *(_seconds(network, windows) for _ in range(_ROUNDS - 1)))
+        if took / size * _WORTH < best_s:
+            best, best_s = size, took / size
+        if took >= _LONG_S:
+            break
     return best
 
 

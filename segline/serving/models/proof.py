@@ -99,16 +99,15 @@ def _prove(model: Model, version: str, backend: str, device: str, case: Sequence
 
 
 def made_up(plan: "Plan") -> "Volume":
-    """Blobs of every intensity that the plan knows, on its grid, a little larger than its largest window."""
+    """Blobs of every intensity that the plan knows, on its grid: one window, as a network is given it."""
     import numpy as np
 
     from segline.imaging.volume import Volume
 
     rng = np.random.default_rng(_SEED)
-    shape = [edge + (edge // 4 if edge > 1 else 0) for edge in plan.inference.largest_window]
-    if plan.network.answers == "classes":
-        shape = list(plan.inference.largest_window)
-    channels = [_blobs(rng, shape, plan, number) for number in range(len(plan.channels))]
+    channels = [
+        _blobs(rng, plan.inference.smallest_window, plan, number) for number in range(len(plan.channels))
+    ]
     affine = np.diag([*plan.preprocessing.spacing_mm, 1.0])
     return Volume(np.stack(channels), affine)
 

@@ -102,3 +102,16 @@ def test_the_best_batch_is_the_one_that_takes_the_least_time_a_window(
         return windows
 
     assert best_batch(each_alike, 1, (2, 2, 2), (1, 2)) == 1
+
+
+def test_batches_larger_than_one_that_takes_long_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, tried = [0.0], list[int]()
+    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def long(windows: np.ndarray) -> np.ndarray:
+        now[0] += 0.3 * len(windows) + (1.0 if len(windows) not in tried else 0)
+        tried.append(len(windows))
+        return windows
+
+    assert best_batch(long, 1, (2, 2, 2), (1, 2, 4, 8)) == 1
+    assert tried == [1, 1, 1, 1, 2, 2]

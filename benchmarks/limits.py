@@ -38,7 +38,7 @@ from segline.imaging.volume import Volume
 from segline.machine.memory import keep_freed_memory
 from segline.machine.processor import processor_name
 from segline.model.package import Model
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.weights import load_network
 
 PRODUCT_EDGE = 4096
@@ -78,7 +78,7 @@ def flops_of(model: Model, volume: Volume) -> int:
         model.plan.network.total_stride,
     )
     sizes = [-(-size // stride) * stride for size, stride in zip(shape, strides, strict=True)]
-    network = fold_batch_norm(load_network(model.weights, model.plan)).to("meta")
+    network = folded(load_network(model.weights, model.plan)).to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.empty(1, len(volume.array), *sizes, device="meta"))
     return counter.get_total_flops()

@@ -26,14 +26,15 @@ from kfp.local import subprocess_task_handler
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
 from segline.common.processes import deaf_to_ctrl_c, forks
+from segline.stages import MODULES
 
 _EXECUTOR = "kfp.dsl.executor_main"
 _IMPORTED_ONCE = [
     "__main__",
     "kfp.dsl.executor",
-    "torch",
     "segline.networks.lean_monai",
-    "segline.stages",
+    *(f"segline.stages.{module}" for module in MODULES),
+    "segline.export.onnx",
     "torch._dynamo",
 ]
 """They start no threads, which a fork would lose; the last is what an optimizer and an export ask for."""

@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segline.common.processes import forks
+from segline.stages import MODULES
 
-_IMPORTED_ONCE = ["torch", "segline.networks.lean_monai", "segline.stages", "segline.cli.main"]
+_STAGES = [f"segline.stages.{module}" for module in MODULES]
+_IMPORTED_ONCE = ["segline.networks.lean_monai", *_STAGES, "segline.export.onnx", "segline.cli.main"]
 _PATIENCE_S = 300
 
 

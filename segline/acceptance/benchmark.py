@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from segline.acceptance.times import (
     STAGES,
     BackendTimes,
@@ -28,9 +26,10 @@ from segline.data.manifest import Manifest
 from segline.inference.answers import Answers
 from segline.inference.masks import MASKS
 from segline.inference.stopwatch import Stopwatch
-from segline.machine.devices import as_device
+from segline.machine.devices import as_device, cuda_in_use
 from segline.machine.gpu_meter import GpuMeter
 from segline.machine.memory import keep_freed_memory, peak_memory_bytes
+from segline.machine.processor import ask_for_threads, threads_asked
 from segline.model.package import Model
 
 _PAIRED = (
@@ -84,7 +83,7 @@ def benchmark(
     times, unavailable = [], []
     for number, name in enumerate(backends):
         progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
-        job = _Job(name, model, manifest, tuple(cases), device, repeats, torch.get_num_threads(), answers)
+        job = _Job(name, model, manifest, tuple(cases), device, repeats, threads_asked(), answers)
         try:
             times.append(in_own_process(f"benchmark of {name}", _time_backend, job))
         except UnavailableError as error:
@@ -111,7 +110,7 @@ def _meter_of(device: str) -> GpuMeter | str:
 
 def _time_backend(job: _Job) -> BackendTimes:
     """Open and time one backend; this process's peak memory is taken to be its."""
-    torch.set_num_threads(job.threads)
+    ask_for_threads(job.threads)
     keep_freed_memory()  # as the command does that predicts
     gauge = _Gauge(_meter_of(job.device))
     backend = open_backend(job.backend, job.model, job.device)
@@ -134,7 +133,7 @@ def _time_backend(job: _Job) -> BackendTimes:
         end_to_end=_end_to_end(runs),
         peak_host_bytes=peak_memory_bytes(),
         device=gauge.use(backend.name, len(runs)),
-        note=_PAIRED if backend.name == REFERENCE and not torch.cuda.is_initialized() else None,
+        note=_PAIRED if backend.name == REFERENCE and not cuda_in_use() else None,
     )
 
 
@@ -178,7 +177,9 @@ class _SettledStopwatch(Stopwatch):
     def lap(self, name: str) -> Iterator[None]:
         with super().lap(name):
             yield
-            if torch.cuda.is_initialized():
+            if cuda_in_use():
+                import torch
+
                 torch.cuda.synchronize()
 
 
@@ -202,7 +203,10 @@ class _Gauge:
 
     def use(self, backend: str, runs: int) -> DeviceUse | None:
         """What ``backend`` took over so many runs; ``None`` if it was not on the GPU."""
-        on_torch = backend == REFERENCE and torch.cuda.is_initialized()
-        peak = torch.cuda.max_memory_allocated() if on_torch else self._bytes
+        peak = self._bytes
+        if backend == REFERENCE and cuda_in_use():
+            import torch
+
+            peak = torch.cuda.max_memory_allocated()
         each = None if self._joules is None else self._joules / runs
         return DeviceUse(peak_bytes=peak, joules_per_volume=each) if peak else None

@@ -4,13 +4,12 @@ import os
 import platform
 from collections.abc import Sequence
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from segline.backends import Precision
 from segline.common.documents import Document
 from segline.machine.gpu_meter import GpuMeter
-from segline.machine.processor import processor_name
+from segline.machine.processor import processor_name, threads_asked
 
 STAGES = ("load", "preprocess", "network", "stitch", "invert", "save")
 
@@ -110,7 +109,7 @@ class Machine(_Record):
         return cls(
             processor=processor_name(),
             cpus=len(os.sched_getaffinity(0)),
-            threads=torch.get_num_threads(),
+            threads=threads_asked() or len(os.sched_getaffinity(0)),
             memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             system=f"{platform.system()} {platform.machine()}",
             gpu=meter if isinstance(meter, str) else meter.description,

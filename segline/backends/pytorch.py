@@ -6,7 +6,7 @@ from segline.backends import Precision
 from segline.common.arrays import Array, as_tensor, like
 from segline.machine.devices import usable_device
 from segline.model.package import Model
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.running import channels_last, infer
 from segline.networks.weights import load_network
 
@@ -18,7 +18,7 @@ class PyTorchBackend:
         self.name, self.precision, self.device = name, precision, str(device)
         self._device = device
         self.version = f"torch {torch.__version__} on {device}"
-        self._network = channels_last(fold_batch_norm(load_network(model.weights, model.plan)).to(device))
+        self._network = channels_last(folded(load_network(model.weights, model.plan)).to(device))
 
     def __call__(self, windows: Array) -> Array:
         """``(B, C, x, y, z)`` to ``(B, K, x, y, z)`` or ``(B, K)``, where the caller's are."""

@@ -80,12 +80,18 @@ def contiguous(array: Array) -> Array:
 
 
 @contextmanager
-def without_gradients(array: Array) -> Iterator[None]:
-    """Keep PyTorch, if the array is its own, from recording what is done in the block."""
-    if not is_tensor(array):
-        yield
-        return
-    import torch
+def inferring(array: Array) -> Iterator[None]:
+    """Let either library compute in the block as where nothing is learned: without a record for gradients.
 
-    with torch.inference_mode():
+    Nor does NumPy warn of what is not finite: whoever asks for it looks.
+    """
+    if is_tensor(array):
+        import torch
+
+        with torch.inference_mode():
+            yield
+        return
+    import numpy as np
+
+    with np.errstate(all="ignore"):
         yield

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel
 
-from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
+from segline.common.arrays import Array, as_numpy, functions_for, inferring
 
 LEVELS = 256
 STEPS = 8
@@ -28,7 +28,7 @@ def score_levels(leads: Array) -> np.ndarray:
         ``(X, Y, Z)`` uint8.
     """
     xp = functions_for(leads)
-    with without_gradients(leads):
+    with inferring(leads):
         log_odds = _log_sum(leads) * STEPS
         log_odds += LEVELS // 2
         levels = xp.astype(xp.clip(log_odds, 0, LEVELS - 1, out=log_odds), xp.uint8)

@@ -27,7 +27,7 @@ from segline.export.agreement import compare_on_patches
 from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
 from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.weights import load_network
 from segline.plan import Gate, Plan
 from segline.training.objectives.masks import MASKS
@@ -57,7 +57,7 @@ def export_onnx(
             PyTorch's answer; the model package is then left as it was.
     """
     _require_packages()
-    network = fold_batch_norm(load_network(model.weights, model.plan))
+    network = folded(load_network(model.weights, model.plan))
     graph = _graph_bytes(network, model.plan)
     sidecar = _tried(model, graph, cases, patches, objective)
     if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass

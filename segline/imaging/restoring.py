@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
+from segline.common.arrays import Array, as_numpy, functions_for, inferring
 from segline.imaging.geometry import as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear
@@ -48,7 +48,7 @@ def restore_shares(leads: Array, placement: Placement) -> np.ndarray:
     shares = np.zeros((len(leads), *placement.native_shape), np.float32)
     turned = placement.reorientation.apply(shares)[(slice(None), *placement.crop)]
     inverse = [1 / step for step in placement.steps]
-    with without_gradients(leads):
+    with inferring(leads):
         for index, share in enumerate(_softmax(leads)[1:]):
             native = resample_linear(share, placement.crop_shape, (inverse[0], inverse[1], inverse[2]))
             turned[index] = np.clip(as_numpy(native), 0, 1)
@@ -82,7 +82,7 @@ def _foreground_reach(leads: Array, placement: Placement) -> tuple[Box, Box] | N
 
 def _probability_leads(leads: Array) -> Array:
     """Leads ``(K - 1, ...)`` before softmax to leads of probability, in place."""
-    with without_gradients(leads):
+    with inferring(leads):
         for first in range(0, leads.shape[1], _SLAB):
             slab = leads[:, first : first + _SLAB]
             odds = _softmax(slab)

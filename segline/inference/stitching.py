@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from segline.common.arrays import Array, functions_for, like, without_gradients
+from segline.common.arrays import Array, functions_for, inferring, like
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape, as_shape
 from segline.inference.stopwatch import Stopwatch
@@ -41,7 +41,7 @@ def predict_leads(network: WindowScorer, image: Array, plan: Plan, watch: Stopwa
     Raises:
         SeglineError: a score is not finite.
     """
-    with without_gradients(image):
+    with inferring(image):
         return _blended(network, image, plan, watch or Stopwatch())
 
 

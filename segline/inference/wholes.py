@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segline.common.arrays import Array, as_numpy, functions_for, without_gradients
+from segline.common.arrays import Array, as_numpy, functions_for, inferring
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Shape
 from segline.inference.stitching import WindowScorer
@@ -34,7 +34,7 @@ def probabilities(
     windows = functions_for(images[0]).stack(
         [middle(image, plan.inference.largest_window) for image in images]
     )
-    with watch.lap("network"), without_gradients(windows):
+    with watch.lap("network"), inferring(windows):
         scores = network(windows)
     watch.count("windows", len(windows))
     if scores.ndim != 2:

@@ -1,6 +1,7 @@
 """What this machine has and can do, with the reason for each no."""
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -61,6 +62,12 @@ def default_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def cuda_in_use() -> bool:
+    """Whether PyTorch has computed on a GPU in this process."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def half_precision(device: "torch.device") -> "torch.dtype | None":

@@ -36,6 +36,15 @@ def threads_asked() -> int:
     return int(told) if told.isdecimal() else 0
 
 
+def ask_for_threads(count: int) -> None:
+    """Let whatever computes in this process from now on do so with that many threads; 0 changes nothing."""
+    if not count:
+        return
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+
+
 def _facts() -> Mapping[str, str]:
     """What Linux tells of the first processor; nothing on other systems."""
     try:

@@ -4,7 +4,9 @@ from typing import Any
 
 from segline.common.lean import hidden
 
-with hidden("ignite", "matplotlib", "mlflow", "pandas", "skimage", "sklearn", "tensorboard"):
+_NEVER_CALLED = ("ignite", "matplotlib", "mlflow", "pandas", "pydicom", "scipy.signal", "skimage", "sklearn")
+
+with hidden(*_NEVER_CALLED, "tensorboard"):
     import monai as _monai
 
 monai: Any = _monai

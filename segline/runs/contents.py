@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segline.acceptance.members import Comparison
+from segline.acceptance.comparison import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
 from segline.backends import REFERENCE

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from segline.acceptance.members import Comparison
+from segline.acceptance.comparison import Comparison
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
 from segline.common import atomic

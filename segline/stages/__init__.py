@@ -4,12 +4,26 @@ Hand each room what it works on, and do nothing of it themselves; they know noth
 An error a user can act on ends the process with one line on standard error and status 1.
 """
 
-from segline.stages.data import download, intake, plan, preprocess, start, start_run
-from segline.stages.deployment import benchmark, build_tensorrt, export_onnx, merge_engines, quantize
-from segline.stages.folds import assemble, compare_members, pool, split_folds, take_fold, track_folds
-from segline.stages.judging import compare, evaluate
-from segline.stages.learning import train
-from segline.stages.release import register, report
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segline.stages.data import download, intake, plan, preprocess, start, start_run
+    from segline.stages.deployment import benchmark, build_tensorrt, export_onnx, merge_engines, quantize
+    from segline.stages.folds import assemble, compare_members, pool, split_folds, take_fold, track_folds
+    from segline.stages.judging import compare, evaluate
+    from segline.stages.learning import train
+    from segline.stages.release import register, report
+
+MODULES = {
+    "data": ("download", "intake", "plan", "preprocess", "start", "start_run"),
+    "deployment": ("benchmark", "build_tensorrt", "export_onnx", "merge_engines", "quantize"),
+    "folds": ("assemble", "compare_members", "pool", "split_folds", "take_fold", "track_folds"),
+    "judging": ("compare", "evaluate"),
+    "learning": ("train",),
+    "release": ("register", "report"),
+}
+"""Each is imported when one of its stages is asked for: half of them do without PyTorch."""
 
 __all__ = [
     "assemble",
@@ -35,3 +49,10 @@ __all__ = [
     "track_folds",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, stages in MODULES.items():
+        if name in stages:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

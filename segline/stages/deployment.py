@@ -9,8 +9,6 @@ from segline.backends.tensorrt import Target, build_engine
 from segline.backends.tensorrt import merge_engines as merge_packages
 from segline.common.documents.names import BENCHMARK, MODEL
 from segline.common.progress import ConsoleProgress
-from segline.export.int8 import quantize as quantize_model
-from segline.export.onnx import export_onnx as export_model
 from segline.kinds import kind_of
 from segline.model.package import Model
 from segline.stages.frame import (
@@ -31,6 +29,8 @@ def export_onnx(run: Location, model_in: Location, cases_in: Location, model_out
     with stage(run, "export_onnx") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.val)
+        from segline.export.onnx import export_onnx as export_model
+
         sidecar = export_model(model, cases, objective=kind_of(model.plan.kind).objective)
         record.publish(model_out, MODEL)
         outcome.text = (
@@ -44,6 +44,8 @@ def quantize(run: Location, model_in: Location, cases_in: Location, model_out: L
     with stage(run, "quantize") as (record, outcome):
         model = Model.open(Path(model_in)).copied_to(Path(model_out))
         cases = cases_here(cases_in, model.plan.split.train if model.plan.export.int8_patches else ())
+        from segline.export.int8 import quantize as quantize_model
+
         sidecar = quantize_model(model, cases, kind_of(model.plan.kind).objective)
         record.publish(model_out, MODEL)
         outcome.text = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from segline.acceptance.members import Comparison
+from segline.acceptance.comparison import Comparison
 from segline.acceptance.members import compare_members as compare_with_members
 from segline.acceptance.times import Benchmark
 from segline.backends import REFERENCE
@@ -42,8 +42,6 @@ from segline.stages.frame import (
     tracker_at,
 )
 from segline.stages.judging import describe_evaluation
-from segline.training.shipping.assembly import assemble as assemble_model
-from segline.training.shipping.assembly import members_in_order
 
 
 def split_folds(run: Location) -> list[str]:
@@ -92,6 +90,8 @@ def assemble(run: Location, plan_in: Location, members_in: Sequence[Location], m
     with stage(run, "assemble") as (record, outcome):
         plan = Plan.read(Path(plan_in))
         members = [Model.open(folder) for folder in as_paths(members_in)]
+        from segline.training.shipping.assembly import assemble as assemble_model
+
         model = assemble_model(members, plan, fold_plans(record, plan), Path(model_out))
         if model.plan != plan:
             record.publish(model.folder / PLAN, PLAN)
@@ -119,6 +119,8 @@ def compare_members(
         ):
             raise SeglineError(f"{run}: the ensemble is not evaluated and timed yet; run benchmark first")
         members = [Model.open(folder) for folder in as_paths(members_in)]
+        from segline.training.shipping.assembly import members_in_order
+
         ordered = members_in_order(members, fold_plans(record, contents.plan), "compare_members")
         manifest = manifest_here(manifest_in, contents.plan.split.test)
         used, progress = inference_device(device), ConsoleProgress("[compare_members]")

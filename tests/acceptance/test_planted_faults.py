@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor, nn
 
 from segline.acceptance.gate import judge
@@ -24,7 +25,7 @@ from segline.export.onnx import export_onnx
 from segline.imaging.files import write_volume
 from segline.imaging.volume import Volume
 from segline.model.package import Model
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.running import infer
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
@@ -53,9 +54,9 @@ class Planted:
     name: str = "planted"
     version: str = "1"
 
-    def __call__(self, windows: Tensor) -> Tensor:
-        """Whatever it was given to do."""
-        return self.compute(windows)
+    def __call__(self, windows: np.ndarray) -> np.ndarray:
+        """Whatever it was given to do, to tensors."""
+        return self.compute(torch.from_numpy(windows)).numpy()
 
 
 def two_channels(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +146,7 @@ def scaled(model: Model, factor: float) -> nn.Module:
     Convolutions, PReLU, sums and concatenation are homogeneous: the weights that meet the image and all
     biases carry the factor through.
     """
-    network = fold_batch_norm(load_network(model.weights, model.plan))
+    network = folded(load_network(model.weights, model.plan))
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
             if name in ("model.0.conv.unit0.conv", "model.0.residual"):

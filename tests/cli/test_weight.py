@@ -64,6 +64,12 @@ def test_whatever_answers_on_a_cpu_does_without_torch(tiny_model: Model, tmp_pat
     assert "pytorch: torch is not installed; pip install 'segline[train]'" in done.stderr
 
 
+def test_stages_that_train_and_export_nothing_import_no_torch() -> None:
+    names = "download intake plan preprocess evaluate compare benchmark register report start_run pool"
+    packages, _ = imported(f"from segline import stages\n[getattr(stages, n) for n in '{names}'.split()]")
+    assert not packages & {"torch", "monai", "mlflow"}
+
+
 def test_models_and_pull_import_no_network() -> None:
     code = "from segline.registry import pulling, versions\nfrom mlflow import MlflowClient"
     packages, _ = imported(code)

@@ -18,7 +18,7 @@ from segline.export.onnx import OPSET, export_onnx
 from segline.model.package import Model
 from segline.model.sidecars import LARGEST_DIFFERENCE
 from segline.networks.catalogue import build_network
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.weights import load_network, save_weights
 from segline.plan import Plan
 from segline.training.objectives.masks import MASKS
@@ -81,7 +81,7 @@ def test_the_graph_runs_with_any_batch_and_any_multiple_of_the_stride(
     windows = np.random.default_rng(0).random((batch, 1, *size), dtype=np.float32)
     (scores,) = session.run(["scores"], {"windows": windows})
     with torch.inference_mode():
-        network = fold_batch_norm(load_network(tiny_model.weights, tiny_model.plan))
+        network = folded(load_network(tiny_model.weights, tiny_model.plan))
         wanted = network(torch.from_numpy(windows)).numpy()
     assert scores.shape == (batch, 2, *size)
     assert np.abs(scores - wanted).max() < 1e-4

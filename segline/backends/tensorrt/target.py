@@ -2,7 +2,6 @@
 
 import platform
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from segline.backends.tensorrt.flavour import Flavour, FlavourName
@@ -37,6 +36,8 @@ class Target(BaseModel):
         """
         if missing := nvidia_driver_missing():
             raise UnavailableError(missing)
+        import torch
+
         if not torch.cuda.is_available():
             raise UnavailableError(
                 "tensorrt: this build of torch cannot use the NVIDIA GPU; see segline check"

@@ -1,6 +1,6 @@
 """The ensemble beside its members: what averaging gains, and what it costs."""
 
-from segline.acceptance.members import Comparison, Standing
+from segline.acceptance.comparison import Comparison, Standing
 from segline.acceptance.times import Benchmark
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import KEY, Figure, figures_among

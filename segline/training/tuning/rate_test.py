@@ -5,11 +5,13 @@ Smith, Cyclical learning rates for training neural networks, WACV 2017.
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from segline.training.trainer import Trainer
+if TYPE_CHECKING:  # the report reads what was found, and needs no PyTorch
+    from segline.training.trainer import Trainer
 
 LOWEST, HIGHEST = 1 / 300, 30.0
 """Of the usual rate: the range that is tested. Of 3e-3, from 1e-5 to 9e-2."""
@@ -55,7 +57,7 @@ class RangeTest(BaseModel):
         return float(f"{min(max(steepest, usual / FREEDOM), usual * FREEDOM):.2g}")
 
 
-def range_test(trainer: Trainer, steps: int) -> RangeTest:
+def range_test(trainer: "Trainer", steps: int) -> RangeTest:
     """Train with ever higher rates until the loss blows up; the trainer is of no other use afterwards.
 
     Args:

@@ -17,7 +17,7 @@ from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.model.int8 import INT8_GRAPH
 from segline.model.package import Model
-from segline.networks.folding import fold_batch_norm
+from segline.networks.folding import folded
 from segline.networks.weights import load_network
 from segline.plan import Plan, Task, merged
 from segline.planning.folds import fold_tasks, resplit
@@ -108,7 +108,7 @@ def test_its_int8_graph_keeps_the_first_level_of_each_member_in_float(ensemble: 
 
 
 def test_batch_norm_folds_in_every_member(ensemble: Model) -> None:
-    network = fold_batch_norm(load_network(ensemble.weights, ensemble.plan))
+    network = folded(load_network(ensemble.weights, ensemble.plan))
     assert not any(isinstance(layer, torch.nn.BatchNorm3d) for layer in network.modules())
 
 

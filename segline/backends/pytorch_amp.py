@@ -1,19 +1,24 @@
 """PyTorch with automatic mixed precision: float16 on a CUDA device."""
 
-from segline.backends.pytorch import PyTorchBackend
+from typing import TYPE_CHECKING
+
 from segline.common.errors import UnavailableError
-from segline.machine.devices import usable_device
+from segline.machine.devices import as_device, default_device, usable_device
 from segline.model.package import Model
 
+if TYPE_CHECKING:
+    from segline.backends.pytorch import PyTorchBackend
 
-def open_backend(model: Model, device: str) -> PyTorchBackend:
+
+def open_backend(model: Model, device: str) -> "PyTorchBackend":
     """Load the weights of a package.
 
     Raises:
         UnavailableError: there is no CUDA device: a CPU is slower in float16.
         SeglineError: the device cannot be used here, or the weights are damaged or of another plan.
     """
-    used = usable_device(device)
-    if used.type != "cuda":
+    if as_device(default_device() if device == "auto" else device).type != "cuda":
         raise UnavailableError("pytorch_amp: runs on an NVIDIA GPU; use pytorch on a CPU")
-    return PyTorchBackend("pytorch_amp", "float16", model, used)
+    from segline.backends.pytorch import PyTorchBackend
+
+    return PyTorchBackend("pytorch_amp", "float16", model, usable_device(device))

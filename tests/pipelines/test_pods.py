@@ -32,7 +32,7 @@ TASK = {
         "gate": {"nsd_tolerance_mm": 3.0, "required": ["pytorch", "onnxruntime"]},
     },
 }
-OUTAGE_S = 20
+OUTAGE_S = 12
 RUN, STORE = "one", ""
 """As the compiled pipeline names them: where they lie is for the cluster's settings to say."""
 

@@ -1,7 +1,6 @@
 """TensorRT: the package's engine for this GPU."""
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from segline.backends import Precision, onnx_runtime
 from segline.backends.tensorrt.engine import EnginePrecision, best_precision, engine_path, read_engine
@@ -12,6 +11,9 @@ from segline.common.arrays import Array, as_tensor, like
 from segline.common.errors import SeglineError, UnavailableError
 from segline.machine.devices import as_device
 from segline.model.package import Model
+
+if TYPE_CHECKING:  # where there is no GPU, that is told without it
+    from torch import Tensor
 
 
 class TensorRtBackend:
@@ -26,6 +28,8 @@ class TensorRtBackend:
         target = Target.here(device, flavour)
         content, sidecar = read_engine(model, precision, target)
         name = str(engine_path(model, target.architecture, precision))
+        import torch
+
         with torch.cuda.device(device):
             self._log = flavour.logger()
             self._runtime = flavour.runtime(self._log)
@@ -47,6 +51,8 @@ class TensorRtBackend:
         Raises:
             SeglineError: the engine was not built for windows of this shape, or fails.
         """
+        import torch
+
         profile = choose_profile(self._profiles, windows.shape)
         with torch.cuda.device(self.device):
             inputs = as_tensor(windows, self.device).float().contiguous()
@@ -60,7 +66,7 @@ class TensorRtBackend:
         scores.record_stream(self._stream)
         return like(scores, windows)
 
-    def _enqueue(self, profile: int, inputs: Tensor, scores: Tensor) -> None:
+    def _enqueue(self, profile: int, inputs: "Tensor", scores: "Tensor") -> None:
         context, stream = self._context, self._stream.cuda_stream
         done = (
             (profile == self._profile or context.set_optimization_profile_async(profile, stream))

@@ -6,6 +6,7 @@ Each is a fork of one that has imported what commands need: how long that takes 
 import os
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,12 @@ from segline.stages import MODULES
 _STAGES = [f"segline.stages.{module}" for module in MODULES]
 _IMPORTED_ONCE = ["segline.networks.lean_monai", *_STAGES, "segline.export.onnx", "segline.cli.main"]
 _PATIENCE_S = 300
+
+
+def begin_to_import() -> None:
+    """Start the process of which all forks in this one are, whoever asks for the first of them."""
+    if forks(*_IMPORTED_ONCE).get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 def segline(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":

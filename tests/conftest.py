@@ -31,6 +31,7 @@ from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
 from .browser import chromium
+from .command import begin_to_import
 from .mlflow_server import mlflow_server as serve_mlflow
 from .s3_server import S3Server
 from .tiny_task import TINY, run_task
@@ -104,10 +105,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Tiny networks are slower on many threads than on one, here and in every process that a test starts."""
+def processes(request: pytest.FixtureRequest) -> None:
+    """Tiny networks are slower on many threads than on one, here and in every process that a test starts.
+
+    Forks come from one process that imports what most need, before anyone asks it for less.
+    """
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    if any(item.get_closest_marker("heavy") for item in request.session.items):
+        begin_to_import()
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ def folded(network: nn.Module) -> nn.Module:
     """A copy in evaluation mode of which each convolution does what it can of its neighbours' work.
 
     The BatchNorm of MONAI's ``Convolution`` becomes part of its kernel, and so does the way around a
-    ``ResidualUnit`` of one bare convolution. A UNet ends in such a unit, at full resolution: OpenVINO computes
-    a window of 272x240x112 in 0.84 s without that addition, and in 0.91 with it. Other norms and units stay.
+    ``ResidualUnit`` of one bare convolution. A UNet ends in such a unit, at full resolution: a window of
+    272x240x112 takes OpenVINO 0.84 s without that addition, and 0.91 with it. Other norms and units stay.
     """
     copied = copy.deepcopy(network).eval()
     for block in copied.modules():

@@ -72,12 +72,11 @@ def open_backend(name: str, model: "Model", device: str = "auto") -> Backend:
     if name not in BACKENDS:
         raise SeglineError(f"backend {name!r}: unknown; there are {', '.join(BACKENDS)}")
     try:
-        module = importlib.import_module(BACKENDS[name].module)
+        backend: Backend = importlib.import_module(BACKENDS[name].module).open_backend(model, device)
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "monai"):
             raise
         raise UnavailableError(
             f"{name}: {error.name} is not installed; pip install 'segline[train]'"
         ) from error
-    backend: Backend = module.open_backend(model, device)
     return backend

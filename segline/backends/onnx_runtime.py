@@ -42,6 +42,8 @@ class OnnxRuntimeBackend:
             )
         if on_gpu and (missing := nvidia_driver_missing()):
             raise SeglineError(f"onnxruntime: device {device}: {missing}; use cpu")
+        if on_gpu:
+            import torch  # noqa: F401  # windows and scores lie there as its tensors
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads_asked()
         if on_gpu:

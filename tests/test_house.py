@@ -45,6 +45,7 @@ def test_backends_are_asked_for_without_loading_them() -> None:
     assert not {"torch", "numpy", "pydantic"} & modules
 
 
+@pytest.mark.heavy
 def test_what_predicts_loads_nothing_that_trains_or_registers() -> None:
     modules = loaded_by(
         "import segline.imaging.files, segline.inference.predictor, segline.model.package\n"

@@ -65,6 +65,7 @@ def test_a_long_name_of_the_temporary_folder_is_no_obstacle(tmp_path: Path) -> N
     assert done.stdout == "(3, 2)\n", done.stderr
 
 
+@pytest.mark.heavy
 def test_its_peak_memory_is_its_own() -> None:
     here = np.ones(300 * 2**20, np.uint8)
     small, large = (in_own_process("toy", take_memory, size) for size in (1, 200))

@@ -309,6 +309,7 @@ def test_each_stage_is_timed() -> None:
     assert min(watch.seconds.values()) > 0
 
 
+@pytest.mark.heavy
 def test_no_more_than_one_volume_of_scores_is_kept() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PEAK],

@@ -72,6 +72,7 @@ def test_of_two_that_are_registered_at_once_one_is_compared_with_the_other(
     assert Decision.read(loser.folder / PROMOTION).difference
 
 
+@pytest.mark.heavy
 def test_a_rollback_waits_for_a_registration(file: str, caplog: pytest.LogCaptureFixture) -> None:
     registry = Registry(file)
     with ThreadPoolExecutor(1) as threads:

@@ -173,6 +173,7 @@ def test_a_store_that_knows_conditions_refuses_the_second(way: BadWay) -> None:
     assert not store_at(way.settings).create("lease", b"mine")
 
 
+@pytest.mark.heavy
 def test_a_server_killed_amid_an_upload_is_waited_for(tmp_path: Path) -> None:
     with S3Server(tmp_path / "buckets") as server:
         (tmp_path / "buckets/faults").mkdir(parents=True)
@@ -198,6 +199,7 @@ def kill_and_start(server: S3Server, sent: list[float], away_s: float = 2) -> No
     server.start()
 
 
+@pytest.mark.heavy
 def test_a_server_killed_amid_one_big_file_is_waited_for(tmp_path: Path) -> None:
     content = os.urandom(80_000_000)
     (tmp_path / "big").write_bytes(content)

@@ -58,6 +58,7 @@ def test_files_come_from_the_server_itself_unless_somebody_says_otherwise(tmp_pa
         assert environment[variable] == wanted
 
 
+@pytest.mark.heavy
 def test_a_server_that_starts_again_is_waited_for() -> None:
     port, answered = free_port(), []
 
@@ -89,6 +90,7 @@ def test_user_and_password_leave_the_uri_for_mlflows_own_variables() -> None:
     assert keys_apart("sqlite:////tmp/mlflow.db", {}) == "sqlite:////tmp/mlflow.db"
 
 
+@pytest.mark.heavy
 def test_tables_that_were_half_made_are_made_again(tmp_path: Path) -> None:
     """A process that is killed while it makes them would leave a file that can never be opened."""
     program = (

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from segline.common.errors import UnavailableError
-from segline.machine.devices import as_device, default_device, usable_device
+from segline.machine.devices import chosen_device, usable_device
 from segline.model.package import Model
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def open_backend(model: Model, device: str) -> "PyTorchBackend":
         UnavailableError: there is no CUDA device: a CPU is slower in float16.
         SeglineError: the device cannot be used here, or the weights are damaged or of another plan.
     """
-    if as_device(default_device() if device == "auto" else device).type != "cuda":
+    if chosen_device(device).type != "cuda":
         raise UnavailableError("pytorch_amp: runs on an NVIDIA GPU; use pytorch on a CPU")
     from segline.backends.pytorch import PyTorchBackend
 

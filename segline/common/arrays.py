@@ -67,6 +67,15 @@ def like(result: Array, array: Array) -> Array:
     return as_tensor(result, str(array.device)) if is_tensor(array) else as_numpy(result)
 
 
+def softmax(scores: Array, axis: int) -> Array:
+    """Scores to probabilities along ``axis``, in place."""
+    xp = functions_for(scores)
+    scores -= xp.max(scores, axis=axis, keepdims=True)
+    xp.exp(scores, out=scores)
+    scores /= xp.sum(scores, axis=axis, keepdims=True)
+    return scores
+
+
 def strides_of(array: Array) -> tuple[int, ...]:
     """How far apart neighbours along each axis lie in memory, in a unit of its own."""
     return tuple(array.stride()) if is_tensor(array) else tuple(array.strides)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from segline.common.arrays import Array, as_numpy, functions_for, inferring
+from segline.common.arrays import Array, as_numpy, functions_for, inferring, softmax
 from segline.imaging.geometry import as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear
@@ -49,7 +49,7 @@ def restore_shares(leads: Array, placement: Placement) -> np.ndarray:
     turned = placement.reorientation.apply(shares)[(slice(None), *placement.crop)]
     inverse = [1 / step for step in placement.steps]
     with inferring(leads):
-        for index, share in enumerate(_softmax(leads)[1:]):
+        for index, share in enumerate(_odds(leads)[1:]):
             native = resample_linear(share, placement.crop_shape, (inverse[0], inverse[1], inverse[2]))
             turned[index] = np.clip(as_numpy(native), 0, 1)
     return shares
@@ -85,19 +85,15 @@ def _probability_leads(leads: Array) -> Array:
     with inferring(leads):
         for first in range(0, leads.shape[1], _SLAB):
             slab = leads[:, first : first + _SLAB]
-            odds = _softmax(slab)
+            odds = _odds(slab)
             slab[...] = odds[1:] - odds[:1]
     return leads
 
 
-def _softmax(leads: Array) -> Array:
+def _odds(leads: Array) -> Array:
     """Probabilities ``(K, ...)`` of leads over the first of the classes."""
     xp = functions_for(leads)
-    scores = xp.concat([xp.zeros_like(leads[:1]), leads])
-    scores -= xp.max(scores, axis=0, keepdims=True)
-    odds = xp.exp(scores)
-    odds /= xp.sum(odds, axis=0, keepdims=True)
-    return odds
+    return softmax(xp.concat([xp.zeros_like(leads[:1]), leads]), axis=0)
 
 
 def _leader(leads: Array, placement: Placement, near: Box, box: Box) -> Array:

@@ -61,7 +61,7 @@ def _blended(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch) 
             stitched.add(boxes, leads)
             del scores, leads
     with watch.lap("stitch"):
-        return _finite(stitched.result()[:, *inner])
+        return finite(stitched.result()[:, *inner])
 
 
 class _Stitched:
@@ -110,23 +110,41 @@ def _total_weight(tiling: Tiling, blending: str) -> np.ndarray:
     return total
 
 
-def _finite(leads: Array) -> Array:
+def finite(scores: Array) -> Array:
+    """The scores themselves, of any shape.
+
+    Raises:
+        SeglineError: one of them is not finite.
+    """
     # a comparison with NaN is false: it would pass for background
-    xp = functions_for(leads)
-    if not bool(xp.isfinite(xp.sum(leads))):
+    xp = functions_for(scores)
+    with inferring(scores):
+        total = xp.sum(scores)
+    if not bool(xp.isfinite(total)):
         raise SeglineError(
             "prediction: scores are not finite; the network overflowed (float16?) or its weights are damaged"
         )
-    return leads
+    return scores
+
+
+def middle(image: Array, window: Shape) -> Array:
+    """The window ``(C, *window)`` around the middle of ``image`` ``(C, X, Y, Z)``; outside it is air."""
+    kept, filled = [], []
+    for edge, size in zip(window, image.shape[1:], strict=True):
+        first = (edge - size) // 2 if edge > size else edge // 2 - size // 2  # as MONAI pads and crops
+        kept.append(slice(max(0, -first), min(size, edge - first)))
+        filled.append(slice(max(0, first), min(edge, first + size)))
+    cut = image[:, *kept]
+    if cut.shape[1:] == window:
+        return cut
+    xp = functions_for(image)
+    padded = xp.full((len(image), *window), OUTSIDE, dtype=image.dtype, device=image.device)
+    padded[:, *filled] = cut
+    return padded
 
 
 def _pad_to(image: Array, shape: Shape) -> tuple[Array, tuple[slice, slice, slice]]:
-    """Pad evenly to ``shape``; also give the box of the image in it."""
+    """Pad evenly to ``shape``, no smaller; also give the box of the image in it."""
     before = [(n - size) // 2 for n, size in zip(shape, image.shape[1:], strict=True)]
     x, y, z = (slice(a, a + size) for a, size in zip(before, image.shape[1:], strict=True))
-    if as_shape(image.shape[1:]) == shape:
-        return image, (x, y, z)
-    xp = functions_for(image)
-    padded = xp.full((len(image), *shape), OUTSIDE, dtype=image.dtype, device=image.device)
-    padded[:, x, y, z] = image
-    return padded, (x, y, z)
+    return middle(image, shape), (x, y, z)

@@ -39,6 +39,11 @@ def as_device(name: str) -> Device:
     return Device(known[1] or known[2], int(known[3]) if known[3] else None)
 
 
+def chosen_device(name: str) -> Device:
+    """:func:`as_device`, where ``auto`` is the best one that this machine has."""
+    return as_device(default_device() if name == "auto" else name)
+
+
 def usable_device(name: str) -> "torch.device":
     """A device on which PyTorch can compute here; ``auto`` is the best one.
 
@@ -47,7 +52,7 @@ def usable_device(name: str) -> "torch.device":
     """
     import torch
 
-    wanted = as_device(default_device() if name == "auto" else name)
+    wanted = chosen_device(name)
     if wanted.type == "cuda" and not torch.cuda.is_available():
         raise SeglineError(f"device {name}: {why_no_cuda()}; use cpu")
     if wanted.type == "cuda" and (wanted.number or 0) >= torch.cuda.device_count():

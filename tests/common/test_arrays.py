@@ -14,6 +14,7 @@ from segline.common.arrays import (
     is_tensor,
     like,
     placed,
+    softmax,
     strides_of,
 )
 
@@ -60,6 +61,14 @@ def test_both_say_in_which_order_their_axes_lie() -> None:
         turned = functions_for(array).permute_dims(array, (2, 0, 1))
         assert sorted(range(3), key=strides_of(turned).__getitem__) == [0, 2, 1]
         assert sorted(range(3), key=strides_of(contiguous(turned)).__getitem__) == [2, 1, 0]
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_softmax_is_that_of_torch_in_place_in_either_library(axis: int) -> None:
+    wanted = (60 * torch.from_numpy(grid())).softmax(axis)
+    for scores in (60 * grid(), torch.from_numpy(60 * grid())):
+        assert softmax(scores, axis) is scores
+        np.testing.assert_allclose(scores, wanted, atol=1e-6)
 
 
 def test_neither_records_nor_warns_where_nothing_is_learned() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from segline.backends import open_backend
 from segline.backends.open_vino import import_openvino, no_telemetry, openvino_core, plain_version
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
@@ -102,8 +103,9 @@ def _compared(
     trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case], objective: Objective
 ) -> Int8Sidecar:
     unchecked.write(trial.folder / INT8_SIDECAR)
-    backends, first = ("openvino", "openvino_int8"), unchecked.calibration_patches
-    difference, agreement = compare_on_patches(trial, cases, CHECKED_PATCHES, objective, backends, first)
+    networks = open_backend("openvino", trial), open_backend("openvino_int8", trial)
+    first = unchecked.calibration_patches
+    difference, agreement = compare_on_patches(networks, trial.plan, cases, CHECKED_PATCHES, objective, first)
     measured = {
         "checked_patches": CHECKED_PATCHES,
         "max_abs_difference": difference,

@@ -10,24 +10,27 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segline.backends import onnx_runtime
+from segline.backends import REFERENCE, onnx_runtime, open_backend
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
 from segline.export.agreement import compare_on_patches
+from segline.inference.stitching import WindowScorer
 from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
 from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
 from segline.networks.folding import folded
+from segline.networks.running import infer
 from segline.networks.weights import load_network
 from segline.plan import Gate, Plan
 from segline.training.objectives.masks import MASKS
@@ -36,6 +39,9 @@ from segline.training.objectives.objective import Objective
 OPSET = 20
 _ANY_SIZE = 2**40
 
+Compared = Callable[[tuple[WindowScorer, WindowScorer]], tuple[float, float]]
+"""Two networks, the first the reference: largest difference of their scores, share of equal labels."""
+
 
 def export_onnx(
     model: Model, cases: Sequence[Case], patches: int = 8, objective: Objective = MASKS
@@ -43,8 +49,9 @@ def export_onnx(
     """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
 
     Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
-    fewer than ``gate.reduced.agreement`` of PyTorch's; the sidecar then says so. ONNX Runtime computes
-    float16 on the CPU too, rounding what every layer gives, so that both are seen here.
+    fewer than ``gate.reduced.agreement`` of PyTorch's; the sidecar then says so. Of both PyTorch tells, which
+    rounds what every layer gives on a CPU too; ONNX Runtime, which rounds there the weights alone, runs the
+    graph.
 
     Args:
         model: a package with weights.
@@ -58,15 +65,19 @@ def export_onnx(
     """
     _require_packages()
     network = folded(load_network(model.weights, model.plan))
+    compared: Compared = partial(
+        compare_on_patches, plan=model.plan, cases=cases, patches=patches, objective=objective
+    )
     graph = _graph_bytes(network, model.plan)
-    sidecar = _tried(model, graph, cases, patches, objective)
+    sidecar = _tried(model, graph, compared, patches)
     if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
         raise SeglineError(
             f"export_onnx: scores differ from PyTorch's by {sidecar.max_abs_difference:.2g} "
             f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
         )
-    reduced = _graph_bytes(_Half(network), model.plan)
-    sidecar = _with_float16(sidecar, _tried(model, reduced, cases, patches, objective), model.plan.gate)
+    reduced = _in_float16(graph)
+    rounded = compared((partial(infer, network), partial(infer, _Half(network))))
+    sidecar = _with_float16(sidecar, _tried(model, reduced, compared, patches), rounded, model.plan.gate)
     _keep(graph, model.onnx)
     if sidecar.float16:
         _keep(reduced, model.onnx_float16)
@@ -76,11 +87,28 @@ def export_onnx(
     return sidecar
 
 
-class _Half(nn.Module):
-    """A copy of a network that computes in float16 between float32 windows and float32 scores.
+def _in_float16(graph: bytes) -> bytes:
+    """A graph that computes in float16 between float32 windows and float32 scores.
 
-    The types are part of the graph: what TensorRT calls strongly typed.
+    The types are part of it: what TensorRT calls strongly typed. A weight beyond float16's range, which ends
+    at 65504, is taken to its end; what that does to the answers is for who runs it to find.
     """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxscript import ir
+
+    proto = convert_float_to_float16(
+        onnx.load_from_string(graph), keep_io_types=True, disable_shape_infer=True, op_block_list=[]
+    )
+    del proto.graph.value_info[:]  # it says float16 of sizes too, which stay float32
+    model = ir.from_proto(proto)
+    model.graph.sort()  # casts were put behind the nodes that use them
+    _compute_constants(model)  # such as the sizes of a resize, cast there and back
+    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+
+
+class _Half(nn.Module):
+    """A copy of a network that computes in float16 between float32 windows and float32 scores."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -91,9 +119,7 @@ class _Half(nn.Module):
         return scores.float()
 
 
-def _tried(
-    model: Model, graph: bytes, cases: Sequence[Case], patches: int, objective: Objective
-) -> OnnxSidecar:
+def _tried(model: Model, graph: bytes, compared: Compared, patches: int) -> OnnxSidecar:
     """The sidecar of ``graph`` as the model's, after running it in ONNX Runtime beside PyTorch."""
     import onnx
 
@@ -103,16 +129,21 @@ def _tried(
         onnx.checker.check_model(str(trial.onnx), full_check=True)
         unchecked = _unchecked_sidecar(trial)
         trial.write_sidecar(unchecked)
-        difference, agreement = compare_on_patches(trial, cases, patches, objective)
+        difference, agreement = compared((open_backend(REFERENCE, trial), open_backend("onnxruntime", trial)))
     measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
     return unchecked.model_copy(update=measured)
 
 
-def _with_float16(sidecar: OnnxSidecar, tried: OnnxSidecar, gate: Gate) -> OnnxSidecar:
-    """The float32 graph's sidecar with that of the float16 graph, or with why there is none."""
-    difference, agreement = tried.max_abs_difference, tried.label_agreement
-    least = gate.reduced.agreement
-    if not math.isfinite(difference):
+def _with_float16(
+    sidecar: OnnxSidecar, tried: OnnxSidecar, rounded: tuple[float, float], gate: Gate
+) -> OnnxSidecar:
+    """The float32 graph's sidecar with that of the float16 graph, or with why there is none.
+
+    ``rounded`` is what the comparison found of PyTorch's float16; what was further from float32 counts.
+    """
+    difference = max(tried.max_abs_difference, rounded[0])
+    agreement, least = min(tried.label_agreement, rounded[1]), gate.reduced.agreement
+    if not (math.isfinite(tried.max_abs_difference) and math.isfinite(rounded[0])):
         return sidecar.model_copy(update={"no_float16": "scores overflow in float16"})
     if agreement < least:
         why = f"{agreement:.6f} of labels equal PyTorch's, fewer than {least:g}"

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from segline.networks.weights import load_network, save_weights
 from segline.plan import Plan
 from segline.training.objectives.masks import MASKS
 
+from ..command import python
 from ..conftest import TinyTraining, small_plan
 
 EXPORT = """
@@ -113,13 +113,8 @@ def test_the_sidecar_says_what_the_graph_was_made_from_and_how_it_was_checked(ti
 def test_exporting_prints_nothing(tiny_model: Model, tiny_index: CaseIndex, tmp_path: Path) -> None:
     model = unexported(tiny_model, tmp_path / "model")
     tiny_index.write(tmp_path / "cases.json")
-    done = subprocess.run(
-        [sys.executable, "-c", EXPORT, str(model.folder), str(tmp_path / "cases.json")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == done.stderr == ""
+    done = python("-c", EXPORT, model.folder, tmp_path / "cases.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert model.sidecar().checked_patches == 2
 
 
@@ -165,11 +160,13 @@ def test_a_network_that_overflows_in_float16_is_exported_in_float32_alone(
 ) -> None:
     model = tiny_model.copied_to(tmp_path / "model")
     state = load_network(model.weights, model.plan).state_dict()
-    # the same function, but between these layers it leaves float16's range, which ends at 65504
-    for part in ("weight", "bias"):
-        state[f"model.0.conv.unit0.adn.N.{part}"] *= 1e5
-    state["model.0.conv.unit1.conv.weight"] *= 1e-5
+    # what the layers give is beyond float16's range, which ends at 65504
+    state["model.0.conv.unit0.adn.N.weight"] *= 5e3
+    state["model.0.conv.unit0.adn.N.bias"].fill_(6e4)
+    state["model.0.conv.unit1.conv.weight"] /= 5e3
     save_weights(model.weights, state, model.plan)
+    weights = folded(load_network(model.weights, model.plan)).parameters()
+    assert max(float(each.detach().abs().max()) for each in weights) < 65504, "and no weight is"
     sidecar = export_onnx(model, val_cases, patches=2)
     assert sidecar.float16 is None
     assert sidecar.no_float16 == "scores overflow in float16"
@@ -220,6 +217,7 @@ def test_a_package_that_is_not_installed_is_said(
 
 
 def test_the_comparison_counts_voxels_of_equal_class(tiny_model: Model, val_cases: list[Case]) -> None:
-    difference, agreement = compare_on_patches(tiny_model, val_cases, 3, MASKS)
+    networks = open_backend("pytorch", tiny_model), open_backend("onnxruntime", tiny_model)
+    difference, agreement = compare_on_patches(networks, tiny_model.plan, val_cases, 3, MASKS)
     assert 0 < difference < 1e-4
     assert agreement == 1

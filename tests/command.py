@@ -1,21 +1,31 @@
-"""The ``segline`` command as a user types it, in a process of its own.
+"""Commands as a user types them, each in a process of its own.
 
-Each is a fork of one that has imported what commands need: how long that takes is not what they test.
+Each is a fork of one that has imported what commands need, and so is whatever it forks from in its turn: how
+long imports take is not what tests are about. Those of ``tests/docs`` type into a shell instead.
 """
 
 import os
+import runpy
 import subprocess
 import sys
-from multiprocessing import forkserver
+import tempfile
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from multiprocessing import forkserver, util
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from segline.common.processes import forks
 from segline.stages import MODULES
 
-_STAGES = [f"segline.stages.{module}" for module in MODULES]
-_IMPORTED_ONCE = ["segline.networks.lean_monai", *_STAGES, "segline.export.onnx", "segline.cli.main"]
-_PATIENCE_S = 300
+_IMPORTED_ONCE = [
+    "segline.networks.lean_monai",
+    *(f"segline.stages.{module}" for module in MODULES),
+    "segline.export.onnx",
+    "torch._dynamo",
+    "kfp.dsl.executor",
+    "pipelines.local",
+    "segline.cli.main",
+]
 
 
 def begin_to_import() -> None:
@@ -25,28 +35,81 @@ def begin_to_import() -> None:
 
 
 def segline(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end."""
-    words = [str(argument) for argument in arguments]
-    context = forks(*_IMPORTED_ONCE)
-    with TemporaryDirectory() as scratch:
-        printed = [Path(scratch, name) for name in ("out", "err")]
-        process = context.Process(target=_typed, args=(words, dict(os.environ), cwd or Path.cwd(), printed))
-        process.start()
-        process.join(_PATIENCE_S)
-        process.kill()
-        process.join()
-        out, err = (path.read_text() for path in printed)
-    return subprocess.CompletedProcess(["segline", *words], process.exitcode or 0, out, err)
+    """Run ``segline`` to its end."""
+    return python("-m", "segline.cli", *arguments, cwd=cwd)
+
+
+def python(
+    *arguments: object,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 300,
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m MODULE ...`` or ``python -c CODE ...`` to its end."""
+    return Python(*arguments, cwd=cwd, environment=environment).finish(timeout_s)
+
+
+class Python:
+    """A ``python`` that has been started, at the head of a session of its own."""
+
+    def __init__(
+        self, *arguments: object, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._words = [str(argument) for argument in arguments]
+        self._scratch = tempfile.TemporaryDirectory()
+        self._printed = [Path(self._scratch.name, name) for name in ("out", "err")]
+        given = self._words, dict(environment or os.environ), cwd or Path.cwd(), self._printed
+        self._process = forks(*_IMPORTED_ONCE).Process(target=_typed, args=given)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the session's group."""
+        assert self._process.pid
+        return self._process.pid
+
+    def finish(self, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":
+        """Wait for its end; kill it where that does not come."""
+        self._process.join(timeout_s)
+        self._process.kill()
+        self._process.join()
+        with self._scratch:
+            out, err = (path.read_text() for path in self._printed)
+        return subprocess.CompletedProcess(self._words, self._process.exitcode or 0, out, err)
 
 
 def _typed(words: list[str], environment: dict[str, str], cwd: Path, printed: list[Path]) -> None:
+    os.setsid()
     for stream, path in zip((sys.stdout, sys.stderr), printed, strict=True):
         with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None
     os.chdir(cwd)
-    sys.argv = ["segline", *words]
-    from segline.cli.__main__ import start
+    util.spawnv_passfds = _forked
+    forkserver.ensure_running()  # before there is anything that a fresh Python would not have
+    how, what, *arguments = words
+    sys.orig_argv, sys.argv = [sys.executable, *words], [how, *arguments]
+    if how == "-c":
+        exec(what, {"__name__": "__main__"})
+    else:
+        sys.modules.pop(what, None)
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
-    sys.exit(start())
+
+def _forked(_python: bytes, command: Sequence[str], kept: Sequence[int]) -> int:
+    """In place of :mod:`multiprocessing`'s start of a fresh Python: a fork, which then does the same."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        bounds = [2, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+        for low, high in pairwise(bounds):
+            os.closerange(low + 1, high)
+        forkserver._forkserver.__init__()  # type: ignore[misc]  # its lock was held
+        at = command.index("-c") + 1
+        sys.argv = ["-c", *command[at + 1 :]]
+        exec(command[at], {})
+    finally:
+        os._exit(1)

@@ -15,6 +15,8 @@ import pytest
 from .s3_server import free_port
 
 SILENT = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+AS_DEPLOYED = {**SILENT, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""``manifests/base/mlflow`` says why."""
 
 
 def wait_until_healthy(uri: str, server: "subprocess.Popen[bytes]") -> None:
@@ -41,7 +43,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     ]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *places]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=SILENT, cwd=folder)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=AS_DEPLOYED, cwd=folder)
     try:
         wait_until_healthy(uri, process)
         yield uri

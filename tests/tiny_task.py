@@ -1,9 +1,10 @@
 """A tiny task that runs through the whole DAG in about half a minute, and how to run it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from .command import python
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +30,5 @@ def run_task(
     folder: Path, task: Path | str, *more: str, timeout_s: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """Run a task to its end, as ``make run`` does."""
-    command = run_command(folder, task, *more)
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=timeout_s
-    )
+    _, *command = run_command(folder, task, *more)
+    return python(*command, cwd=ROOT, timeout_s=timeout_s)

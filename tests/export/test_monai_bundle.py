@@ -30,6 +30,7 @@ from segline.model.package import Model
 from segline.networks.catalogue import build_network
 from segline.plan import Plan
 
+from ..command import python
 from ..conftest import small_plan
 from ..imaging.headers import write_nifti
 
@@ -48,18 +49,13 @@ HISTORY = History(
 
 
 def monai(command: str, bundle: Path, *options: str) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "monai.bundle", command),
-            *("--bundle_root", str(bundle)),
-            *("--config_file", str(bundle / INFERENCE)),
-            *("--meta_file", str(bundle / METADATA)),
-            *options,
-        ],
+    done = python(
+        *("-m", "monai.bundle", command),
+        *("--bundle_root", bundle),
+        *("--config_file", bundle / INFERENCE),
+        *("--meta_file", bundle / METADATA),
+        *options,
         cwd=bundle,
-        capture_output=True,
-        text=True,
-        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +16,7 @@ from segline.data.cases.upkeep import damaged
 from segline.storage.access import Access
 from segline.storage.store import FOLDER_MARKER
 
+from ..command import Python
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server, see_the_disk
 from ..waiting import wait_until
 
@@ -45,11 +44,10 @@ class Pods:
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir()
 
-    def start(self, stage: str, *arguments: object) -> "subprocess.Popen[str]":
+    def start(self, stage: str, *arguments: object) -> Python:
         self.count += 1
         scratch = self.folder / f"pod-{self.count}"
         scratch.mkdir()
-        call = [stage, *map(str, arguments)]
         code = "import sys; from segline import stages; getattr(stages, sys.argv[1])(*sys.argv[2:])"
         environment = {
             **os.environ,
@@ -60,21 +58,13 @@ class Pods:
             "SEGLINE_SCRATCH": str(scratch),
             "TMPDIR": str(scratch),
         }
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *call],
-            env=environment,
-            cwd=scratch,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return Python("-c", code, stage, *arguments, cwd=scratch, environment=environment)
 
-    def finish(self, process: "subprocess.Popen[str]") -> str:
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, out + err
+    def finish(self, process: Python) -> str:
+        done = process.finish()
+        assert done.returncode == 0, done.stdout + done.stderr
         shutil.rmtree(self.folder / f"pod-{self.count}")
-        return out
+        return done.stdout
 
     def run(self, stage: str, *arguments: object) -> str:
         return self.finish(self.start(stage, *arguments))
@@ -134,7 +124,7 @@ def test_a_run_ends_right_although_the_store_and_a_pod_die(
     first = pods.start(*train)
     wait_until(lambda: checkpoint(bucket) > 0, 120)
     os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
+    first.finish()
     see_the_disk()
     left = checkpoint(bucket)
     second = pods.start(*train)

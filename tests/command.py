@@ -6,6 +6,7 @@ long imports take is not what tests are about. Those of ``tests/docs`` type into
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,16 @@ class Python:
         assert self._process.pid
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def kill(self) -> "subprocess.CompletedProcess[str]":
+        """End it at once, with whatever it started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        return self.finish()
+
     def finish(self, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":
         """Wait for its end; kill it where that does not come."""
         self._process.join(timeout_s)
@@ -87,14 +98,14 @@ def _typed(words: list[str], environment: dict[str, str], cwd: Path, printed: li
     os.environ.update(environment)
     tempfile.tempdir = None
     os.chdir(cwd)
-    util.spawnv_passfds = _forked
-    forkserver.ensure_running()  # before there is anything that a fresh Python would not have
     how, what, *arguments = words
     sys.orig_argv, sys.argv = [sys.executable, *words], [how, *arguments]
+    sys.modules.pop(what, None)  # run anew, as a fresh Python would
+    util.spawnv_passfds = _forked
+    forkserver.ensure_running()  # before there is anything that a fresh Python would not have
     if how == "-c":
         exec(what, {"__name__": "__main__"})
     else:
-        sys.modules.pop(what, None)
         runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 

@@ -1,13 +1,12 @@
 """A run of which only the training stage takes place."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from segline import stages
 from segline.data.cases.index import CaseIndex
 from segline.plan import Plan, Task
+
+from .command import Python
 
 TRAIN = """
 import sys
@@ -35,7 +34,6 @@ class Place:
         stages.train(*self.places, "cpu", self.folder / "page.html", self.folder / "final.json")
         return Plan.read(self.folder / "final.json")
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> Python:
         """In a process of its own."""
-        command = [sys.executable, "-c", TRAIN, *map(str, self.places)]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=os.environ)
+        return Python("-c", TRAIN, *self.places)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -123,8 +122,7 @@ def test_a_run_ends_right_although_the_store_and_a_pod_die(
     train = ("train", RUN, STORE, at / "plan", at / "cases", at / "model", "cpu")
     first = pods.start(*train)
     wait_until(lambda: checkpoint(bucket) > 0, 120)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.finish()
+    first.kill()
     see_the_disk()
     left = checkpoint(bucket)
     second = pods.start(*train)

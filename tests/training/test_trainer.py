@@ -3,8 +3,6 @@ import json
 import math
 import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +25,7 @@ from segline.training.objectives.masks import validation_dice
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 
+from ..command import Python, python
 from ..conftest import TinyTraining, small_plan
 
 CPU = torch.device("cpu")
@@ -213,16 +212,14 @@ def test_a_killed_process_continues_from_its_checkpoint(
     Plan.parse(merged(tiny_plan.model_dump(mode="json"), changes), "plan").write(tmp_path / "plan.json")
     tiny_index.write(tmp_path / "cases.json")
     checkpoint = tmp_path / "checkpoint.pt"
-    files = [str(tmp_path / "plan.json"), str(tmp_path / "cases.json"), str(checkpoint)]
-    command = [sys.executable, "-c", TRAIN, *files]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        while process.poll() is None and not checkpoint.exists():
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    command = ("-c", TRAIN, tmp_path / "plan.json", tmp_path / "cases.json", checkpoint)
+    process = Python(*command)
+    while process.runs and not checkpoint.exists():
+        time.sleep(0.01)
+    assert process.kill().returncode == -signal.SIGKILL
     saved = torch.load(checkpoint, weights_only=True)
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = python(*command)
     history = json.loads(done.stdout)
     assert history["resumed_from_step"] == saved["step"] > 0
     assert history["steps"] == 300

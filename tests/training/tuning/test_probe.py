@@ -259,11 +259,9 @@ def test_a_killed_training_goes_on_under_the_plan_it_was_tuned_to(
 ) -> None:
     place = Place(tmp_path, asking, tiny_index)
     process = place.start()
-    while process.poll() is None and not list((place.store / "checkpoints").glob("[!.]*.pt")):
+    while process.runs and not list((place.store / "checkpoints").glob("[!.]*.pt")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.kill().returncode == -signal.SIGKILL
     (kept,) = (place.store / "tunings").glob("*.json")
     tuning = Tuning.read(kept)
     final = place.train()

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from segline.backends import REFERENCE, onnx_runtime, open_backend
 from segline.common import atomic
@@ -49,9 +50,8 @@ def export_onnx(
     """Write ``model.onnx`` and its sidecar into the package, once the graph has been checked elsewhere.
 
     Beside it ``model.fp16.onnx``, which computes in float16, unless its scores overflow or its labels are
-    fewer than ``gate.reduced.agreement`` of PyTorch's; the sidecar then says so. Of both PyTorch tells, which
-    rounds what every layer gives on a CPU too; ONNX Runtime, which rounds there the weights alone, runs the
-    graph.
+    fewer than ``gate.reduced.agreement`` of PyTorch's; the sidecar then says so. A CPU finds both too, where
+    whatever PyTorch computes is rounded: ONNX Runtime, which runs the graph, rounds no more than weights.
 
     Args:
         model: a package with weights.
@@ -76,7 +76,7 @@ def export_onnx(
             f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
         )
     reduced = _in_float16(graph)
-    rounded = compared((partial(infer, network), partial(infer, _Half(network))))
+    rounded = compared((partial(infer, network), _rounding(network)))
     sidecar = _with_float16(sidecar, _tried(model, reduced, compared, patches), rounded, model.plan.gate)
     _keep(graph, model.onnx)
     if sidecar.float16:
@@ -107,16 +107,29 @@ def _in_float16(graph: bytes) -> bytes:
     return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
-class _Half(nn.Module):
-    """A copy of a network that computes in float16 between float32 windows and float32 scores."""
+def _rounding(network: nn.Module) -> WindowScorer:
+    """A network whose weights, and whatever is computed of them, are rounded to float16."""
+    rounded = copy.deepcopy(network).half().float()
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network).half()
+    def scores(windows: Tensor) -> Tensor:
+        with _Rounding():
+            return infer(rounded, windows)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        scores: Tensor = self.network(windows.half())
-        return scores.float()
+    return scores
+
+
+class _Rounding(TorchFunctionMode):
+    """Every function of PyTorch gives what float16 can hold of its result, which is computed in float32.
+
+    So do tensor cores; a CPU that has no arithmetic in float16 needs minutes for a patch in it.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        rounds = isinstance(result, Tensor) and result.dtype == torch.float32
+        return result.half().float() if rounds else result
 
 
 def _tried(model: Model, graph: bytes, compared: Compared, patches: int) -> OnnxSidecar:
@@ -139,7 +152,7 @@ def _with_float16(
 ) -> OnnxSidecar:
     """The float32 graph's sidecar with that of the float16 graph, or with why there is none.
 
-    ``rounded`` is what the comparison found of PyTorch's float16; what was further from float32 counts.
+    ``rounded`` is what was found of PyTorch's scores, rounded; what was further from float32 counts.
     """
     difference = max(tried.max_abs_difference, rounded[0])
     agreement, least = min(tried.label_agreement, rounded[1]), gate.reduced.agreement

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import logging
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -93,6 +94,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         in_heavy_room = any(item.path.is_relative_to(room) for room in HEAVY_ROOMS)
         if in_heavy_room or HEAVY & {*getattr(item, "fixturenames", ())}:
             item.add_marker("heavy")
+
+
+def pytest_sessionfinish() -> None:
+    """End what a test that failed has left: Python would wait for it."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @pytest.fixture(scope="session")

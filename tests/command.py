@@ -64,19 +64,14 @@ class Python:
         self._process.start()
 
     @property
-    def pid(self) -> int:
-        """Of the process, and of the session's group."""
-        assert self._process.pid
-        return self._process.pid
-
-    @property
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self._process.is_alive()
 
     def kill(self) -> "subprocess.CompletedProcess[str]":
         """End it at once, with whatever it started."""
-        os.killpg(self.pid, signal.SIGKILL)
+        assert self._process.pid
+        os.killpg(self._process.pid, signal.SIGKILL)
         return self.finish()
 
     def finish(self, timeout_s: float = 300) -> "subprocess.CompletedProcess[str]":

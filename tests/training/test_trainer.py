@@ -220,6 +220,7 @@ def test_a_killed_process_continues_from_its_checkpoint(
     saved = torch.load(checkpoint, weights_only=True)
 
     done = python(*command)
+    assert done.returncode == 0, done.stderr
     history = json.loads(done.stdout)
     assert history["resumed_from_step"] == saved["step"] > 0
     assert history["steps"] == 300

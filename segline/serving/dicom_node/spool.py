@@ -6,6 +6,7 @@ killed, it is in one of them.
 """
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -164,7 +165,9 @@ class Spool:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _measure(self) -> None:
-        self._used_bytes = sum(map(_size, self.folder.rglob("*.dcm")))
+        """By ``os.walk``: at a folder that another thread takes away meanwhile ``Path.rglob`` fails."""
+        files = (Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names)
+        self._used_bytes = sum(_size(file) for file in files if file.suffix == ".dcm")
 
 
 def _size(path: Path) -> int:

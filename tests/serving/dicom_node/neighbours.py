@@ -1,5 +1,6 @@
 """Who a node has around it: senders, archives, and the node itself, all on the loopback interface."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -131,7 +132,7 @@ def is_listening(port: int) -> bool:
 
 def left_in(spool: Path) -> list[Path]:
     """All files of the spool but its lock."""
-    return [path for path in spool.rglob("*") if path.is_file() and path.name != "lock"]
+    return [Path(folder, name) for folder, _, names in os.walk(spool) for name in names if name != "lock"]
 
 
 @contextmanager

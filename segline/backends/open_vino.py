@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segline.backends import Precision, onnx_runtime
+from segline.backends.depth_to_space import with_depth_to_space
 from segline.backends.refusals import readable_refusals
 from segline.common.arrays import CPU, Array, as_numpy, like
 from segline.common.errors import SeglineError, UnavailableError
@@ -32,7 +33,8 @@ class OpenVinoBackend:
         floats = "bf16" if precision == "bfloat16" else "f32"
         settings = {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": threads_asked()}
         with readable_refusals(f"{graph}: {name} cannot load it"):
-            compiled = openvino_core().compile_model(str(graph), "CPU", settings)
+            read = with_depth_to_space(openvino_core().read_model(str(graph)))
+            compiled = openvino_core().compile_model(read, "CPU", settings)
             self._request = compiled.create_infer_request()
         self._shared = openvino.Tensor
         self.version = f"openvino {plain_version(openvino)} CPU"

@@ -163,11 +163,17 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     >>> bounding_box(np.array([[0, 1, 1, 0], [0, 0, 1, 0]]) > 0)
     (slice(0, 2, None), slice(1, 3, None))
     """
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, 0))
+    box, far_first = (
+        [slice(0, 0)] * mask.ndim,
+        sorted(range(mask.ndim), key=lambda axis: -abs(mask.strides[axis])),
+    )
+    left = mask.transpose(far_first)
+    for axis in far_first:
+        filled = np.flatnonzero(left.any(axis=tuple(range(1, left.ndim))))
+        if not len(filled):
+            break
+        box[axis] = slice(int(filled[0]), int(filled[-1]) + 1)
+        left = np.asarray(left[filled[0] : filled[-1] + 1].any(axis=0))
     return tuple(box)
 
 

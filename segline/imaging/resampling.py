@@ -7,10 +7,11 @@ but that an extent of a whole number and a half of voxels is rounded up here, an
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from segline.common.arrays import Array, functions_for, like, strides_of
+from segline.common.arrays import Array, functions_for, is_tensor, like, slabs, strides_of
 from segline.imaging.geometry import Shape, as_shape
 
 Steps = tuple[float, float, float]
@@ -63,10 +64,25 @@ def _along(array: Array, dim: int, count: int, step: float, start: float) -> Arr
     low = np.floor(positions + _ROUNDING).astype(np.int64)
     fraction = np.maximum(positions - low, 0)
     dtype = array.dtype if xp.isdtype(array.dtype, "real floating") else xp.float32
+    if is_tensor(array):
+        return _between(array, dim, low, fraction, dtype)
+    found = np.empty([count if d == dim else edge for d, edge in enumerate(array.shape)], dtype)
+    far = max(range(array.ndim), key=array.strides.__getitem__)
+    for slab in slabs(found, far):
+        if far == dim:
+            found[slab] = _between(array, dim, low[slab[-1]], fraction[slab[-1]], dtype)
+        else:
+            found[slab] = _between(array[slab], dim, low, fraction, dtype)
+    return found
+
+
+def _between(array: Array, dim: int, low: np.ndarray, fraction: np.ndarray, dtype: Any) -> Array:
+    """At each position along ``dim`` the voxel ``low``, and so much of the next as ``fraction`` says."""
+    xp = functions_for(array)
     lower = xp.astype(_take(array, dim, low), dtype, copy=False)
     if not fraction.any():
         return lower
-    upper = xp.astype(_take(array, dim, np.minimum(low + 1, size - 1)), dtype, copy=False)
+    upper = xp.astype(_take(array, dim, np.minimum(low + 1, array.shape[dim] - 1)), dtype, copy=False)
     weight = xp.astype(like(fraction, array), dtype)
     upper -= lower
     upper *= xp.reshape(weight, [-1 if d == dim else 1 for d in range(array.ndim)])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from segline.common.arrays import Array, as_numpy, functions_for, inferring, softmax
+from segline.common.arrays import Array, as_numpy, functions_for, inferring, slabs, softmax
 from segline.imaging.geometry import as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear
@@ -25,14 +25,16 @@ def restore(leads: Array, placement: Placement, label_values: tuple[int, ...]) -
     Returns:
         One channel of uint8 label values on ``placement.native_grid``; background outside the box.
     """
-    lookup = np.array(label_values, dtype=np.uint8)
-    full = np.full(placement.native_shape, lookup[0], dtype=np.uint8, order="F")  # as NIfTI lies on disk
+    shape = placement.native_shape
+    full = np.full(shape, label_values[0], dtype=np.uint8, order="F")  # as NIfTI lies on disk
     turned = placement.reorientation.apply(full)[placement.crop]
     reach = _foreground_reach(leads, placement)
     if reach is not None:
         near, box = reach
-        classes = _leader(_probability_leads(leads[:, *near]), placement, near, box)
-        turned[box] = lookup[as_numpy(classes)]
+        probable = _probability_leads(leads[:, *near])
+        values, there = as_numpy(_leaders(probable, placement, near, box, label_values)), turned[box]
+        for slab in slabs(values, axis=1):
+            there[slab] = values[slab]
     return Volume(full[None], placement.native_grid.affine)
 
 
@@ -96,18 +98,18 @@ def _odds(leads: Array) -> Array:
     return softmax(xp.concat([xp.zeros_like(leads[:1]), leads]), axis=0)
 
 
-def _leader(leads: Array, placement: Placement, near: Box, box: Box) -> Array:
-    """Class indices uint8 of the native voxels ``box``, from leads on the plan-grid box ``near``."""
+def _leaders(leads: Array, placement: Placement, near: Box, box: Box, label_values: tuple[int, ...]) -> Array:
+    """Label values uint8 of the native voxels ``box``, from leads on the plan-grid box ``near``."""
     shape = as_shape(side.stop - side.start for side in box)
     starts = [b.start / step - n.start for b, n, step in zip(box, near, placement.steps, strict=True)]
     steps = [1 / step for step in placement.steps]
     xp = functions_for(leads)
-    classes = xp.zeros(shape, dtype=xp.uint8, device=leads.device)
+    values = xp.full(shape, label_values[0], dtype=xp.uint8, device=leads.device)
     best = xp.zeros((), dtype=leads.dtype, device=leads.device)
-    for index, lead in enumerate(leads, 1):
+    for lead, value in zip(leads, label_values[1:], strict=True):
         native = resample_linear(
             lead, shape, (steps[0], steps[1], steps[2]), (starts[0], starts[1], starts[2])
         )
-        classes[native > best] = index
+        values[native > best] = value
         best = xp.maximum(best, native) if len(leads) > 1 else best
-    return classes
+    return values

@@ -23,10 +23,17 @@ def keep_largest_components(labels: np.ndarray, values: Collection[int], backgro
     for value in values:
         there = labels == value
         box = bounding_box(there)
-        within = labels[box]
-        components = cc3d.connected_components(there[box], connectivity=26)
-        sizes = np.bincount(components.ravel())[1:]
+        # in one piece, in whichever order: of a part of a larger array cc3d takes three times as long
+        inside, within = there[box].copy(order="K"), labels[box]
+        components = cc3d.connected_components(inside, connectivity=26)
+        sizes = np.bincount(components.ravel(order="K")[inside.ravel(order="K")])[1:]
         if len(sizes) > 1:
-            of_the_largest = np.isin(components, 1 + np.flatnonzero(sizes == sizes.max()))
-            kept = components.ravel()[np.argmax(of_the_largest)]
-            within[(components > 0) & (components != kept)] = background
+            within[inside & (components != _first_of_the_largest(components, sizes))] = background
+
+
+def _first_of_the_largest(components: np.ndarray, sizes: np.ndarray) -> int:
+    """Number of the component, from 1."""
+    largest = 1 + np.flatnonzero(sizes == sizes.max())
+    if len(largest) == 1:
+        return int(largest[0])
+    return int(components.ravel()[np.argmax(np.isin(components, largest))])

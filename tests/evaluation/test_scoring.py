@@ -326,7 +326,9 @@ def test_voxels_of_which_nothing_is_known_are_not_scored(tmp_path: Path) -> None
         preprocessing={"spacing_mm": SPACING_MM},
         split={"train": ["t"], "val": ["v"], "test": ["a"]},
     ).model_copy(update={"labels": {0: "background", 1: "label1"}, "ignore": 2})
-    evaluation = evaluate(Model(tmp_path, plan), ByIntensity(3), manifest, tmp_path / "masks")
+    backend = ByIntensity(3)
+    backend.levels = backend.levels[:, :2]
+    evaluation = evaluate(Model(tmp_path, plan), backend, manifest, tmp_path / "masks")
     assert evaluation.cases[0].figures["label1"]["dice"] == 1
     assert evaluation.confusion is not None and evaluation.scores is not None
     unknown, voxels = 4 * 4 * 4, int(np.prod(SHAPE))

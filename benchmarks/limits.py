@@ -13,7 +13,7 @@ full size). What no program that reads such a file and runs such a network on al
 - save: one gzip of the mask, by isal at its quickest
 
 Limits and predictions take turns, case by case, each backend in a process of its own; of each case the median
-counts.
+counts. The product of matrices is taken anew for each case, and its fastest rate is that of all.
 """
 
 import argparse
@@ -89,36 +89,43 @@ class Measured:
     """Seconds of one case by stage."""
 
     limits: Mapping[str, float]
+    """But of the network, and so of the whole."""
     taken: Mapping[str, float]
+    network_flops: int
+    peak_flops: float
+    """A second, at the time."""
+
+    def limits_at(self, peak: float) -> dict[str, float]:
+        """Seconds of all stages, where the machine makes so many multiplications and additions a second."""
+        limits = {**self.limits, "network and stitching": self.network_flops / peak}
+        return {**limits, "end to end": sum(limits.values())}
 
 
-def measured(model: Model, stack: SeglineStack, image: Path, peak: float, repeats: int) -> Measured:
+def measured(model: Model, stack: SeglineStack, image: Path, repeats: int) -> Measured:
     """One case, after a prediction that is not counted."""
     limits: dict[str, list[float]] = {}
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         volume, mask = read_volume(image), timed(stack, image, Path(folder)).mask
-        work, flops = work_of(image, volume, mask), flops_of(model, volume)
+        work, flops, peak = work_of(image, volume, mask), flops_of(model, volume), peak_flops()
         for _ in range(repeats):
             for stage, least in work.items():
                 limits.setdefault(stage, []).append(seconds_of(least))
             run = timed(stack, image, Path(folder))
             for stage, seconds in STAGES.items():
                 taken.setdefault(stage, []).append(seconds(run))
-    of_limits = {stage: statistics.median(values) for stage, values in limits.items()}
-    of_limits["network and stitching"] = flops / peak
-    of_limits["end to end"] = sum(of_limits.values())
-    return Measured(of_limits, {stage: statistics.median(values) for stage, values in taken.items()})
+    of_limits, of_taken = (
+        {stage: statistics.median(values) for stage, values in each.items()} for each in (limits, taken)
+    )
+    return Measured(of_limits, of_taken, flops, peak)
 
 
-def all_measured(
-    folder: Path, backend: str, images: Sequence[Path], repeats: int
-) -> tuple[float, list[Measured]]:
-    """The machine's peak, and every case; in a process of its own, where no other backend's threads wait."""
+def all_measured(folder: Path, backend: str, images: Sequence[Path], repeats: int) -> list[Measured]:
+    """Every case; in a process of its own, where no other backend's threads wait."""
     keep_freed_memory()  # as the command does that predicts
-    model, peak = Model.open(folder), peak_flops()
+    model = Model.open(folder)
     stack = SeglineStack(model.plan, open_backend(backend, model, "cpu"))
-    return peak, [measured(model, stack, image, peak, repeats) for image in images]
+    return [measured(model, stack, image, repeats) for image in images]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,11 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{processor_name()}, {torch.get_num_threads()} threads, {len(images)} cases")
     for name in options.backends:
         given = options.model, name, images, options.repeats
-        peak, cases = in_own_process(name, all_measured, *given)
+        cases = in_own_process(name, all_measured, *given)
+        peak = max(case.peak_flops for case in cases)
         print(f"\n{name}; {peak / 1e9:.0f} GFLOP/s in float32")
         print("seconds a case, median (range): the limit, what is taken; times the limit")
         for stage in STAGES:
-            limits, taken = ([getattr(case, what)[stage] for case in cases] for what in ("limits", "taken"))
+            limits = [case.limits_at(peak)[stage] for case in cases]
+            taken = [case.taken[stage] for case in cases]
             ratios = [b / a for a, b in zip(limits, taken, strict=True)]
             print(f"  {stage:22} {spread(limits):22} {spread(taken):22} {spread(ratios)}")
 

@@ -1,13 +1,14 @@
 """The gate: whether every backend gives PyTorch's answer, and whether that is good enough."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
 from segline.backends import REFERENCE, Precision
+from segline.backends.choice import IF_SHOWN
 from segline.common.documents.names import ABSENT, EVALUATION
 from segline.common.errors import SeglineError
-from segline.evaluation.equivalence import EQUIVALENCE_CASES, equivalence
+from segline.evaluation.equivalence import EQUIVALENCE_CASES, Equivalence, equivalence
 from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.yardstick import Yardstick
 from segline.plan import Gate
@@ -34,8 +35,11 @@ def judge(folders: Sequence[Path], requirements: Gate, by: Yardstick) -> Verdict
         _require_same_subject(first[1], evaluation)
         _require_measured(evaluation, requirements, by)
     comparisons = [c for other in others.values() for c in _compare(first, other, requirements, by)]
-    backends = [_judged(evaluation, first[1], requirements, by) for _, evaluation in evaluated]
-    reasons = _reasons(backends, comparisons, absent, requirements, by)
+    backends = [_judged(evaluation, first[1], comparisons, requirements, by) for _, evaluation in evaluated]
+    reasons = [
+        *_missing(requirements.required, [judged.backend for judged in backends], absent),
+        *(failure for judged in backends if _blocks(judged, requirements) for failure in judged.failures),
+    ]
     return Verdict(
         passed=not reasons,
         reasons=tuple(reasons),
@@ -50,21 +54,9 @@ def judge(folders: Sequence[Path], requirements: Gate, by: Yardstick) -> Verdict
     )
 
 
-def _reasons(
-    backends: Sequence[JudgedBackend],
-    comparisons: Sequence[CaseComparison],
-    absent: Sequence[Absence],
-    requirements: Gate,
-    by: Yardstick,
-) -> list[str]:
-    precisions = {judged.backend: judged.precision for judged in backends}
-    title = by.figures[0].title
-    return [
-        *_missing(requirements.required, precisions, absent),
-        *(r for judged in backends for r in _below_floor(judged, requirements, title)),
-        *(r for c in comparisons for r in _disagreements(c, precisions[c.backend], requirements, by)),
-        *(r for judged in backends for r in _not_equivalent(judged, title)),
-    ]
+def _blocks(judged: JudgedBackend, requirements: Gate) -> bool:
+    """Whether no model is to be used that fails there: all but where none is used that has not been shown."""
+    return judged.backend in requirements.required or judged.backend not in IF_SHOWN
 
 
 def _by_backend(folders: Sequence[Path]) -> dict[str, tuple[Path, Evaluation | Absence]]:
@@ -129,21 +121,35 @@ def _difference(a: float | None, b: float | None) -> float:
     return abs(a - b)
 
 
-def _judged(evaluation: Evaluation, reference: Evaluation, gate: Gate, by: Yardstick) -> JudgedBackend:
+def _judged(
+    evaluation: Evaluation,
+    reference: Evaluation,
+    comparisons: Sequence[CaseComparison],
+    requirements: Gate,
+    by: Yardstick,
+) -> JudgedBackend:
+    backend, mean = evaluation.backend, evaluation.overall[by.figures[0].name].mean
     pairs = zip(evaluation.cases, reference.cases, strict=True)
     differences = [got.score - wanted.score for got, wanted in pairs]
-    margin = required_agreement(evaluation.precision, gate).equivalence_margin
+    margin = required_agreement(evaluation.precision, requirements).equivalence_margin
+    tested = None if evaluation is reference else equivalence(differences, margin)
+    title = by.figures[0].title
+    ours = [comparison for comparison in comparisons if comparison.backend == backend]
+    failures = [
+        *_below_floor(backend, mean, requirements, title),
+        *(r for c in ours for r in _disagreements(c, evaluation.precision, requirements, by)),
+        *_not_equivalent(backend, tested, title),
+    ]
     return JudgedBackend(
-        backend=evaluation.backend,
+        backend=backend,
         precision=evaluation.precision,
-        mean_score=evaluation.overall[by.figures[0].name].mean,
-        equivalence=None if evaluation is reference else equivalence(differences, margin),
+        mean_score=mean,
+        equivalence=tested,
+        failures=tuple(failures),
     )
 
 
-def _missing(
-    required: Sequence[str], evaluated: Mapping[str, Precision], absent: Sequence[Absence]
-) -> list[str]:
+def _missing(required: Sequence[str], evaluated: Sequence[str], absent: Sequence[Absence]) -> list[str]:
     why = {absence.backend: f"it is absent: {absence.reason}" for absence in absent}
     return [
         f"{backend}: required, but {why.get(backend, 'it was not evaluated')}"
@@ -152,12 +158,11 @@ def _missing(
     ]
 
 
-def _below_floor(judged: JudgedBackend, gate: Gate, title: str) -> list[str]:
-    mean = judged.mean_score
+def _below_floor(backend: str, mean: float | None, gate: Gate, title: str) -> list[str]:
     if mean is not None and mean >= gate.floor:
         return []
     value = "undefined" if mean is None else f"{mean:.4f}"
-    return [f"{judged.backend}: mean test {title} {value} is below the floor {gate.floor:g}"]
+    return [f"{backend}: mean test {title} {value} is below the floor {gate.floor:g}"]
 
 
 def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate, by: Yardstick) -> list[str]:
@@ -174,13 +179,12 @@ def _disagreements(comparison: CaseComparison, precision: Precision, gate: Gate,
     return reasons
 
 
-def _not_equivalent(judged: JudgedBackend, title: str) -> list[str]:
-    tested = judged.equivalence
+def _not_equivalent(backend: str, tested: Equivalence | None, title: str) -> list[str]:
     if not tested or tested.ci90 is None or tested.shown:
         return []
     low, high = tested.ci90
     return [
-        f"{judged.backend} against {REFERENCE}: mean {title} not shown to be equal within {tested.margin:g}: "
+        f"{backend} against {REFERENCE}: mean {title} not shown to be equal within {tested.margin:g}: "
         f"differs by {tested.mean_difference:+.5f}, 90 % interval {low:+.5f} to {high:+.5f} "
         f"(TOST p = {tested.p:.3g}, {tested.count} cases)"
     ]
@@ -194,7 +198,8 @@ def _notes(backends: Sequence[JudgedBackend], absent: Sequence[Absence], gate: G
         if judged.equivalence and judged.equivalence.p is None
     ]
     missed = [f"{a.backend}: absent: {a.reason}" for a in absent if a.backend not in gate.required]
-    return [*untested, *missed]
+    unused = [why for judged in backends if not _blocks(judged, gate) for why in judged.failures]
+    return [*untested, *missed, *unused]
 
 
 def _require_same_subject(reference: Evaluation, other: Evaluation) -> None:

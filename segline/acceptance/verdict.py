@@ -53,6 +53,8 @@ class JudgedBackend(BaseModel):
     """Of the figure that decides."""
     equivalence: Equivalence | None
     """Of its scores to PyTorch's; ``None`` for PyTorch itself."""
+    failures: tuple[str, ...] = ()
+    """What it does not meet."""
 
 
 class Verdict(Document):
@@ -65,7 +67,7 @@ class Verdict(Document):
     reasons: tuple[str, ...]
     """One a failed requirement; empty when passed."""
     notes: tuple[str, ...]
-    """What was not required and could not be done; it does not block."""
+    """What was not required and could not be done, or was not met; it does not block."""
     requirements: Gate
     cases: int
     backends: tuple[JudgedBackend, ...]
@@ -81,6 +83,11 @@ class Verdict(Document):
     def title(self) -> str:
         """Of the figure that decides."""
         return figures_among([self.decides])[0].title
+
+    @property
+    def unused(self) -> list[JudgedBackend]:
+        """Those that failed and do not block: they are not used where the choice is left open."""
+        return [judged for judged in self.backends if not set(judged.failures) <= set(self.reasons)]
 
     def comparisons_of(self, backend: str) -> list[CaseComparison]:
         """The cases of one backend; none of PyTorch."""
@@ -116,8 +123,8 @@ def shown_equivalent(package: Path) -> frozenset[str]:
     for path in (package / GATE, package.parent / GATE):
         if path.is_file():
             verdict = Verdict.read(path)
-            judged = [one.backend for one in verdict.backends if one.equivalence and one.equivalence.shown]
-            return frozenset(judged if verdict.passed else ())
+            held = [one for one in verdict.backends if not one.failures and verdict.passed]
+            return frozenset(one.backend for one in held if one.equivalence and one.equivalence.shown)
     return frozenset()
 
 

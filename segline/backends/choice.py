@@ -9,9 +9,9 @@ from segline.model.package import Model
 
 AUTO = "auto"
 _ON_GPU = ("tensorrt", "pytorch_amp")
-_IF_SHOWN = ("openvino_bf16", "openvino_int8")
+IF_SHOWN = ("openvino_bf16", "openvino_int8")
 """On a CPU, what answers a little otherwise: only the gate can say that it does not matter."""
-_ON_CPU = (*_IF_SHOWN, "openvino", "onnxruntime")
+_ON_CPU = (*IF_SHOWN, "openvino", "onnxruntime")
 """Fastest first."""
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def open_chosen(name: str, model: Model, device: str = "auto", equivalent: Colle
     if name != AUTO:
         return open_backend(name, model, device)
     for one in _candidates(device):
-        if one in _IF_SHOWN and one not in equivalent:
+        if one in IF_SHOWN and one not in equivalent:
             continue
         try:
             return open_backend(one, model, device)

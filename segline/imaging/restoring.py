@@ -69,7 +69,7 @@ def _foreground_reach(leads: Array, placement: Placement) -> tuple[Box, Box] | N
     interpolation.
     """
     xp = functions_for(leads)
-    foreground = xp.max(leads, axis=0) > 0
+    foreground = xp.any(leads > 0, axis=0)
     near, reached = [], []
     for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
         across = tuple(other for other in range(3) if other != axis)

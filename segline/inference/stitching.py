@@ -16,6 +16,8 @@ from segline.plan.preprocessing.normalisation import OUTSIDE
 _LEAST_WEIGHT = 1e-3
 """Of a voxel at a window's edge."""
 
+Box = tuple[slice, slice, slice]
+
 WindowScorer = Callable[[Array], Array]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.
 
@@ -53,7 +55,7 @@ def _blended(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch) 
     for first in range(0, len(windows), batch_size):
         boxes = windows[first : first + batch_size]
         with watch.lap("network"):
-            scores = network(functions_for(padded).stack([padded[:, *box] for box in boxes]))
+            scores = network(_batch(padded, boxes))
         watch.count("windows", len(boxes))
         with watch.lap("stitch"):
             leads = scores[:, 1:]
@@ -64,6 +66,13 @@ def _blended(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch) 
         return finite(stitched.result()[:, *inner])
 
 
+def _batch(image: Array, boxes: list[Box]) -> Array:
+    """Windows ``(B, C, x, y, z)``; of a single one the image itself, which may be as large."""
+    if len(boxes) == 1:
+        return image[None, :, *boxes[0]]
+    return functions_for(image).stack([image[:, *box] for box in boxes])
+
+
 class _Stitched:
     """Windows' answers, weighted and added where they lie."""
 
@@ -72,7 +81,7 @@ class _Stitched:
         self._blending = blending
         self._sum: Array = None
 
-    def add(self, boxes: list[tuple[slice, slice, slice]], answers: Array) -> None:
+    def add(self, boxes: list[Box], answers: Array) -> None:
         """Add a batch ``(B, M, x, y, z)``, which may be overwritten."""
         if len(self._tiling.starts) == 1:
             self._sum = answers[0]
@@ -143,7 +152,7 @@ def middle(image: Array, window: Shape) -> Array:
     return padded
 
 
-def _pad_to(image: Array, shape: Shape) -> tuple[Array, tuple[slice, slice, slice]]:
+def _pad_to(image: Array, shape: Shape) -> tuple[Array, Box]:
     """Pad evenly to ``shape``, no smaller; also give the box of the image in it."""
     before = [(n - size) // 2 for n, size in zip(shape, image.shape[1:], strict=True)]
     x, y, z = (slice(a, a + size) for a, size in zip(before, image.shape[1:], strict=True))

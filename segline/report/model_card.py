@@ -194,6 +194,9 @@ def _gate(contents: Contents, names: Pseudonyms) -> Iterator[str]:
         yield f"{_UNKNOWN.capitalize()}: the run has no verdict."
     elif contents.verdict.passed:
         yield "Passed: every required backend gives PyTorch's answer within the plan's margins."
+        for judged in contents.verdict.unused:
+            why = plain(names.hide("; ".join(judged.failures)))
+            yield f"\nNot used where the choice is left open: {judged.backend} ({why})."
     else:
         yield "Blocked:\n"
         yield from (f"- {plain(names.hide(reason))}" for reason in contents.verdict.reasons)

@@ -77,7 +77,8 @@ def compare(
 
             atomic.write_text(Path(page_out), gate_page(verdict))
         tell_figures(verdict.scalars, log_metric)
-        outcome.text = "; ".join(["blocked", *verdict.reasons]) if verdict.reasons else "passed"
+        unused = [failure for judged in verdict.unused for failure in judged.failures]
+        outcome.text = "; ".join(["passed" if verdict.passed else "blocked", *verdict.reasons, *unused])
         outcome.answer = "passed" if verdict.passed else "blocked"
     return outcome.answer or "blocked"
 

@@ -8,9 +8,9 @@ import pytest
 from torch import Tensor
 
 from segline.acceptance.gate import judge
-from segline.acceptance.verdict import Absence, CaseComparison, Verdict
+from segline.acceptance.verdict import Absence, CaseComparison, Verdict, shown_equivalent
 from segline.backends import Precision
-from segline.common.documents.names import ABSENT, EVALUATION
+from segline.common.documents.names import ABSENT, EVALUATION, GATE
 from segline.common.errors import SeglineError
 from segline.evaluation.masks.label_metrics import label_metrics
 from segline.evaluation.masks.yardstick import MASKS, Masks
@@ -233,6 +233,43 @@ def test_a_mean_dice_that_differs_by_less_than_the_margin_is_equivalent(
     assert reference.equivalence is None
     assert other.equivalence and other.equivalence.shown
     assert other.equivalence.mean_difference == pytest.approx(-0.00055)
+
+
+def far_off(evaluation_of: Callable[..., Path], backend: str) -> Verdict:
+    """What is said of a backend in fewer bits whose answers are far from PyTorch's."""
+    lower = [{"dice": dice} for dice in (0.8, 0.82, 0.79, 0.81)]
+    other = edited(evaluation_of(backend, FOUR, precision="int8"), *lower)
+    return judged([evaluation_of("pytorch", FOUR), other], Gate(nsd_tolerance_mm=1, required=("pytorch",)))
+
+
+@pytest.mark.parametrize("backend", ["openvino_int8", "openvino_bf16"])
+def test_what_is_only_used_once_it_is_shown_does_not_block(
+    backend: str, evaluation_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    verdict = far_off(evaluation_of, backend)
+    assert verdict.passed and verdict.reasons == ()
+    (unused,) = verdict.unused
+    assert unused.backend == backend
+    assert unused.failures[0] == f"{backend} against pytorch, a: Dice differs by 0.20000 > 0.003"
+    assert set(unused.failures) <= set(verdict.notes)
+    verdict.write(tmp_path / GATE)
+    assert backend not in shown_equivalent(tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "pytorch_amp"])
+def test_what_is_used_unasked_blocks(backend: str, evaluation_of: Callable[..., Path]) -> None:
+    verdict = far_off(evaluation_of, backend)
+    assert not verdict.passed and not verdict.unused
+    assert verdict.reasons == verdict.backends[1].failures
+
+
+def test_what_a_plan_requires_blocks_though_it_is_only_used_once_shown(
+    evaluation_of: Callable[..., Path],
+) -> None:
+    folders = [evaluation_of("pytorch", FOUR), evaluation_of("openvino_int8", FOUR, precision="int8")]
+    edited(folders[1], {"dice": 0.8})
+    required = Gate(nsd_tolerance_mm=1, required=("pytorch", "openvino_int8"))
+    assert not judged(folders, required).passed
 
 
 def test_reduced_precision_has_a_margin_of_its_own(evaluation_of: Callable[..., Path]) -> None:

@@ -119,6 +119,18 @@ def test_the_gates_reasons_are_told_without_names(run: Run) -> None:
     assert f"- onnxruntime against pytorch, {case.short_digest}: Dice differs" in told
 
 
+def test_what_is_not_used_though_the_model_passed_is_told_without_names(run: Run) -> None:
+    verdict = run.verdict
+    assert verdict is not None and run.manifest is not None
+    case, (first, *_) = run.manifest.cases[0], verdict.backends
+    failures = (f"openvino_int8 against pytorch, {case.name}: Dice differs",)
+    unused = first.model_copy(update={"backend": "openvino_int8", "failures": failures})
+    passed = {"passed": True, "reasons": (), "backends": (*verdict.backends, unused)}
+    verdict.model_copy(update=passed).write(run.folder / "gate.json")
+    told = section(model_card(run), "Release gate")
+    assert f"openvino_int8 (openvino_int8 against pytorch, {case.short_digest}: Dice differs)." in told
+
+
 @pytest.mark.parametrize(
     ("missing", "title", "told"),
     [

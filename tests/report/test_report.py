@@ -539,6 +539,15 @@ def test_the_gate_shows_a_backend_that_is_not_equivalent(complete: Run) -> None:
     assert "−0.01500−0.02343 to −0.00657± 0.0020.9770not shown" in text
 
 
+def test_the_gate_shows_what_is_not_used_though_the_model_passed(complete: Run) -> None:
+    first, other = verdict_of(complete).backends
+    failed = {"backend": "openvino_int8", "failures": ("openvino_int8: 0.9 of the voxels agree",)}
+    verdict = verdict_of(complete).model_copy(update={"backends": (first, other.model_copy(update=failed))})
+    told = "openvino_int8 is not used where the choice is left open. openvino_int8: 0.9 of the voxels agree."
+    assert told in acceptance.gate(verdict)
+    assert "is not used" not in acceptance.gate(verdict_of(complete))
+
+
 def test_the_gate_has_a_page_of_its_own_that_needs_no_other_file(complete: Run) -> None:
     alone = gate_page(verdict_of(complete))
     reader = Reader(alone)

@@ -57,11 +57,6 @@ class Architecture(Part, ABC):
 
     @property
     @abstractmethod
-    def first_convolutions(self) -> int:
-        """Convolutions of the level that sees the windows; int8 keeps them in float."""
-
-    @property
-    @abstractmethod
     def words(self) -> str:
         """In words, for reports."""
 

@@ -34,11 +34,6 @@ class AttentionUnet(Architecture):
         return True
 
     @property
-    def first_convolutions(self) -> int:
-        """Two."""
-        return 2
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         return f"{self.name}, {'–'.join(map(str, self.channels))} channels, batch and instance norm"

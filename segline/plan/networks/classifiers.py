@@ -34,11 +34,6 @@ class Classifier(Architecture):
         return True
 
     @property
-    def first_convolutions(self) -> int:
-        """One."""
-        return 1
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         return f"{self.name} in {self.spatial_dims}-D, batch norm"

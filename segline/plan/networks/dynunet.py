@@ -51,11 +51,6 @@ class DynUNet(Architecture):
         return max(1, len(self.channels) - 3) if self.deep_supervision else 0
 
     @property
-    def first_convolutions(self) -> int:
-        """Two, and the shortcut beside them."""
-        return 2 + self.residual
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         strides = ", ".join(" × ".join(map(str, stride)) for stride in self.strides)

@@ -38,11 +38,6 @@ class BasicUNet(_Fixed):
         return self.norm == "instance"
 
     @property
-    def first_convolutions(self) -> int:
-        """Two."""
-        return 2
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         return f"{self.name}, {'–'.join(map(str, self.features))} channels, {self.norm} norm"
@@ -73,11 +68,6 @@ class VNet(_Fixed):
     halved: ClassVar[int] = 16
     maps_a_channel: ClassVar[int] = 24
     """Feature maps of each channel of a level that a training step keeps, forward and backward."""
-
-    @property
-    def first_convolutions(self) -> int:
-        """One."""
-        return 1
 
     @property
     def words(self) -> str:
@@ -120,11 +110,6 @@ class HighResNet(_Fixed):
     halved: ClassVar[int] = 1
     maps_a_channel: ClassVar[int] = 6
     """Feature maps of each channel of a block that a training step keeps, forward and backward."""
-
-    @property
-    def first_convolutions(self) -> int:
-        """One."""
-        return 1
 
     @property
     def words(self) -> str:

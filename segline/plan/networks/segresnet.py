@@ -38,11 +38,6 @@ class SegResNet(Architecture):
         return True
 
     @property
-    def first_convolutions(self) -> int:
-        """The first one, and two a block of the first level."""
-        return 1 + 2 * self.blocks_down[0]
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         blocks = "–".join(map(str, self.blocks_down))

@@ -44,11 +44,6 @@ class SwinUNETR(Architecture):
         return True
 
     @property
-    def first_convolutions(self) -> int:
-        """The embedding, and three of the block that crosses at full size."""
-        return 4
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         blocks = "–".join(map(str, self.depths))

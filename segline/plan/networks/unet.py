@@ -46,11 +46,6 @@ class UNet(Architecture):
         return self.norm == "instance"
 
     @property
-    def first_convolutions(self) -> int:
-        """The residual units of the first level, and the shortcut beside them."""
-        return self.residual_units + 1
-
-    @property
     def words(self) -> str:
         """In words, for reports."""
         strides = ", ".join(" × ".join(map(str, stride)) for stride in self.strides)

@@ -22,6 +22,7 @@ def gate(verdict: Verdict) -> Html:
         element("h2", "Gate ", element("span", word, class_=f"pill {pill}")),
         reason_list(verdict.reasons) if verdict.reasons else None,
         _weak_floor(verdict),
+        *(_unused(judged) for judged in verdict.unused),
         _backends(verdict),
         element("h3", "Requirements"),
         _requirements(verdict),
@@ -56,6 +57,11 @@ def _weak_floor(verdict: Verdict) -> Html | None:
         "the task to what the model has to reach."
     )
     return element("p", warning, class_="note")
+
+
+def _unused(judged: JudgedBackend) -> Html:
+    told = f"{judged.backend} is not used where the choice is left open. {'; '.join(judged.failures)}."
+    return element("p", told, class_="note")
 
 
 def _backends(verdict: Verdict) -> Html:

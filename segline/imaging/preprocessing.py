@@ -153,6 +153,10 @@ def _largest_along(array: np.ndarray) -> list[np.ndarray]:
     slow, middle, fast = in_memory
     flat = array.max(axis=0) if len(array) > 1 else array[0]
     planes = flat.transpose(*(axis - 1 for axis in in_memory))
-    lines = planes.max(axis=0)
-    along = {slow: planes.max(axis=2).max(axis=1), middle: lines.max(axis=1), fast: lines.max(axis=0)}
+    # plane by plane, each read once: whole, a large volume would come from memory twice
+    lines, along_slow = planes[0].copy(), np.empty(len(planes), planes.dtype)
+    for number, plane in enumerate(planes):
+        np.maximum(lines, plane, out=lines)
+        along_slow[number] = plane.max()
+    along = {slow: along_slow, middle: lines.max(axis=1), fast: lines.max(axis=0)}
     return [along[axis] for axis in (1, 2, 3)]

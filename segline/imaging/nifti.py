@@ -66,11 +66,7 @@ def nifti_volume(raw: bytes, name: str, voxels: bytes | None = None) -> Volume:
     try:
         header, offset, end = _layout(head_of(raw), name)
         data = contents(raw if voxels is None else voxels, end, name)
-        scale = header.get_slope_inter()
-        proxy = ArrayProxy(
-            io.BytesIO(data), (header.get_data_shape(), header.get_data_dtype(), offset, *scale)
-        )
-        array, affine, odd = np.asanyarray(proxy), affine_of(header), remarks(header)
+        array, affine, odd = _voxels(header, data, offset), affine_of(header), remarks(header)
     except HeaderError as error:
         raise SeglineError(f"{name}: {error}") from error
     except DAMAGED_GZIP as error:  # type: ignore[misc]  # the stub lacks its base
@@ -78,6 +74,15 @@ def nifti_volume(raw: bytes, name: str, voxels: bytes | None = None) -> Volume:
     except (WrapStructError, HeaderDataError, ValueError, OSError, OverflowError) as error:
         raise SeglineError(f"{name}: not a readable NIfTI file ({error})") from error
     return Volume.of_file(array, affine, name, header, odd)
+
+
+def _voxels(header: Header, data: bytes, offset: int) -> np.ndarray:
+    """The values of a file's bytes, scaled as its header says; the bytes themselves where it says nothing."""
+    shape, dtype, scale = header.get_data_shape(), header.get_data_dtype(), header.get_slope_inter()
+    is_whole = len(data) - offset >= math.prod(shape) * dtype.itemsize > 0
+    if is_whole and scale in ((None, None), (1, 0)):
+        return np.ndarray(shape, dtype, data, offset, order="F")
+    return np.asanyarray(ArrayProxy(io.BytesIO(data), (shape, dtype, offset, *scale)))
 
 
 def nifti_declared(head: bytes, name: str) -> tuple[tuple[int, ...], tuple[float, ...], int]:

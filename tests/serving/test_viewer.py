@@ -117,10 +117,11 @@ def predict(page: Any) -> None:
 
 
 def test_a_dropped_scan_is_seen_predicted_covered_by_its_mask_and_downloaded(
-    browser: Any, server: Server, scan: Path, predictor: Predictor, tmp_path: Path
+    browser: Any, tiny_model: Model, scan: Path, predictor: Predictor, tmp_path: Path
 ) -> None:
     expected = predictor(read_volume(scan))
-    with one_page(browser) as page:
+    # a server of its own: the page's answers are kept there
+    with Server(tiny_model.folder, tmp_path) as server, one_page(browser) as page:
         open_page(page, server)
         assert pixels(page, "#canvas").std() < 40
         drop(page, scan)

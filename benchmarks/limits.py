@@ -62,7 +62,7 @@ def work_of(image: Path, volume: Volume, mask: Path) -> dict[str, Callable[[], o
     packed, labels = image.read_bytes(), read_volume(mask).array
     return {
         "load": partial(igzip.decompress, packed),
-        "preprocess": torch.from_numpy(volume.array).clone,
+        "preprocess": torch.from_numpy(volume.array.copy()).clone,
         "invert": torch.from_numpy(labels).clone,
         "save": partial(igzip.compress, labels.tobytes(), 0),
     }

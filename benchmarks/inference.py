@@ -35,6 +35,7 @@ from monai.transforms import (
 )
 
 from segline.backends import Backend, open_backend
+from segline.common.arrays import as_numpy
 from segline.imaging.files import read_volume, write_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.inference.predictor import Predictor
@@ -134,7 +135,7 @@ def preprocessing_difference(monai: MonaiStack, image: Path) -> float:
     ours = preprocessor.image(volume, preprocessor.place(volume))
     theirs = monai.preprocess(monai.load({KEY: str(image)}))[KEY].as_tensor()
     x, y, z = (min(a, b) for a, b in zip(ours.shape[1:], theirs.shape[1:], strict=True))
-    return float((ours[:, :x, :y, :z] - theirs[:, :x, :y, :z]).abs().max())
+    return float(np.abs(ours[:, :x, :y, :z] - as_numpy(theirs[:, :x, :y, :z])).max())
 
 
 def dice(mask: Path, truth: Path) -> float:

@@ -163,11 +163,9 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     >>> bounding_box(np.array([[0, 1, 1, 0], [0, 0, 1, 0]]) > 0)
     (slice(0, 2, None), slice(1, 3, None))
     """
-    box, far_first = (
-        [slice(0, 0)] * mask.ndim,
-        sorted(range(mask.ndim), key=lambda axis: -abs(mask.strides[axis])),
-    )
-    left = mask.transpose(far_first)
+    box = [slice(0, 0)] * mask.ndim
+    far_first = sorted(range(mask.ndim), key=lambda axis: -abs(mask.strides[axis]))
+    left: np.ndarray = mask.transpose(far_first)
     for axis in far_first:
         filled = np.flatnonzero(left.any(axis=tuple(range(1, left.ndim))))
         if not len(filled):

@@ -23,10 +23,10 @@ def keep_largest_components(labels: np.ndarray, values: Collection[int], backgro
     for value in values:
         there = labels == value
         box = bounding_box(there)
-        # in one piece, in whichever order: of a part of a larger array cc3d takes three times as long
-        inside, within = there[box].copy(order="K"), labels[box]
+        # in one piece, as masks lie: of a part of a larger array cc3d takes three times as long
+        inside, within = np.asfortranarray(there[box]), labels[box]
         components = cc3d.connected_components(inside, connectivity=26)
-        sizes = np.bincount(components.ravel(order="K")[inside.ravel(order="K")])[1:]
+        sizes = np.bincount(components.T[inside.T])[1:]
         if len(sizes) > 1:
             within[inside & (components != _first_of_the_largest(components, sizes))] = background
 

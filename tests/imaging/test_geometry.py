@@ -10,7 +10,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 
 from segline.common.errors import SeglineError
 from segline.imaging import geometry
-from segline.imaging.geometry import Grid, Reorientation
+from segline.imaging.geometry import Grid, Reorientation, bounding_box
 
 ALL_ORIENTATIONS = [
     "".join(pair[side] for pair, side in zip(axes, sides, strict=True))
@@ -162,3 +162,17 @@ def test_a_shape_is_three_integers():
     assert geometry.as_shape(np.array([3, 4, 5])) == (3, 4, 5)
     with pytest.raises(ValueError):
         geometry.as_shape((3, 4))
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("set_voxels", [[], [(0, 0, 0)], [(1, 4, 2), (3, 2, 6)], [(4, 5, 6)]], ids=len)
+def test_the_box_of_a_mask_holds_its_voxels_however_it_lies_in_memory(
+    order: tuple[int, ...], set_voxels: list[tuple[int, int, int]]
+) -> None:
+    mask = np.zeros((5, 6, 7), bool)
+    for voxel in set_voxels:
+        mask[voxel] = True
+    laid = np.ascontiguousarray(mask.transpose(order)).transpose(np.argsort(order))
+    along = list(zip(*set_voxels, strict=True)) or [()] * 3
+    wanted = tuple(slice(min(values, default=0), max(values, default=-1) + 1) for values in along)
+    assert bounding_box(laid) == bounding_box(laid[:, ::-1][:, ::-1]) == wanted

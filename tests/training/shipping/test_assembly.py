@@ -98,13 +98,16 @@ def test_it_has_a_graph_in_half_precision_that_agrees(ensemble: Model) -> None:
     assert ensemble.float16().label_agreement > 0.999
 
 
-def test_its_int8_graph_keeps_the_first_level_of_each_member_in_float(ensemble: Model) -> None:
+def test_its_int8_graph_keeps_what_reads_the_windows_and_the_last_of_each_member_in_float(
+    ensemble: Model,
+) -> None:
     graph = openvino_core().read_model(ensemble.folder / INT8_GRAPH)
     convolutions = [op for op in graph.get_ordered_ops() if op.get_type_name() == "Convolution"]
-    in_float = [op for op in convolutions if op.input_value(0).get_node().get_type_name() != "FakeQuantize"]
-    each = ensemble.plan.network.residual_units + 1
-    assert len(in_float) == FOLDS * each < len(convolutions)
-    assert {op.output(0).get_partial_shape()[1].get_length() for op in in_float} == {4}
+    in_float = [op for op in convolutions if op.input_value(1).get_node().get_type_name() == "Constant"]
+    channels = [op.output(0).get_partial_shape()[1].get_length() for op in in_float]
+    reading, last = 4, 8 * len(ensemble.plan.label_values)  # blocks of eight voxels
+    assert sorted(channels) == [*[reading] * 2 * FOLDS, *[last] * FOLDS]
+    assert len(in_float) < len(convolutions)
 
 
 def test_batch_norm_folds_in_every_member(ensemble: Model) -> None:

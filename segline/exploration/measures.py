@@ -7,7 +7,7 @@ import numpy as np
 
 from segline.data.fingerprint import Sample, crop_above, sample
 from segline.data.manifest import CaseEntry, Manifest
-from segline.imaging.geometry import Reorientation
+from segline.imaging.geometry import Box, Reorientation
 
 PERCENTS = (0.5, 5.0, 50.0, 95.0, 99.5)
 OUTSIDE = 0
@@ -104,9 +104,6 @@ def measure_case(manifest: Manifest, case: CaseEntry, samples: int) -> CaseMeasu
         {OUTSIDE: _outside(image.array, values, samples), **kept},
         sample(image, labelled, crop_above(manifest)),
     )
-
-
-Box = tuple[slice, slice, slice]
 
 
 def _boxes(values: np.ndarray, labelled: np.ndarray, manifest: Manifest) -> Iterator[tuple[int, Box]]:

@@ -12,6 +12,8 @@ from segline.common.wording import by
 
 Shape = tuple[int, int, int]
 """Voxels along x, y, z."""
+Box = tuple[slice, slice, slice]
+"""A part of a volume: what is taken along x, y, z."""
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From the world of DICOM and ITK to NIfTI's."""

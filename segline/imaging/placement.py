@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from segline.imaging.geometry import Grid, Reorientation, Shape, as_shape
+from segline.imaging.geometry import Box, Grid, Reorientation, Shape, as_shape
 
 
 class Placement(BaseModel):
@@ -36,7 +36,7 @@ class Placement(BaseModel):
         return Grid(self.native_shape, np.array(self.native_affine))
 
     @property
-    def crop(self) -> tuple[slice, slice, slice]:
+    def crop(self) -> Box:
         """The box, in the reoriented array."""
         x, y, z = (slice(a, b) for a, b in zip(self.crop_start, self.crop_stop, strict=True))
         return x, y, z

@@ -9,7 +9,7 @@ from segline.common.arrays import CPU, Array, contiguous, functions_for, placed
 from segline.common.errors import SeglineError
 from segline.common.limits import require_fits
 from segline.common.wording import by
-from segline.imaging.geometry import Reorientation, as_shape
+from segline.imaging.geometry import Box, Reorientation, as_shape
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear, resample_nearest, resampled_shape
 from segline.imaging.volume import Volume
@@ -112,7 +112,7 @@ class Preprocessor:
 
 def foreground_box(
     array: np.ndarray, above: float | None, margin_mm: float, spacing_mm: tuple[float, ...]
-) -> tuple[slice, slice, slice]:
+) -> Box:
     """The box of the voxels of ``(C, X, Y, Z)`` above a value in any channel, and a margin around it.
 
     The whole where ``above`` is None or nothing is above it.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from segline.common.arrays import Array, as_numpy, functions_for, inferring, slabs, softmax
-from segline.imaging.geometry import as_shape
+from segline.imaging.geometry import Box, as_shape, bounding_box
 from segline.imaging.placement import Placement
 from segline.imaging.resampling import resample_linear
 from segline.imaging.volume import Volume
@@ -57,7 +57,6 @@ def restore_shares(leads: Array, placement: Placement) -> np.ndarray:
     return shares
 
 
-Box = tuple[slice, slice, slice]
 _SLAB = 16
 """Planes of which probabilities are computed at a time."""
 
@@ -68,15 +67,12 @@ def _foreground_reach(leads: Array, placement: Placement) -> tuple[Box, Box] | N
     An interpolated lead is above 0 only beside a voxel where it is: most of a volume is spared the
     interpolation.
     """
-    xp = functions_for(leads)
-    foreground = xp.any(leads > 0, axis=0)
+    foreground = bounding_box(as_numpy(functions_for(leads).any(leads > 0, axis=0)))
     near, reached = [], []
-    for axis, (step, size) in enumerate(zip(placement.steps, placement.crop_shape, strict=True)):
-        across = tuple(other for other in range(3) if other != axis)
-        along = np.flatnonzero(as_numpy(xp.any(foreground, axis=across)))
-        if not len(along):
+    for side, step, size in zip(foreground, placement.steps, placement.crop_shape, strict=True):
+        if side.start == side.stop:
             return None
-        first, last = int(along[0]) - 1, int(along[-1]) + 1
+        first, last = side.start - 1, side.stop
         near.append(slice(max(0, first), last + 1))
         reached.append(slice(max(0, math.floor(first * step)), min(size, math.ceil(last * step) + 1)))
     return (near[0], near[1], near[2]), (reached[0], reached[1], reached[2])

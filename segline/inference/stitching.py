@@ -7,7 +7,7 @@ import numpy as np
 
 from segline.common.arrays import Array, functions_for, inferring, like
 from segline.common.errors import SeglineError
-from segline.imaging.geometry import Shape, as_shape
+from segline.imaging.geometry import Box, Shape, as_shape
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.plan import PROFILES, Plan
@@ -15,8 +15,6 @@ from segline.plan.preprocessing.normalisation import OUTSIDE
 
 _LEAST_WEIGHT = 1e-3
 """Of a voxel at a window's edge."""
-
-Box = tuple[slice, slice, slice]
 
 WindowScorer = Callable[[Array], Array]
 """Windows ``(B, C, x, y, z)`` float32 to class scores ``(B, K, x, y, z)`` float32, before softmax.

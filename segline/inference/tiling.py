@@ -6,7 +6,7 @@ Every backend sees the same windows, so that none of its differences from anothe
 import itertools
 from dataclasses import dataclass
 
-from segline.imaging.geometry import Shape, as_shape
+from segline.imaging.geometry import Box, Shape, as_shape
 from segline.plan import Inference
 
 
@@ -42,7 +42,7 @@ class Tiling:
         )
 
     @property
-    def boxes(self) -> list[tuple[slice, slice, slice]]:
+    def boxes(self) -> list[Box]:
         """Each window's place in the padded volume."""
         return [
             (slice(x, x + self.window[0]), slice(y, y + self.window[1]), slice(z, z + self.window[2]))

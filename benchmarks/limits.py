@@ -59,7 +59,7 @@ def peak_flops() -> float:
 
 def work_of(image: Path, volume: Volume, mask: Path) -> dict[str, Callable[[], object]]:
     """What a prediction of one case cannot do without, but the network; its mask is there already."""
-    packed, labels = image.read_bytes(), read_volume(mask).array
+    packed, labels = image.read_bytes(), read_volume(mask).array.copy()
     return {
         "load": partial(igzip.decompress, packed),
         "preprocess": torch.from_numpy(volume.array.copy()).clone,

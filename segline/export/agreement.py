@@ -1,6 +1,7 @@
-"""Two networks on the same patches: by how much their scores differ."""
+"""Networks on the same patches: by how much their scores differ."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -10,26 +11,48 @@ from segline.plan import Plan
 from segline.training.objectives.objective import Objective
 
 
+@dataclass
+class Agreement:
+    """Of a network with the reference, over all patches.
+
+    Attributes:
+        difference: the largest of two scores; not finite where a score is not.
+        same: parts of the answers that are equal.
+        parts: all of them.
+    """
+
+    difference: float = 0.0
+    same: int = 0
+    parts: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of equal parts."""
+        return self.same / self.parts
+
+
 def compare_on_patches(
-    networks: tuple[WindowScorer, WindowScorer],
+    reference: WindowScorer,
+    others: Sequence[WindowScorer],
     plan: Plan,
     cases: Sequence[Case],
     patches: int,
     objective: Objective,
     first: int = 0,
-) -> tuple[float, float]:
-    """Largest absolute score difference and share of equal parts of the answers of two networks.
+) -> list[Agreement]:
+    """Of each of the other networks with the reference, which answers once for all of them.
 
-    The difference is not finite where a score is not. ``objective`` cuts the patches, ``first`` is its
-    sampler's step to start from.
+    ``objective`` cuts the patches, ``first`` is its sampler's step to start from.
     """
-    reference, other = networks
     sampler = objective.sampler(plan, cases, batch_size=2)
-    largest, same, parts = torch.zeros(()), 0, 0
+    agreements = [Agreement() for _ in others]
     for step in range(first, first - (-patches // 2)):
         image, _ = sampler.batch(step)
-        wanted, got = reference(image), other(image)
-        largest = torch.maximum(largest, (wanted - got).abs().max())
-        equal, all_of_them = objective.agreement(wanted, got)
-        same, parts = same + equal, parts + all_of_them
-    return float(largest), same / parts
+        wanted = reference(image)
+        for other, found in zip(others, agreements, strict=True):
+            got = other(image)
+            apart = torch.tensor([found.difference, float((wanted - got).abs().max())])
+            found.difference = float(apart.max())  # torch's, which keeps what is not a number
+            equal, all_of_them = objective.agreement(wanted, got)
+            found.same, found.parts = found.same + equal, found.parts + all_of_them
+    return agreements

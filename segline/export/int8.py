@@ -105,13 +105,13 @@ def _compared(
     trial: Model, unchecked: Int8Sidecar, cases: Sequence[Case], objective: Objective
 ) -> Int8Sidecar:
     unchecked.write(trial.folder / INT8_SIDECAR)
-    networks = open_backend("openvino", trial), open_backend("openvino_int8", trial)
+    in_float32, in_int8 = open_backend("openvino", trial), open_backend("openvino_int8", trial)
     first = unchecked.calibration_patches
-    difference, agreement = compare_on_patches(networks, trial.plan, cases, CHECKED_PATCHES, objective, first)
+    [found] = compare_on_patches(in_float32, [in_int8], trial.plan, cases, CHECKED_PATCHES, objective, first)
     measured = {
         "checked_patches": CHECKED_PATCHES,
-        "max_abs_difference": difference,
-        "label_agreement": agreement,
+        "max_abs_difference": found.difference,
+        "label_agreement": found.share,
     }
     return unchecked.model_copy(update=measured)
 

@@ -12,7 +12,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError
 from segline.data.cases.case import Case
-from segline.export.agreement import compare_on_patches
+from segline.export.agreement import Agreement, compare_on_patches
 from segline.inference.stitching import WindowScorer
 from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
@@ -33,15 +32,12 @@ from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
 from segline.networks.folding import folded
 from segline.networks.running import infer
 from segline.networks.weights import load_network
-from segline.plan import Gate, Plan
+from segline.plan import Plan
 from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
 
 OPSET = 20
 _ANY_SIZE = 2**40
-
-Compared = Callable[[tuple[WindowScorer, WindowScorer]], tuple[float, float]]
-"""Two networks, the first the reference: largest difference of their scores, share of equal labels."""
 
 
 def export_onnx(
@@ -65,19 +61,21 @@ def export_onnx(
     """
     _require_packages()
     network = folded(load_network(model.weights, model.plan))
-    compared: Compared = partial(
-        compare_on_patches, plan=model.plan, cases=cases, patches=patches, objective=objective
-    )
     graph = _graph_bytes(network, model.plan)
-    sidecar = _tried(model, graph, compared, patches)
-    if not sidecar.max_abs_difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
-        raise SeglineError(
-            f"export_onnx: scores differ from PyTorch's by {sidecar.max_abs_difference:.2g} "
-            f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
-        )
     reduced = _in_float16(graph)
-    rounded = compared((partial(infer, network), _rounding(network)))
-    sidecar = _with_float16(sidecar, _tried(model, reduced, compared, patches), rounded, model.plan.gate)
+    with _trial(model, graph) as exact, _trial(model, reduced) as half:
+        graphs = [open_backend("onnxruntime", each) for each in (exact, half)]
+        others: list[WindowScorer] = [*graphs, _rounding(network)]
+        in_float32, in_float16, rounded = compare_on_patches(
+            open_backend(REFERENCE, model), others, model.plan, cases, patches, objective
+        )
+        if not in_float32.difference <= LARGEST_DIFFERENCE:  # so that NaN does not pass
+            raise SeglineError(
+                f"export_onnx: scores differ from PyTorch's by {in_float32.difference:.2g} "
+                f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
+            )
+        sidecar = _checked(exact, in_float32, patches)
+        sidecar = _with_float16(sidecar, half, in_float16, rounded)
     _keep(graph, model.onnx)
     if sidecar.float16:
         _keep(reduced, model.onnx_float16)
@@ -132,37 +130,44 @@ class _Rounding(TorchFunctionMode):
         return result.half().float() if rounds else result
 
 
-def _tried(model: Model, graph: bytes, compared: Compared, patches: int) -> OnnxSidecar:
-    """The sidecar of ``graph`` as the model's, after running it in ONNX Runtime beside PyTorch."""
+@contextmanager
+def _trial(model: Model, graph: bytes) -> Iterator[Model]:
+    """A copy of the package with ``graph``, which is valid, and a sidecar that a backend heeds."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
         trial = model.copied_to(Path(folder, "trial"))
         trial.onnx.write_bytes(graph)
         onnx.checker.check_model(str(trial.onnx), full_check=True)
-        unchecked = _unchecked_sidecar(trial)
-        trial.write_sidecar(unchecked)
-        difference, agreement = compared((open_backend(REFERENCE, trial), open_backend("onnxruntime", trial)))
-    measured = {"checked_patches": patches, "max_abs_difference": difference, "label_agreement": agreement}
-    return unchecked.model_copy(update=measured)
+        trial.write_sidecar(_unchecked_sidecar(trial))
+        yield trial
 
 
-def _with_float16(
-    sidecar: OnnxSidecar, tried: OnnxSidecar, rounded: tuple[float, float], gate: Gate
-) -> OnnxSidecar:
+def _checked(trial: Model, found: Agreement, patches: int) -> OnnxSidecar:
+    measured = {
+        "checked_patches": patches,
+        "max_abs_difference": found.difference,
+        "label_agreement": found.share,
+    }
+    return trial.sidecar().model_copy(update=measured)
+
+
+def _with_float16(sidecar: OnnxSidecar, trial: Model, found: Agreement, rounded: Agreement) -> OnnxSidecar:
     """The float32 graph's sidecar with that of the float16 graph, or with why there is none.
 
     ``rounded`` is what was found of PyTorch's scores, rounded; what was further from float32 counts.
     """
-    difference = max(tried.max_abs_difference, rounded[0])
-    agreement, least = min(tried.label_agreement, rounded[1]), gate.reduced.agreement
-    if not (math.isfinite(tried.max_abs_difference) and math.isfinite(rounded[0])):
+    both, least = (found, rounded), trial.plan.gate.reduced.agreement
+    if not all(math.isfinite(each.difference) for each in both):
         return sidecar.model_copy(update={"no_float16": "scores overflow in float16"})
+    agreement = min(each.share for each in both)
     if agreement < least:
         why = f"{agreement:.6f} of labels equal PyTorch's, fewer than {least:g}"
         return sidecar.model_copy(update={"no_float16": why})
     graph = Float16Graph(
-        onnx_sha256=tried.onnx_sha256, max_abs_difference=difference, label_agreement=agreement
+        onnx_sha256=sha256_of_file(trial.onnx),
+        max_abs_difference=max(each.difference for each in both),
+        label_agreement=agreement,
     )
     return sidecar.model_copy(update={"float16": graph})
 

@@ -190,6 +190,7 @@ def test_patches_of_the_check_are_others_than_those_of_the_calibration(
     int8_model: Model, train_cases: list[Case]
 ) -> None:
     sidecar = Int8Sidecar.read(int8_model.folder / INT8_SIDECAR)
-    pair = open_backend("openvino", int8_model), open_backend("openvino_int8", int8_model)
-    measured = compare_on_patches(pair, int8_model.plan, train_cases, CHECKED_PATCHES, MASKS, first=8)
-    assert measured == (sidecar.max_abs_difference, sidecar.label_agreement)
+    reference, others = open_backend("openvino", int8_model), [open_backend("openvino_int8", int8_model)]
+    given = int8_model.plan, train_cases, CHECKED_PATCHES, MASKS
+    [measured] = compare_on_patches(reference, others, *given, first=8)
+    assert (measured.difference, measured.share) == (sidecar.max_abs_difference, sidecar.label_agreement)

@@ -153,7 +153,8 @@ class Trainer:
         state.network.train()
         self._seed_dropout()
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
-            scores = self.parallel(image.contiguous(memory_format=torch.channels_last_3d))
+            # a clone: `contiguous` leaves one channel as it is, and convolutions answer channels first then
+            scores = self.parallel(image.clone(memory_format=torch.channels_last_3d))
         loss = loss_of_heads(self.objective, self.plan, scores.float(), target, self.ranks.add_up)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()

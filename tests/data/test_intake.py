@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def source(tmp_path: Path, phantoms: Manifest, tiny_plan: Plan) -> Source:
     return Source(tmp_path, phantoms, tiny_plan)
 
 
+@cache
 def fresh(index: int = 6) -> tuple[Volume, Volume]:
     return phantom_case(index)
 

@@ -177,12 +177,13 @@ def _draw(
     rows, columns = np.meshgrid(np.arange(brush) - brush // 2, np.arange(brush) - brush // 2)
     at_row = (size / 2 - places[:, 1])[:, None].astype(int) + rows.ravel()
     at_column = (size / 2 + places[:, 0])[:, None].astype(int) + columns.ravel()
-    canvas = np.full((size, size), -1)
+    canvas = np.full((size, size), -1, np.int32)
     canvas[at_row.clip(0, size - 1), at_column.clip(0, size - 1)] = seen[:, None]
-    shaded = np.vstack([_shade(surface.colors, facing), np.zeros((1, 4))])
-    fine = shaded[canvas].reshape(VIEW_PIXELS, _FINE, VIEW_PIXELS, _FINE, 4).mean(axis=(1, 3))
-    fine[..., :3] /= np.maximum(fine[..., 3:], 1e-6)
-    return np.asarray((255 * fine.clip(0, 1)).round().astype(np.uint8))
+    shaded = np.vstack([_shade(surface.colors, facing), np.zeros((1, 4))]).astype(np.float32)
+    corners = [canvas[row::_FINE, column::_FINE] for row in range(_FINE) for column in range(_FINE)]
+    view = np.mean([shaded[corner] for corner in corners], axis=0)
+    view[..., :3] /= np.maximum(view[..., 3:], 1e-6)
+    return np.asarray((255 * view.clip(0, 1)).round().astype(np.uint8))
 
 
 def _to_camera(vectors: np.ndarray, angle: float) -> np.ndarray:

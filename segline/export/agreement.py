@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from segline.data.cases.case import Case
 from segline.inference.stitching import WindowScorer
+from segline.model.int8 import Int8Sidecar
+from segline.model.sidecars import OnnxSidecar
 from segline.plan import Plan
 from segline.training.objectives.objective import Objective
+
+Sidecar = TypeVar("Sidecar", OnnxSidecar, Int8Sidecar)
 
 
 @dataclass
@@ -29,6 +34,15 @@ class Agreement:
     def share(self) -> float:
         """Of equal parts."""
         return self.same / self.parts
+
+    def noted_in(self, sidecar: Sidecar, patches: int) -> Sidecar:
+        """A sidecar of what had not been compared, with what so many patches showed."""
+        measured = {
+            "checked_patches": patches,
+            "max_abs_difference": self.difference,
+            "label_agreement": self.share,
+        }
+        return sidecar.model_copy(update=measured)
 
 
 def compare_on_patches(

@@ -108,12 +108,7 @@ def _compared(
     in_float32, in_int8 = open_backend("openvino", trial), open_backend("openvino_int8", trial)
     first = unchecked.calibration_patches
     [found] = compare_on_patches(in_float32, [in_int8], trial.plan, cases, CHECKED_PATCHES, objective, first)
-    measured = {
-        "checked_patches": CHECKED_PATCHES,
-        "max_abs_difference": found.difference,
-        "label_agreement": found.share,
-    }
-    return unchecked.model_copy(update=measured)
+    return found.noted_in(unchecked, CHECKED_PATCHES)
 
 
 def _quantized(nncf: Any, graph: Any, patches: _Patches, plan: Plan) -> Any:

@@ -74,7 +74,7 @@ def export_onnx(
                 f"export_onnx: scores differ from PyTorch's by {in_float32.difference:.2g} "
                 f"(allowed {LARGEST_DIFFERENCE:g}) on {patches} patches; the graph was not kept"
             )
-        sidecar = _checked(exact, in_float32, patches)
+        sidecar = in_float32.noted_in(exact.sidecar(), patches)
         sidecar = _with_float16(sidecar, half, in_float16, rounded)
     _keep(graph, model.onnx)
     if sidecar.float16:
@@ -141,15 +141,6 @@ def _trial(model: Model, graph: bytes) -> Iterator[Model]:
         onnx.checker.check_model(str(trial.onnx), full_check=True)
         trial.write_sidecar(_unchecked_sidecar(trial))
         yield trial
-
-
-def _checked(trial: Model, found: Agreement, patches: int) -> OnnxSidecar:
-    measured = {
-        "checked_patches": patches,
-        "max_abs_difference": found.difference,
-        "label_agreement": found.share,
-    }
-    return trial.sidecar().model_copy(update=measured)
 
 
 def _with_float16(sidecar: OnnxSidecar, trial: Model, found: Agreement, rounded: Agreement) -> OnnxSidecar:

@@ -97,14 +97,15 @@ class Executor:
 
     def _environment(self) -> list[Object]:
         values: list[Object] = list(self.container.get("env", []))
-        for source in self.platform.get("secretAsEnv", []):
-            for key in source["keyToEnv"]:
-                reference = {"name": source["secretName"], "key": key["secretKey"]}
-                values.append({"name": key["envVar"], "valueFrom": {"secretKeyRef": reference}})
-        for source in self.platform.get("configMapAsEnv", []):
-            for key in source["keyToEnv"]:
-                reference = {"name": source["configMapName"], "key": key["configMapKey"]}
-                values.append({"name": key["envVar"], "valueFrom": {"configMapKeyRef": reference}})
+        for kind, lies_in, at, of in (
+            ("secretAsEnv", "secretName", "secretKey", "secretKeyRef"),
+            ("configMapAsEnv", "configMapName", "configMapKey", "configMapKeyRef"),
+        ):
+            for source in self.platform.get(kind, []):
+                where = {"name": source[lies_in], "optional": source.get("optional", False)}
+                for key in source["keyToEnv"]:
+                    reference = {**where, "key": key[at]}
+                    values.append({"name": key["envVar"], "valueFrom": {of: reference}})
         return values
 
     def _resources(self) -> Object:

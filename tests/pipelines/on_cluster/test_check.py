@@ -81,7 +81,7 @@ def test_a_wrong_key(kubernetes: Kubernetes, core: client.CoreV1Api, s3_endpoint
 
 
 def test_a_quota_that_is_used_up(kubernetes: Kubernetes, core: client.CoreV1Api, s3_endpoint: str) -> None:
-    quota = {"metadata": {"name": "used-up"}, "spec": {"hard": {"pods": "1"}}}
+    quota = {"metadata": {"name": "used-up"}, "spec": {"hard": {"pods": "0"}}}
     core.create_namespaced_resource_quota(NAMESPACE, quota)
     try:
         wait_until(lambda: core.read_namespaced_resource_quota("used-up", NAMESPACE).status.used)

@@ -58,6 +58,13 @@ def placed(core: client.CoreV1Api, name: str, executor: Executor) -> str:
         return look()
     finally:
         core.delete_namespaced_pod(made["metadata"]["name"], NAMESPACE, grace_period_seconds=0)
+        wait_until(lambda: not gpus_counted(core), 60)
+
+
+def gpus_counted(core: client.CoreV1Api) -> int:
+    """What quotas hold against the next pod: they hear of one that has gone a moment later."""
+    quotas = core.list_namespaced_resource_quota(NAMESPACE).items
+    return sum(int((quota.status.used or {}).get(f"requests.{GPU}", 0)) for quota in quotas)
 
 
 def test_a_training_goes_to_a_node_with_a_gpu(

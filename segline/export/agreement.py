@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from segline.data.cases.case import Case
 from segline.inference.stitching import WindowScorer
@@ -35,6 +36,13 @@ class Agreement:
         """Of equal parts."""
         return self.same / self.parts
 
+    def add(self, wanted: Tensor, got: Tensor, objective: Objective) -> None:
+        """Count some patches: the reference's scores and the network's, ``(B, K, x, y, z)`` or ``(B, K)``."""
+        so_far = torch.tensor(self.difference)
+        self.difference = float(torch.maximum(so_far, (wanted - got).abs().max()))  # keeps what is no number
+        same, parts = objective.agreement(wanted, got)
+        self.same, self.parts = self.same + same, self.parts + parts
+
     def noted_in(self, sidecar: Sidecar, patches: int) -> Sidecar:
         """A sidecar of what had not been compared, with what so many patches showed."""
         measured = {
@@ -64,9 +72,5 @@ def compare_on_patches(
         image, _ = sampler.batch(step)
         wanted = reference(image)
         for other, found in zip(others, agreements, strict=True):
-            got = other(image)
-            apart = torch.tensor([found.difference, float((wanted - got).abs().max())])
-            found.difference = float(apart.max())  # torch's, which keeps what is not a number
-            equal, all_of_them = objective.agreement(wanted, got)
-            found.same, found.parts = found.same + equal, found.parts + all_of_them
+            found.add(wanted, other(image), objective)
     return agreements

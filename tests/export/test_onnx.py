@@ -222,9 +222,9 @@ def test_a_package_that_is_not_installed_is_said(
 
 
 def test_the_comparison_counts_voxels_of_equal_class(tiny_model: Model, val_cases: list[Case]) -> None:
-    torch_s, graph_s = open_backend("pytorch", tiny_model), open_backend("onnxruntime", tiny_model)
-    others = [graph_s, torch_s, lambda windows: torch_s(windows).flip(1)]
-    close, equal, other = compare_on_patches(torch_s, others, tiny_model.plan, val_cases, 3, MASKS)
+    in_torch, in_onnx = open_backend("pytorch", tiny_model), open_backend("onnxruntime", tiny_model)
+    others = [in_onnx, in_torch, lambda windows: in_torch(windows).flip(1)]
+    close, equal, other = compare_on_patches(in_torch, others, tiny_model.plan, val_cases, 3, MASKS)
     assert 0 < close.difference < 1e-4 and close.share == 1
     assert (equal.difference, equal.share) == (0, 1)
     assert other.difference > 1e-4 and other.share < 0.1

@@ -6,8 +6,10 @@ code and its repository nothing is sent that the client can be told to keep to i
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -85,7 +87,8 @@ class Client:
 def main() -> None:
     """Answer until nobody asks any more; a run that was not finished by then failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    tempfile.tempdir = scratch = tempfile.mkdtemp(prefix="wandb-")  # folders that it would not clear away
+    os.environ |= {"WANDB_ERROR_REPORTING": "false", "TMPDIR": scratch}
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     client, asked = Client(), SimpleQueue[str | None]()
@@ -94,6 +97,7 @@ def main() -> None:
     try:
         client.finish(exit_code=1)
     finally:
+        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(0)  # and none of what the client wants to do at the end
 
 

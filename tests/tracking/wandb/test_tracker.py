@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -183,6 +184,12 @@ def test_no_key_is_left_in_files(online: WandbTracker, server: WandbServer, tmp_
     key = server.environment["WANDB_API_KEY"].encode()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not [path for path in files if key in path.read_bytes()]
+
+
+def test_nothing_is_left_among_temporary_files(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:  # sockets cannot lie much deeper
+        show(WandbTracker(tmp_path, variables(WANDB_MODE="offline", TMPDIR=scratch)), *POINTS)
+        assert [path.name for path in Path(scratch).iterdir()] == []
 
 
 def test_this_process_is_as_it_was(offline: WandbTracker, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cluster.names import NAMESPACE, RUN_LABEL, STAGE_LABEL
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 
 _TIMEOUT_S = (5, 20)
 
@@ -31,10 +31,8 @@ class Kubernetes:
         Raises:
             SeglineError: there is neither, or the kubeconfig is damaged.
         """
-        try:
+        with imports_of("pipelines", "to ask the cluster"):
             from kubernetes import client, config
-        except ImportError as error:
-            raise SeglineError("kubernetes is missing; pip install 'segline[pipelines]'") from error
         settings = client.Configuration()
         try:
             if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file():

@@ -7,7 +7,7 @@ import numpy as np
 from segline.backends import Precision
 from segline.backends.refusals import readable_refusals
 from segline.common.arrays import CPU, Array, as_numpy, as_tensor, like
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 from segline.machine.devices import as_device, default_device
 from segline.machine.nvidia import nvidia_driver_missing
 from segline.machine.onnx_runtime import import_onnxruntime
@@ -24,12 +24,8 @@ class OnnxRuntimeBackend:
     precision: Precision = "float32"
 
     def __init__(self, model: Model, device: str) -> None:
-        try:
+        with imports_of("onnx", self.name):
             onnxruntime = import_onnxruntime()
-        except ImportError as error:
-            raise SeglineError(
-                f"onnxruntime: cannot be imported ({error}); pip install 'segline[onnx]'"
-            ) from error
         model.sidecar()
         wanted = as_device(_best_device() if device == "auto" else device)
         on_gpu = wanted.type == "cuda"

@@ -13,7 +13,7 @@ from segline.backends import Precision, onnx_runtime
 from segline.backends.depth_to_space import with_depth_to_space
 from segline.backends.refusals import readable_refusals
 from segline.common.arrays import CPU, Array, as_numpy, like
-from segline.common.errors import SeglineError, UnavailableError
+from segline.common.errors import SeglineError, UnavailableError, imports_of
 from segline.common.wording import by
 from segline.machine.devices import as_device
 from segline.machine.processor import threads_asked
@@ -59,13 +59,8 @@ def import_openvino(asker: str) -> Any:
     Raises:
         UnavailableError: it is not installed; ``asker`` says who needs it.
     """
-    try:
-        with no_telemetry():
-            import openvino
-    except ImportError as error:
-        raise UnavailableError(
-            f"{asker}: openvino cannot be imported ({error}); pip install 'segline[openvino]'"
-        ) from error
+    with imports_of("openvino", asker, UnavailableError), no_telemetry():
+        import openvino
     return openvino
 
 

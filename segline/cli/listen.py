@@ -9,7 +9,7 @@ from typing import Any
 
 from segline.cli.predict import BACKEND_HELP
 from segline.cli.registry import chosen_version
-from segline.common.errors import SeglineError
+from segline.common.errors import imports_of
 
 _PORT = 11112
 """IANA's for DICOM."""
@@ -51,7 +51,8 @@ def add_listen(commands: Any) -> argparse.ArgumentParser:
 
 
 def _listen(options: argparse.Namespace) -> None:
-    _require_pynetdicom()
+    with imports_of("dicom", "listen"):
+        import pynetdicom  # noqa: F401
     from segline.serving.dicom_node.answering import answerer
     from segline.serving.dicom_node.node import Node, Settings
     from segline.serving.dicom_node.peers import Peers, checked_title
@@ -70,13 +71,6 @@ def _listen(options: argparse.Namespace) -> None:
         node.run()
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _require_pynetdicom() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("pynetdicom") is None:
-        raise SeglineError("pynetdicom is needed to listen for DICOM; pip install 'segline[dicom]'")
 
 
 def _tell_on_stderr() -> None:

@@ -4,13 +4,12 @@ import argparse
 import logging
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segline.cli.predict import BACKEND_HELP
 from segline.cli.registry import chosen_reference, package_at, registry_that_exists
-from segline.common.errors import SeglineError
+from segline.common.errors import imports_of
 
 if TYPE_CHECKING:
     from segline.model.package import Model
@@ -60,9 +59,11 @@ def _serve(options: argparse.Namespace) -> None:
         logging.getLogger("segline.serving").warning(
             "%s is open to whoever reaches it; set %s to ask for a key", options.host, KEY_VARIABLE
         )
-    for needed in ("fastapi", "prometheus_client", "python_multipart", "uvicorn"):
-        if find_spec(needed) is None:
-            raise SeglineError(f"{needed} is needed to serve; pip install 'segline[serve]'")
+    with imports_of("serve", "serve"):
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
     live, source = _live(options)
     from segline.serving.http.server import serve
 

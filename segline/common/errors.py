@@ -2,6 +2,8 @@
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class SeglineError(Exception):
@@ -24,6 +26,24 @@ class UnavailableError(SeglineError):
 
 class LostDeviceError(SeglineError):
     """A GPU failed under its process, which cannot use it any more; another process may."""
+
+
+@contextmanager
+def imports_of(extra: str, asker: str, raised: type[SeglineError] = SeglineError) -> Iterator[None]:
+    """Import here what an extra of segline installs.
+
+    Args:
+        extra: its name in ``pyproject.toml``.
+        asker: who needs it, or what for.
+        raised: :class:`UnavailableError` where it can be done without.
+
+    Raises:
+        SeglineError: it is not installed, or cannot be imported, with what to do.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise raised(f"{asker}: {error}; pip install 'segline[{extra}]'") from error
 
 
 def plain_error(error: BaseException) -> BaseException:

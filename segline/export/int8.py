@@ -17,7 +17,7 @@ from segline.backends.depth_to_space import with_depth_to_space
 from segline.backends.open_vino import import_openvino, no_telemetry, openvino_core, plain_version
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
-from segline.common.errors import UnavailableError
+from segline.common.errors import UnavailableError, imports_of
 from segline.data.cases.case import Case
 from segline.export.agreement import compare_on_patches
 from segline.model.int8 import INT8_GRAPH, INT8_SIDECAR, INT8_WEIGHTS, Int8Sidecar
@@ -165,12 +165,7 @@ def _nncf() -> Iterator[Any]:
         UnavailableError: it is not installed.
     """
     with redirect_stdout(io.StringIO()):
-        try:
-            with no_telemetry():
-                import nncf
-        except ImportError as error:
-            raise UnavailableError(
-                f"quantize: nncf cannot be imported ({error}); pip install 'segline[int8]'"
-            ) from error
+        with imports_of("int8", "quantize", UnavailableError), no_telemetry():
+            import nncf
         nncf.set_log_level(logging.ERROR)
         yield nncf

@@ -4,7 +4,6 @@ A network that is for one size of window has a graph with a free batch alone.
 """
 
 import copy
-import importlib
 import io
 import logging
 import math
@@ -22,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from segline.backends import REFERENCE, onnx_runtime, open_backend
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 from segline.data.cases.case import Case
 from segline.export.agreement import Agreement, compare_on_patches
 from segline.inference.stitching import WindowScorer
@@ -251,10 +250,7 @@ def _not_about_torchvision(record: logging.LogRecord) -> bool:
 
 
 def _require_packages() -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise SeglineError(
-                f"export_onnx: {name} cannot be imported ({error}); pip install 'segline[onnx]'"
-            ) from error
+    with imports_of("onnx", "export_onnx"):
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401

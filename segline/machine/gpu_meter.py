@@ -4,7 +4,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from segline.common.errors import UnavailableError
+from segline.common.errors import UnavailableError, imports_of
 from segline.machine.nvidia import gpu_uuid, nvidia_driver_missing
 
 
@@ -25,10 +25,8 @@ class GpuMeter:
         """
         if missing := nvidia_driver_missing():
             raise UnavailableError(missing)
-        try:
+        with imports_of("gpu", "the GPU's meter", UnavailableError):
             import pynvml
-        except ImportError as error:
-            raise UnavailableError("nvidia-ml-py is not installed: pip install 'segline[gpu]'") from error
         try:
             pynvml.nvmlInit()
             return cls(pynvml, pynvml.nvmlDeviceGetHandleByUUID(gpu_uuid(index)))

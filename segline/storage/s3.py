@@ -14,7 +14,7 @@ from xml.etree.ElementTree import ParseError
 
 from segline.common.digests import sha256_of_file
 from segline.common.documents.texts import LARGEST_JSON
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 from segline.storage.objects import (
     MissingObjectError,
     StoredObject,
@@ -236,11 +236,9 @@ class S3Objects:
     @contextmanager
     def _readable_errors(self, key: str) -> Iterator[None]:
         where = self.where(key) if self.bucket else "s3://"
-        try:
+        with imports_of("store", where):
             from minio.error import MinioException
             from urllib3.exceptions import HTTPError
-        except ImportError as error:
-            raise SeglineError(f"{where}: {error.name} is missing; pip install 'segline[store]'") from error
         try:
             yield
         except (MinioException, HTTPError, ValueError, ParseError) as error:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from segline.common import atomic
-from segline.common.errors import SeglineError, UnavailableError
+from segline.common.errors import SeglineError, UnavailableError, imports_of
 from segline.common.locks import exclusive
 from segline.storage.access import is_uri
 from segline.storage.retries import Patience, seconds_of
@@ -285,10 +285,6 @@ def _make_tables(client_of: "type[MlflowClient]", database: Database) -> None:
 
 
 def _require_mlflow() -> "type[MlflowClient]":
-    try:
+    with imports_of("registry", "the registry", UnavailableError):
         from mlflow import MlflowClient
-    except ImportError as error:
-        raise UnavailableError(
-            f"mlflow: cannot be imported ({error}); pip install 'segline[registry]'"
-        ) from error
     return MlflowClient

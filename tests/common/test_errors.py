@@ -1,14 +1,16 @@
 """Causes outside segline, in the one line that a user needs."""
 
 import errno
+import re
 import tempfile
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from segline.common.errors import LostDeviceError, plain_error
+from segline.common.errors import LostDeviceError, SeglineError, UnavailableError, imports_of, plain_error
 
 FULL = "no space left on the device"
 
@@ -51,3 +53,20 @@ def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with pytest.raises(FileNotFoundError) as met:
         tempfile.gettempdir()
     assert "no temporary folder can be written to" in str(plain_error(met.value))
+
+
+@pytest.mark.parametrize("raised", [SeglineError, UnavailableError])
+def test_a_package_that_is_not_there_is_told_with_the_extra_that_installs_it(raised: type) -> None:
+    with pytest.raises(raised) as told, imports_of("dicom", "to read DICOM", raised):
+        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
+    line = "to read DICOM: No module named 'no_such_package'; pip install 'segline[dicom]'"
+    assert (type(told.value), str(told.value)) == (raised, line)
+
+
+def test_every_extra_that_is_named_is_there() -> None:
+    root = Path(__file__).resolve().parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    sources = [*(root / "segline").rglob("*.py"), *(root / "pipelines").rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r'imports_of\(\s*"([^"]+)"', path.read_text())}
+    assert "dicom" in named
+    assert named <= extras.keys()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -137,9 +137,7 @@ def has_magic(path: Path) -> bool:
 
 
 def _pydicom():  # type: ignore[no-untyped-def]  # a module
-    try:
+    with imports_of("dicom", "to read DICOM"):
         import pydicom
-    except ImportError as error:
-        raise SeglineError("pydicom is needed to read DICOM; pip install 'segline[dicom]'") from error
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 from segline.imaging.dicom.algorithm import uid_of
 from segline.imaging.dicom.objects import has_magic
 from segline.imaging.dicom.series import stack_at
@@ -56,7 +55,8 @@ class Source:
             SeglineError: highdicom is not installed, or it is no readable series, or one that no object can
                 refer to.
         """
-        _require_highdicom()
+        with imports_of("dicom", "to write DICOM-SEG and DICOM-SR"):
+            import highdicom  # noqa: F401
         if not path.is_dir() and not _is_dicom(path):
             raise SeglineError(f"{path}: no DICOM series; a DICOM-SEG refers to one, write .nii.gz instead")
         source = cls(stack_at(path), path)
@@ -206,13 +206,6 @@ def building(where: Path) -> Iterator[None]:
         raise SeglineError(
             f"{where}: no DICOM object can refer to this series ({reason}); write .nii.gz instead"
         ) from error
-
-
-def _require_highdicom() -> None:
-    if find_spec("highdicom") is None:
-        raise SeglineError(
-            "highdicom is needed to write DICOM-SEG and DICOM-SR; pip install 'segline[dicom]'"
-        )
 
 
 def _of_file(dataset: "Dataset", name: str) -> str:

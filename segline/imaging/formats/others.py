@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from segline.common import atomic
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 from segline.common.limits import require_fits
 from segline.common.wording import by
 from segline.imaging.geometry import LPS_TO_RAS
@@ -161,11 +161,7 @@ def _ras_affine(image: Any) -> np.ndarray:
 
 
 def _simpleitk() -> Any:
-    try:
+    with imports_of("dicom", "to read NRRD and MetaImage"):
         import SimpleITK
-    except ImportError as error:
-        raise SeglineError(
-            "SimpleITK is needed to read NRRD and MetaImage; pip install 'segline[dicom]'"
-        ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     return SimpleITK

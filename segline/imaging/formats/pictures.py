@@ -3,7 +3,6 @@
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,14 +29,15 @@ def picture_volume(raw: bytes, name: str) -> Volume:
     MONAI's reader does. Transparency is left out.
 
     Raises:
-        SeglineError: damaged, larger than ``SEGLINE_LARGEST_GB``, or pillow is not installed.
+        SeglineError: damaged, larger than ``SEGLINE_LARGEST_GB``.
     """
-    image_module = _pillow()
+    from PIL import Image
+
     try:
-        with image_module.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(raw), formats=("JPEG", "PNG")) as image:
             require_fits(12.0 * math.prod(image.size), f"{name}: {by(image.size)} pixels")
             pixels = np.asarray(image.convert(_GREY.get(image.mode, "RGB")))
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SeglineError(f"{name}: not a readable picture ({error}); fetch the file again") from error
     channels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     array = np.ascontiguousarray(channels.swapaxes(1, 2)[..., None])
@@ -49,20 +49,13 @@ def picture_declared(path: Path, name: str) -> tuple[tuple[int, ...], tuple[floa
     """Shape with its channels last, 1 mm, and bytes a value, of the header alone.
 
     Raises:
-        SeglineError: damaged, or pillow is not installed.
+        SeglineError: damaged.
     """
-    image_module = _pillow()
+    from PIL import Image
+
     try:
-        with image_module.open(path, formats=("JPEG", "PNG")) as image:
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
             channels = 1 if image.mode in _GREY else 3
             return (*image.size, 1, channels), (1.0, 1.0, 1.0), 4
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SeglineError(f"{name}: not a readable picture ({error}); fetch the file again") from error
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise SeglineError("pillow is needed to read pictures; pip install pillow") from error
-    return Image

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from segline.common.errors import SeglineError
+from segline.common.errors import SeglineError, imports_of
 
 _AS_STORED = (("application/dicom", "*"),)
 """Compressed images stay so: servers differ in what they can unpack."""
@@ -13,10 +13,8 @@ class DicomWeb:
     """A server that speaks QIDO-RS and WADO-RS, such as Orthanc's ``http://HOST:8042/dicom-web``."""
 
     def __init__(self, url: str) -> None:
-        try:
+        with imports_of("serve", "DICOMweb"):
             from dicomweb_client import DICOMwebClient
-        except ImportError as error:
-            raise SeglineError("dicomweb-client is needed; pip install 'segline[serve]'") from error
         self._client: Any = DICOMwebClient(url)
         self._client.set_http_retry_params(retry=False)
 

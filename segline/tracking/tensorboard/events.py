@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segline.common import atomic
-from segline.common.errors import UnavailableError
+from segline.common.errors import UnavailableError, imports_of
 from segline.tracking.curves import Point
 
 if TYPE_CHECKING:
@@ -94,12 +94,8 @@ def require_tensorboard() -> None:
     Raises:
         UnavailableError: it is not.
     """
-    try:
+    with imports_of("tensorboard", "TensorBoard", UnavailableError):
         import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise UnavailableError(
-            f"tensorboard: cannot be imported ({error}); pip install 'segline[tensorboard]'"
-        ) from error
 
 
 def _head(at: datetime) -> Iterator["Event"]:

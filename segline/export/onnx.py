@@ -4,13 +4,10 @@ A network that is for one size of window has a graph with a free batch alone.
 """
 
 import copy
-import io
-import logging
 import math
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segline.backends import REFERENCE, onnx_runtime, open_backend
+from segline.backends import REFERENCE, open_backend
 from segline.common import atomic
 from segline.common.digests import sha256_of_file
 from segline.common.errors import SeglineError, imports_of
 from segline.data.cases.case import Case
 from segline.export.agreement import Agreement, compare_on_patches
+from segline.export.tracing import OPSET, compute_constants, graph_of
 from segline.inference.stitching import WindowScorer
 from segline.machine.onnx_runtime import import_onnxruntime
 from segline.model.package import Model
@@ -31,12 +29,8 @@ from segline.model.sidecars import LARGEST_DIFFERENCE, Float16Graph, OnnxSidecar
 from segline.networks.folding import folded
 from segline.networks.running import infer
 from segline.networks.weights import load_network
-from segline.plan import Plan
 from segline.training.objectives.masks import MASKS
 from segline.training.objectives.objective import Objective
-
-OPSET = 20
-_ANY_SIZE = 2**40
 
 
 def export_onnx(
@@ -60,7 +54,7 @@ def export_onnx(
     """
     _require_packages()
     network = folded(load_network(model.weights, model.plan))
-    graph = _graph_bytes(network, model.plan)
+    graph = graph_of(network, model.plan)
     reduced = _in_float16(graph)
     with _trial(model, graph) as exact, _trial(model, reduced) as half:
         graphs = [open_backend("onnxruntime", each) for each in (exact, half)]
@@ -100,7 +94,7 @@ def _in_float16(graph: bytes) -> bytes:
     del proto.graph.value_info[:]  # it says float16 of sizes too, which stay float32
     model = ir.from_proto(proto)
     model.graph.sort()  # casts were put behind the nodes that use them
-    _compute_constants(model)  # such as the sizes of a resize, cast there and back
+    compute_constants(model)  # such as the sizes of a resize, cast there and back
     return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
 
 
@@ -179,74 +173,6 @@ def _unchecked_sidecar(model: Model) -> OnnxSidecar:
         max_abs_difference=0.0,
         label_agreement=0.0,
     )
-
-
-def _graph_bytes(network: nn.Module, plan: Plan) -> bytes:
-    example, shapes = _example(plan)
-    with _quiet_exporter(), torch.no_grad():  # with gradients every operation is traced twice
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[onnx_runtime.INPUT],
-            output_names=[onnx_runtime.OUTPUT],
-            dynamic_shapes=(shapes,),
-            external_data=False,
-        )
-    assert program is not None
-    if plan.network.needs_fixed_graph:
-        _compute_constants(program.model)
-    proto = program.model_proto
-    # the exporter notes source files and object order here: neither belongs into an artifact
-    for noted in (proto.graph, *proto.graph.node, *proto.graph.value_info):
-        noted.ClearField("metadata_props")
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = "segline.plan_digest", plan.digest
-    return bytes(proto.SerializeToString(deterministic=True))
-
-
-def _example(plan: Plan) -> tuple[Tensor, dict[int, Any]]:
-    """Windows ``(2, C, x, y, z)``, and which of their axes are free: the batch, and the others unless one
-    size is all that the network's graph is for."""
-    network = plan.network
-    free = {0: torch.export.Dim("batch")}
-    if network.needs_fixed_graph:
-        return torch.zeros(2, len(plan.channels), *plan.training.patch_size), free
-    sizes = [4 * stride for stride in network.total_stride]
-    for number, axis in enumerate("xyz"):
-        if axis == "z" and network.is_flat:
-            sizes[number] = 1
-        else:
-            free[2 + number] = network.total_stride[number] * torch.export.Dim(f"blocks_{axis}")
-    return torch.zeros(2, len(plan.channels), *sizes), free
-
-
-def _compute_constants(graph: Any) -> None:
-    """Compute what follows from constants alone, such as where attention is masked, however large it is.
-
-    The exporter leaves that to runtimes, and a package with such a graph is refused.
-    """
-    from onnxscript import optimizer
-
-    optimizer.optimize_ir(graph, input_size_limit=_ANY_SIZE, output_size_limit=_ANY_SIZE)
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's steps, warnings and regrets over torchvision's absence off the console."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    registration.addFilter(_not_about_torchvision)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        registration.removeFilter(_not_about_torchvision)
-
-
-def _not_about_torchvision(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("torchvision is not installed")
 
 
 def _require_packages() -> None:

@@ -1,0 +1,151 @@
+"""A network's graph in ONNX, traced by PyTorch's exporter, with axes of any size."""
+
+import io
+import logging
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segline.backends import onnx_runtime
+from segline.plan import Plan
+
+OPSET = 20
+_ANY_BYTES = 2**40
+_AXES = {0: "batch", 2: "x", 3: "y", 4: "z"}
+_BATCHES = 2, 3
+_BLOCKS = (4, 5, 6), (5, 6, 4)
+"""Of the network's stride, along x, y and z."""
+_OPEN = -1
+"""In ONNX, an edge that follows from the others."""
+
+
+def graph_of(network: nn.Module, plan: Plan) -> bytes:
+    """The graph of a folded network, whose axes of batch and space are free.
+
+    A network that is for one size of window has a graph with a free batch alone. What is the same graph at
+    two sizes is that of any; only what is not is traced with symbols for sizes, which takes several times
+    as long.
+    """
+    free = _free_axes(plan)
+    examples = _examples(plan, free)
+    models = [_traced(network, plan, windows) for windows in examples]
+    _free(models, free)
+    model = models[0] if models[0] == models[1] else _traced(network, plan, examples[0], _symbols(free))
+    # the exporter notes source files and object order here: neither belongs into an artifact
+    for noted in (model.graph, *model.graph.node, *model.graph.value_info):
+        noted.ClearField("metadata_props")
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "segline.plan_digest", plan.digest
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def compute_constants(graph: Any) -> None:
+    """Compute what follows from constants alone, such as where attention is masked, however large it is.
+
+    The exporter leaves that to runtimes, and a package with such a graph is refused.
+    """
+    from onnxscript import optimizer
+
+    optimizer.optimize_ir(graph, input_size_limit=_ANY_BYTES, output_size_limit=_ANY_BYTES)
+
+
+def _free_axes(plan: Plan) -> dict[int, int]:
+    """Axes of windows ``(N, C, x, y, z)`` that are free, each with what its size is a multiple of."""
+    network = plan.network
+    if network.needs_fixed_graph:
+        return {0: 1}
+    return {0: 1, **dict(enumerate(network.total_stride[: 2 if network.is_flat else 3], start=2))}
+
+
+def _examples(plan: Plan, free: Mapping[int, int]) -> list[Tensor]:
+    """Windows of two sizes, which differ along each free axis."""
+    examples = []
+    for batch, blocks in zip(_BATCHES, _BLOCKS, strict=True):
+        edges = [
+            free[axis] * count if axis in free else edge
+            for axis, count, edge in zip((2, 3, 4), blocks, plan.training.patch_size, strict=True)
+        ]
+        examples.append(torch.zeros(batch, len(plan.channels), *edges))
+    return examples
+
+
+def _symbols(free: Mapping[int, int]) -> dict[int, Any]:
+    """Sizes of free axes, for the exporter."""
+    blocks = {axis: torch.export.Dim(f"blocks_{_AXES[axis]}") for axis in free}
+    return {axis: step * blocks[axis] if step > 1 else blocks[axis] for axis, step in free.items()}
+
+
+def _traced(network: nn.Module, plan: Plan, windows: Tensor, symbols: dict[int, Any] | None = None) -> Any:
+    """The exporter's ModelProto, of windows of this size but for axes that have a symbol."""
+    with _quiet_exporter(), torch.no_grad():  # with gradients every operation is traced twice
+        program = torch.onnx.export(
+            network,
+            (windows,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[onnx_runtime.INPUT],
+            output_names=[onnx_runtime.OUTPUT],
+            dynamic_shapes=(symbols or {},),
+            external_data=False,
+        )
+    assert program is not None
+    if plan.network.needs_fixed_graph:
+        compute_constants(program.model)
+    return program.model_proto
+
+
+def _free(models: Sequence[Any], free: Mapping[int, int]) -> None:
+    """Take the sizes at which models were traced out of them, wherever nothing is computed from a size."""
+    graphs = [model.graph for model in models]
+    _leave_open(graphs)
+    for graph in graphs:
+        for value in (*graph.input, *graph.output):
+            dims = value.type.tensor_type.shape.dim
+            for axis in free.keys() & set(range(len(dims))):  # a class has no place
+                dims[axis].dim_param = _AXES[axis]
+        del graph.value_info[:]
+        for node in graph.node:
+            node.ClearField("metadata_props")
+
+
+def _leave_open(graphs: Sequence[Any]) -> None:
+    """Of each shape that tensors are given, leave open the one edge that differs: the others decide it."""
+    first, second = map(_shapes, graphs)
+    given: defaultdict[str, set[tuple[int, ...]]] = defaultdict(set)
+    for node in graphs[0].node:
+        if node.op_type == "Reshape":
+            pairs = zip(first[node.output[0]], second.get(node.output[0], ()), strict=False)
+            given[node.input[1]].add(tuple(one if one == other else _OPEN for one, other in pairs))
+    for constant in (each for graph in graphs for each in graph.initializer):
+        shape = min(given[constant.name], default=())
+        if given[constant.name] == {shape} and shape.count(_OPEN) == 1:
+            constant.raw_data = np.array(shape, np.int64).tobytes()
+
+
+def _shapes(graph: Any) -> dict[str, list[int]]:
+    """Of all that a graph makes, as it was traced."""
+    made = (*graph.value_info, *graph.output)
+    return {each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim] for each in made}
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's steps, warnings and regrets over torchvision's absence off the console."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.addFilter(_not_about_torchvision)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registration.removeFilter(_not_about_torchvision)
+
+
+def _not_about_torchvision(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("torchvision is not installed")

@@ -93,6 +93,7 @@ def _typed(words: list[str], environment: dict[str, str], cwd: Path, printed: li
     os.environ.update(environment)
     tempfile.tempdir = None
     os.chdir(cwd)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     how, what, *arguments = words
     sys.orig_argv, sys.argv = [sys.executable, *words], [how, *arguments]
     sys.modules.pop(what, None)  # run anew, as a fresh Python would

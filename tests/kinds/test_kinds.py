@@ -18,8 +18,9 @@ from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify
 from segline.evaluation.figures import Figure, declared
 from segline.kinds import KINDS, kind_of
+from tests.command import python
 from tests.kinds import volumetry
-from tests.tiny_task import ROOT, run_command
+from tests.tiny_task import ROOT, run_command, run_task
 
 TASK = {
     "name": "volumetry",
@@ -72,9 +73,8 @@ def segline(installed: Path) -> Segline:
     """Run a command line with the kind installed."""
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(installed), str(ROOT)])
-        env = {**os.environ, "PYTHONPATH": path}
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+        environment = {**os.environ, "PYTHONPATH": str(installed)}
+        return python(*command[1:], cwd=ROOT, environment=environment, timeout_s=600)
 
     return run
 
@@ -131,12 +131,7 @@ def test_its_champion_answers_by_name(done: Path, segline: Segline, volumes: Pat
     refused = segline(*command, "bundle", "volumetry", "-o", str(tmp_path / "bundle"), "--store", store)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "no bundle of a volumetry" in refused.stderr
-    without = subprocess.run(
-        [*command, "predict", "volumetry", image, "-o", str(answer), "--store", store],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    without = python(*command[1:], "predict", "volumetry", image, "-o", answer, "--store", store, cwd=ROOT)
     assert without.returncode == 2
     assert without.stderr == (
         "segline predict: kind 'volumetry': unknown; there are segmentation, classification, "
@@ -147,7 +142,7 @@ def test_its_champion_answers_by_name(done: Path, segline: Segline, volumes: Pat
 def test_a_task_of_no_known_kind_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     task = tmp_path / "task.yaml"
     task.write_text("name: a\nkind: detection\nsource: phantom:3\n")
-    ended = subprocess.run(run_command(tmp_path, task), cwd=ROOT, capture_output=True, text=True)
+    ended = run_task(tmp_path, task)
     assert ended.returncode == 2
     assert ended.stderr.startswith("segline: kind 'detection': unknown; there are segmentation")
     assert ended.stderr.count("\n") == 1 and not list((tmp_path / "runs").glob("*/run.json"))

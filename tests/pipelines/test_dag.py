@@ -1,10 +1,8 @@
 """The whole DAG through the local runner, as ``make run`` starts it."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 from segline.runs.run import Run
 
+from ..command import Python
 from ..tiny_task import ROOT, run_command, run_task
 from ..waiting import wait_until
 
@@ -165,16 +164,14 @@ class Ended:
 def resumed(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Ended:
     """A run for a budget whose model cannot pass, killed in its training and started again."""
     folder = tmp_path_factory.mktemp("resumed")
-    asked = ("training.tune=true", "training.max_minutes=0.75", "gate.floor=1.0")
+    asked = ("training.tune=true", "training.max_minutes=0.4", "gate.floor=1.0")
     settings = [word for setting in asked for word in ("--set", setting)]
-    first = subprocess.Popen(
-        run_command(folder, tiny_task, *settings), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
-    )
+    _, *words = run_command(folder, tiny_task, *settings)
+    first = Python(*words, cwd=ROOT)
     checkpoints = folder / "store/checkpoints"
-    wait_until(lambda: [*checkpoints.glob("[0-9a-f]*.pt")] or first.poll() is not None, 300)
-    assert first.poll() is None, "the run ended before it could be killed"
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    wait_until(lambda: [*checkpoints.glob("[0-9a-f]*.pt")] or not first.runs, 300)
+    assert first.runs, "the run ended before it could be killed"
+    first.kill()
     return Ended(folder, run_task(folder, tiny_task, *settings))
 
 

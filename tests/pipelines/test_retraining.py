@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 from segline.registry.versions import versions
 from segline.tracking.mlflow_connection import Registry
 
+from ..command import python
 from ..s3_server import ACCESS_KEY, SECRET_KEY, S3Server
 from ..tiny_task import ROOT, run_command
 
@@ -64,10 +64,8 @@ class Lifecycle:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         }
-        command = run_command(self.folder, task, "--tracking", self.tracking, *more)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
+        _, *words = run_command(self.folder, task, "--tracking", self.tracking, *more)
+        done = python(*words, cwd=ROOT, environment=environment, timeout_s=900)
         assert done.returncode == 0, done.stdout + done.stderr
         loaded: dict[str, Any] = json.loads((self.folder / "runs/latest/summary.json").read_text())
         return loaded

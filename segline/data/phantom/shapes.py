@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from segline.common.arrays import slabs
 from segline.imaging.geometry import Grid, spacing_mm
 
 Vector = tuple[float, float, float]
@@ -101,6 +102,13 @@ def soft(field: np.ndarray, voxel_mm: float) -> np.ndarray:
 
 def signed_field(points_mm: np.ndarray, blob: Blob) -> np.ndarray:
     """Signed distance ``(X, Y, Z)`` to ``blob``: (norm - 1) over the length of its gradient."""
+    field = np.empty(points_mm.shape[1:], np.float32)
+    for slab in slabs(field, axis=0):
+        field[slab] = _signed_field(points_mm[(slice(None), *slab)], blob)
+    return field
+
+
+def _signed_field(points_mm: np.ndarray, blob: Blob) -> np.ndarray:
     turned = _rotation(blob.tilt_deg).astype(np.float32).T
     moved = [points - np.float32(centre) for points, centre in zip(points_mm, blob.centre_mm, strict=True)]
     second, fourth, steep = (np.zeros_like(moved[0]) for _ in range(3))

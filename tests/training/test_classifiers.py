@@ -107,7 +107,7 @@ def short(name: str, epochs: int = 2, **settings: Any) -> Plan:
 @pytest.mark.parametrize(
     ("name", "spatial_dims"),
     [
-        # half a minute each
+        # about a minute each
         pytest.param("densenet121", 2, marks=pytest.mark.slow),
         pytest.param("densenet121", 3, marks=pytest.mark.slow),
         pytest.param("efficientnet-b0", 3, marks=pytest.mark.slow),

@@ -113,7 +113,7 @@ def short(name: str, epochs: int = 2, **settings: Any) -> Plan:
         pytest.param("efficientnet-b0", 3, marks=pytest.mark.slow),
         ("efficientnet-b0", 2),
         ("resnet18", 2),
-        ("resnet10", 3),
+        ("resnet18", 3),
     ],
 )
 def test_a_classifier_trains_is_exported_and_gives_the_same_on_every_backend(

@@ -26,8 +26,9 @@ _OPEN = -1
 
 
 def graph_of(network: nn.Module, plan: Plan) -> bytes:
-    """The graph of a folded network, whose axes of batch and space are free.
+    """The graph of a folded network, whose axes of batch and space are free, as a serialised ModelProto.
 
+    Windows ``(N, C, x, y, z)`` float32 go in; scores ``(N, K, x, y, z)``, or ``(N, K)`` of classes, come out.
     A network that is for one size of window has a graph with a free batch alone. What is the same graph at
     two sizes is that of any; only what is not is traced with symbols for sizes, which takes three to four
     times as long as a trace without.

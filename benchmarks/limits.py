@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import STAGES, SeglineStack, spread, timed
 from segline.backends import open_backend
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.imaging.files import read_volume
 from segline.imaging.preprocessing import Preprocessor
 from segline.imaging.volume import Volume

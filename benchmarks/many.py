@@ -22,7 +22,7 @@ from pathlib import Path
 
 from segline.backends.choice import AUTO, open_chosen
 from segline.common.documents.names import MODEL
-from segline.common.lean import LEAN
+from segline.common.processes.lean import LEAN
 from segline.data.fingerprint import take_fingerprint
 from segline.data.phantom.scanner import write_phantom
 from segline.data.verification import verify

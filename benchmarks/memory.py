@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.imaging.geometry import Shape, as_shape
 from segline.imaging.placement import Placement

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.store import own_server
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.data.cases.arriving import source_of
 from segline.data.cases.building import preprocess
 from segline.data.cases.index import CaseIndex

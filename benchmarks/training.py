@@ -45,7 +45,7 @@ from monai.transforms import (
 from torch import nn
 
 from segline.common.documents.names import CASES, MANIFEST, PLAN
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.data.cases.index import CaseIndex
 from segline.data.manifest import Manifest
 from segline.inference.stopwatch import Stopwatch

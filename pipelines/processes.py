@@ -25,7 +25,7 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
-from segline.common.processes import deaf_to_ctrl_c, forks
+from segline.common.processes.forks import deaf_to_ctrl_c, forks
 from segline.stages import MODULES
 
 _EXECUTOR = "kfp.dsl.executor_main"

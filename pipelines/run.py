@@ -1,14 +1,13 @@
 """Run the pipeline on this machine: every component in a process of its own, or in a container."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.interruption import Interruption
 from segline.common.errors import SeglineError
-from segline.common.lean import LEAN
+from segline.common.processes import lean
 
 RUNNERS = ("subprocess", "docker")
 
@@ -77,5 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(LEAN, "1")  # of its stages too
-    sys.exit(main())
+    lean.begin()
+    status = main()
+    lean.end(status)
+    sys.exit(status)

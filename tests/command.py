@@ -15,23 +15,14 @@ from itertools import pairwise
 from multiprocessing import forkserver, util
 from pathlib import Path
 
-from segline.common.processes import forks
-from segline.stages import MODULES
+from segline.common.processes.forks import forks
 
-_IMPORTED_ONCE = [
-    "segline.networks.lean_monai",
-    *(f"segline.stages.{module}" for module in MODULES),
-    "segline.export.onnx",
-    "torch._dynamo",
-    "kfp.dsl.executor",
-    "pipelines.local",
-    "segline.cli.main",
-]
+_IMPORTED_ONCE = f"{__package__}.imported_once"
 
 
 def begin_to_import() -> None:
     """Start the process of which all forks in this one are, whoever asks for the first of them."""
-    if forks(*_IMPORTED_ONCE).get_start_method() == "forkserver":
+    if forks(_IMPORTED_ONCE).get_start_method() == "forkserver":
         forkserver.ensure_running()
 
 
@@ -60,7 +51,7 @@ class Python:
         self._scratch = tempfile.TemporaryDirectory()
         self._printed = [Path(self._scratch.name, name) for name in ("out", "err")]
         given = self._words, dict(environment or os.environ), cwd or Path.cwd(), self._printed
-        self._process = forks(*_IMPORTED_ONCE).Process(target=_typed, args=given)
+        self._process = forks(_IMPORTED_ONCE).Process(target=_typed, args=given)
         self._process.start()
 
     @property

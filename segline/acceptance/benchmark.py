@@ -20,7 +20,7 @@ from segline.acceptance.times import (
 )
 from segline.backends import REFERENCE, Backend, open_backend
 from segline.common.errors import UnavailableError
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.common.progress import Progress, silent
 from segline.data.manifest import Manifest
 from segline.inference.answers import Answers

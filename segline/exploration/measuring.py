@@ -5,7 +5,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from segline.common.errors import SeglineError
 from segline.common.parallel import tell_each
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
+from segline.common.processes.forks import deaf_to_ctrl_c, end_with_parent, forks
 from segline.common.progress import Progress, silent
 from segline.data.manifest import CaseEntry, Manifest
 from segline.data.verification import Fault

@@ -6,7 +6,9 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -85,7 +87,8 @@ def _symbols(free: Mapping[int, int]) -> dict[int, Any]:
 
 def _traced(network: nn.Module, plan: Plan, windows: Tensor, symbols: dict[int, Any] | None = None) -> Any:
     """The exporter's ModelProto, of windows of this size but for axes that have a symbol."""
-    with _quiet_exporter(), torch.no_grad():  # with gradients every operation is traced twice
+    # with gradients every operation is traced twice
+    with _quiet_exporter(), _operators_collected_once(), torch.no_grad():
         program = torch.onnx.export(
             network,
             (windows,),
@@ -146,6 +149,23 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         registration.removeFilter(_not_about_torchvision)
+
+
+@contextmanager
+def _operators_collected_once() -> Iterator[None]:
+    """What the exporter reads from onnxscript's sources at each trace, for half a second, is read once."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with mock.patch.object(ONNXRegistry, "from_torchlib", _collected()):
+        yield
+
+
+@cache
+def _collected() -> Any:
+    """PyTorch's operators in ONNX, by version; an exporter only looks them up."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    return staticmethod(cache(ONNXRegistry.from_torchlib))
 
 
 def _not_about_torchvision(record: logging.LogRecord) -> bool:

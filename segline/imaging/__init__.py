@@ -3,7 +3,7 @@
 Knows nothing of networks, and of a data set only single files.
 """
 
-from segline.common.lean import hidden
+from segline.common.processes.lean import hidden
 
 with hidden("pydicom"):
     import nibabel  # noqa: F401

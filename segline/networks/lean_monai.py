@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from segline.common.lean import hidden
+from segline.common.processes.lean import hidden
 
 _NEVER_CALLED = ("ignite", "matplotlib", "mlflow", "pandas", "pydicom", "scipy.signal", "skimage", "sklearn")
 

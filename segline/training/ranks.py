@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from segline.common.errors import SeglineError, plain_error
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
+from segline.common.processes.forks import deaf_to_ctrl_c, end_with_parent, forks
 
 Item = TypeVar("Item")
 Given = ParamSpec("Given")

@@ -12,7 +12,7 @@ from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.locks import exclusive_for_once
 from segline.common.parallel import do_all
-from segline.common.processes import deaf_to_ctrl_c, end_with_parent, forks
+from segline.common.processes.forks import deaf_to_ctrl_c, end_with_parent, forks
 from segline.data.cases.index import case_folder, case_key
 from segline.data.kept_files import bring_dataset
 from segline.data.manifest import CaseEntry, Manifest

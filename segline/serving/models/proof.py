@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from segline.backends import REFERENCE, Backend, open_backend
 from segline.common.errors import SeglineError
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.model.package import Model
 
 if TYPE_CHECKING:  # the process that waits for a proof starts it before it loads anything heavy itself

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.data.phantom.scanner import phantom_case
 from segline.imaging.declared import declared
 from segline.imaging.files import read_channels, write_volume

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from segline.common.errors import SeglineError, UnavailableError
-from segline.common.processes import in_own_process
+from segline.common.processes.alone import in_own_process
 from segline.machine.memory import peak_memory_bytes
 
 
@@ -48,7 +48,7 @@ def test_a_crash_is_one_line_that_names_the_signal(number: int, told: str) -> No
 
 
 def test_a_defect_keeps_its_traceback() -> None:
-    script = "from segline.common.processes import in_own_process; in_own_process('toy', divmod, 1, 0)"
+    script = "from segline.common.processes.alone import in_own_process; in_own_process('toy', divmod, 1, 0)"
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stderr
     assert "ZeroDivisionError: integer division or modulo by zero" in told
     assert "SeglineError: toy: its process ended with status 1" in told
@@ -57,9 +57,8 @@ def test_a_defect_keeps_its_traceback() -> None:
 def test_a_long_name_of_the_temporary_folder_is_no_obstacle(tmp_path: Path) -> None:
     folder = tmp_path / ("a" * 60) / ("b" * 60)
     folder.mkdir(parents=True)
-    script = (
-        "from segline.common.processes import in_own_process; print(in_own_process('toy', divmod, 17, 5))"
-    )
+    work = "print(in_own_process('toy', divmod, 17, 5))"
+    script = f"from segline.common.processes.alone import in_own_process; {work}"
     environment = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.stdout == "(3, 2)\n", done.stderr
@@ -76,7 +75,7 @@ def test_its_peak_memory_is_its_own() -> None:
 def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "import time\nfrom segline.common.processes import in_own_process\n"
+        "import time\nfrom segline.common.processes.alone import in_own_process\n"
         "if __name__ == '__main__':\n    in_own_process('toy', time.sleep, 600)\n"
     )
     parent = psutil.Process(subprocess.Popen([sys.executable, str(script)]).pid)

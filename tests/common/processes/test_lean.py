@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,30 @@ def test_a_process_of_our_own_imports_networks_and_nothing_that_it_never_calls()
 def test_whoever_imports_segline_keeps_all_of_monai() -> None:
     packages, trainer = told("")
     assert packages & NEVER_CALLED and "ignite" in trainer
+
+
+@pytest.mark.parametrize(
+    ("rest", "printed"),
+    [
+        ("", "1 before at exit\n"),
+        ("threading.Timer(0.3, print, ['a thread']).start(); ", "1 before a thread\nat exit\n"),
+    ],
+)
+def test_nothing_is_lost_where_a_process_of_our_own_ends_at_once(rest: str, printed: str) -> None:
+    code = (
+        "import atexit, os, threading; from segline.common.processes import lean; lean.begin(); "
+        f"atexit.register(print, 'at exit'); {rest}print(os.environ[lean.LEAN], 'before', end=' '); "
+        "lean.end(3); raise SystemExit(3)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (3, printed, "")
+
+
+def test_output_that_cannot_be_written_is_told_of() -> None:
+    code = "from segline.common.processes import lean; print('lost'); lean.end(0)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=env
+        )
+    assert run.returncode == 120 and "No space left on device" in run.stderr

@@ -1,20 +1,24 @@
 """Fixtures shared by all tests."""
 
 import gc
+import importlib
 import logging
 import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 import yaml
 from filelock import FileLock
 
+from segline.common.processes.lean import LEAN
 from segline.data.cases.building import preprocess
 from segline.data.cases.index import CaseIndex
 from segline.data.fingerprint import take_fingerprint
@@ -43,6 +47,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"tiny_index", "tiny_training", "int8_model", "finished", "mlflow_server", "s3_server", "browser"}
 """Fixtures that take long to make, with all that is made of them."""
 HEAVY_ROOMS = [ROOT / "tests" / room for room in ("docs", "kinds", "pipelines", "serving", "training")]
+
+_ASKED_FOR_AT_EACH_REQUEST = ("IPython", "dbruntime", "pyspark")
+"""By MLflow's client, which looks along the whole path for packages that are not there."""
 
 TINY_PLAN = {
     "preprocessing": {"spacing_mm": [8, 8, 8], "intensity": [{"rule": "window", "window": [-57, 164]}]},
@@ -89,6 +96,14 @@ class TinyTraining:
     model: Model
 
 
+def pytest_configure() -> None:
+    """Import MONAI as segline's own processes do, and nothing else for them: without what is never called."""
+    gc.disable()
+    with mock.patch.dict(os.environ, {LEAN: "1"}):
+        importlib.import_module("segline.networks.lean_monai")
+    sys.modules.update(dict.fromkeys(_ASKED_FOR_AT_EACH_REQUEST))  # type: ignore[arg-type]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A module of another room that takes long by itself says ``pytestmark = pytest.mark.heavy``.
 
@@ -103,8 +118,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: nobody need look again and again for what of it is not needed any more."""
+    """What was imported stays: nobody looks through it any more for what is not needed."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:

@@ -1,6 +1,7 @@
 """The pyfunc as it is registered: a package with the library that answers by it."""
 
 import importlib.metadata
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -58,7 +59,8 @@ def save_pyfunc(model: Model, answers: Answers, folder: Path, model_id: str, run
     with tempfile.TemporaryDirectory() as scratch:
         library = Path(scratch, "segline")
         ignored = shutil.ignore_patterns("__pycache__", ".*", "viewer")
-        shutil.copytree(Path(__file__).parents[1], library, ignore=ignored)
+        # MLflow copies what the links lead to
+        shutil.copytree(Path(__file__).parents[1], library, ignore=ignored, copy_function=os.symlink)
         mlflow.pyfunc.save_model(
             path=str(folder),
             loader_module=_LOADER,

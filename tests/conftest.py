@@ -97,7 +97,10 @@ class TinyTraining:
 
 
 def pytest_configure() -> None:
-    """Import MONAI as segline's own processes do, and nothing else for them: without what is never called."""
+    """Import MONAI as segline's own processes do, without what is never called.
+
+    Garbage is looked for once all is imported.
+    """
     gc.disable()
     with mock.patch.dict(os.environ, {LEAN: "1"}):
         importlib.import_module("segline.networks.lean_monai")

@@ -28,7 +28,7 @@ def script(page: str, port: int) -> str:
     lines = ["set -euo pipefail"]
     for kind, text in blocks(page):
         if kind == "sh":
-            lines.append(re.sub(r"MAX_MINUTES=\d+", "MAX_MINUTES=0.2", text).replace("8000", str(port)))
+            lines.append(re.sub(r"MAX_MINUTES=\d+", "MAX_MINUTES=0.1", text).replace("8000", str(port)))
         else:
             program = f"{sys.executable} -" if kind == "python" else f"cat > {kind.removeprefix('yaml ')}"
             lines.append(f"{program} <<'END'\n{text}END")

@@ -8,4 +8,4 @@ import gc
 import os
 
 gc.disable()
-os.register_at_fork(before=gc.freeze, after_in_child=gc.enable)
+os.register_at_fork(before=lambda: gc.isenabled() or gc.freeze(), after_in_child=gc.enable)

@@ -97,11 +97,12 @@ class TinyTraining:
 
 
 def pytest_configure() -> None:
-    """Import MONAI as segline's own processes do, without what is never called.
+    """Import MONAI as segline's own processes do, without what is never called but by its own components.
 
     Garbage is looked for once all is imported.
     """
     gc.disable()
+    importlib.import_module("skimage.measure")
     with mock.patch.dict(os.environ, {LEAN: "1"}):
         importlib.import_module("segline.networks.lean_monai")
     sys.modules.update(dict.fromkeys(_ASKED_FOR_AT_EACH_REQUEST))  # type: ignore[arg-type]

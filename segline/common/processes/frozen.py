@@ -7,5 +7,11 @@ fork, whose memory that would copy.
 import gc
 import os
 
+
+def _keep() -> None:
+    if not gc.isenabled():  # as in no fork
+        gc.freeze()
+
+
 gc.disable()
-os.register_at_fork(before=lambda: gc.isenabled() or gc.freeze(), after_in_child=gc.enable)
+os.register_at_fork(before=_keep, after_in_child=gc.enable)

@@ -76,7 +76,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    lean.begin()
-    status = main()
-    lean.end(status)
-    sys.exit(status)
+    sys.exit(lean.run(main))

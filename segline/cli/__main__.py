@@ -8,10 +8,7 @@ from segline.common.processes import lean
 
 def start() -> int:
     """The command in a process of its own."""
-    lean.begin()
-    status = main()
-    lean.end(status)
-    return status
+    return lean.run(main)
 
 
 if __name__ == "__main__":

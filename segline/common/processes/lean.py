@@ -10,30 +10,29 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 LEAN = "SEGLINE_LEAN"
 """In the environment of each process that is segline's own: of the command, of stages, and in the images."""
 
 
-def begin() -> None:
-    """This process is segline's own, and so are those that it starts."""
+def run(main: Callable[[], int]) -> int:
+    """The exit status of a program whose process is segline's own, as are those that it starts.
+
+    The process ends here, at once: to take apart what ends with it anyway takes seconds. Returns where
+    something would be lost: another thread works, or what was printed cannot be written.
+    """
     os.environ.setdefault(LEAN, "1")
     gc.set_threshold(100_000, 20, 100)  # what is imported stays
-
-
-def end(status: int) -> None:
-    """End at once: to take apart what ends with the process anyway takes seconds.
-
-    Returns where something would be lost: another thread works, or what was printed cannot be written.
-    """
+    status = main()
     if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         with suppress(OSError):  # a closed pipe, a full disk: Python's own end tells of it
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
+    return status
 
 
 @contextmanager

@@ -47,16 +47,16 @@ def test_whoever_imports_segline_keeps_all_of_monai() -> None:
 )
 def test_nothing_is_lost_where_a_process_of_our_own_ends_at_once(rest: str, printed: str) -> None:
     code = (
-        "import atexit, os, threading; from segline.common.processes import lean; lean.begin(); "
-        f"atexit.register(print, 'at exit'); {rest}print(os.environ[lean.LEAN], 'before', end=' '); "
-        "lean.end(3); raise SystemExit(3)"
+        "import atexit, os, threading; from segline.common.processes import lean\n"
+        f"def main():\n    {rest}print(os.environ[lean.LEAN], 'before', end=' ')\n    return 3\n"
+        "atexit.register(print, 'at exit'); raise SystemExit(lean.run(main))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (3, printed, "")
 
 
 def test_output_that_cannot_be_written_is_told_of() -> None:
-    code = "from segline.common.processes import lean; print('lost'); lean.end(0)"
+    code = "from segline.common.processes import lean; lean.run(lambda: print('lost') or 0)"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(

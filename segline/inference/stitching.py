@@ -8,6 +8,7 @@ import numpy as np
 from segline.common.arrays import Array, functions_for, inferring, like
 from segline.common.errors import SeglineError
 from segline.imaging.geometry import Box, Shape, as_shape
+from segline.inference.planes import part, planes_of
 from segline.inference.stopwatch import Stopwatch
 from segline.inference.tiling import Tiling
 from segline.plan import PROFILES, Plan
@@ -36,7 +37,8 @@ def predict_leads(network: WindowScorer, image: Array, plan: Plan, watch: Stopwa
         watch: told the time in the network and in the stitching, and the number of windows.
 
     Returns:
-        ``(K - 1, X, Y, Z)`` float32 on the image's device: score less the background's, before softmax.
+        ``(K - 1, X, Y, Z)`` float32 on the image's device: score less the background's, before softmax;
+        labels that the plan parts by planes are parted.
 
     Raises:
         SeglineError: a score is not finite.
@@ -61,7 +63,9 @@ def _blended(network: WindowScorer, image: Array, plan: Plan, watch: Stopwatch) 
             stitched.add(boxes, leads)
             del scores, leads
     with watch.lap("stitch"):
-        return finite(stitched.result()[:, *inner])
+        leads = finite(stitched.result()[:, *inner])
+        part(leads, planes_of(plan))
+        return leads
 
 
 def _batch(image: Array, boxes: list[Box]) -> Array:

@@ -8,6 +8,7 @@ from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
 from segline.plan.inference.blending import PROFILES
+from segline.plan.inference.planes import Plane
 from segline.plan.networks import NETWORKS, Network, SegResNet, UNet
 from segline.plan.part import Share
 from segline.plan.plan import Plan
@@ -44,6 +45,7 @@ __all__ = [
     "MinMax",
     "Network",
     "Plan",
+    "Plane",
     "Polynomial",
     "Preprocessing",
     "PromotionRule",

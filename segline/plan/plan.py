@@ -16,6 +16,7 @@ from segline.common.errors import SeglineError
 from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Gate
 from segline.plan.inference import Inference
+from segline.plan.inference.planes import Plane
 from segline.plan.layouts import as_first_written, of_today
 from segline.plan.names import fault_of_name
 from segline.plan.networks import Network
@@ -80,11 +81,13 @@ class Plan(Part):
                 raise ValueError(
                     f"{part} {size} must be a multiple of the network's stride {self.network.total_stride}"
                 )
-        if unknown := {*(self.inference.keep_largest or ())} - {*self.label_values[1:]}:
-            raise ValueError(
-                f"inference.keep_largest: {min(unknown)} is no label's value; there are "
-                + ", ".join(map(str, self.label_values[1:]))
-            )
+        parted = {value for plane in self.inference.planes or () for value in (plane.lower, plane.upper)}
+        for part, values in (("keep_largest", {*(self.inference.keep_largest or ())}), ("planes", parted)):
+            if unknown := values - {*self.label_values[1:]}:
+                raise ValueError(
+                    f"inference.{part}: {min(unknown)} is no label's value; there are "
+                    + ", ".join(map(str, self.label_values[1:]))
+                )
         return self
 
     @model_validator(mode="after")
@@ -159,11 +162,22 @@ class Plan(Part):
         inference = self.inference.model_copy(update={"keep_largest": tuple(labels)})
         return self.model_copy(update={"inference": inference})
 
+    def parting(self, planes: Sequence[Plane]) -> "Plan":
+        """The plan with which some labels are parted by planes."""
+        inference = self.inference.model_copy(update={"planes": tuple(planes)})
+        return self.model_copy(update={"inference": inference})
+
     @property
     def postprocessing(self) -> str:
         """In words; empty where there is none."""
-        kept = [self.labels[value] for value in self.inference.keep_largest or ()]
-        return f"only the largest component of {', '.join(kept)} is kept" if kept else ""
+        name = self.labels.__getitem__
+        words = [
+            f"a plane across {plane.axis} parts {name(plane.lower)} from {name(plane.upper)}"
+            for plane in self.inference.planes or ()
+        ]
+        if kept := self.inference.keep_largest:
+            words.append(f"only the largest component of {', '.join(map(name, kept))} is kept")
+        return "; ".join(words)
 
     @property
     def label_values(self) -> tuple[int, ...]:

@@ -84,7 +84,8 @@ def succeed_plan(previous: Plan, manifest: Manifest, task: Task) -> Plan:
     """
     over = Overrides(task)
     values = previous.of_one_member().model_dump()
-    values["inference"].pop("keep_largest", None)
+    for found in ("keep_largest", "planes"):
+        values["inference"].pop(found, None)
     if over.part("training").get("find_rate"):
         values["training"].pop("learning_rate")
     parts = {

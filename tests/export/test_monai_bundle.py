@@ -28,7 +28,7 @@ from segline.inference.tiling import tile_axis
 from segline.model.history import History
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
-from segline.plan import Plan
+from segline.plan import Plan, Plane
 
 from ..command import python
 from ..conftest import small_plan
@@ -133,6 +133,23 @@ def test_only_the_largest_component_of_a_label_is_kept_by_monai_too(tmp_path: Pa
     assert np.isin(masks[0], (2, 5)).any(), "nothing to drop"
     assert 0 < (masks[1] == 5).sum() < (masks[0] == 5).sum()
     assert (masks[1] == 2).sum() == (masks[0] == 2).sum()
+
+
+def test_labels_are_parted_by_a_plane_by_monai_too(tmp_path: Path) -> None:
+    plan = small_plan(labels=4)
+    plan = Plan.model_validate({**plan.model_dump(), "labels": {0: "background", 2: "a", 5: "b", 7: "c"}})
+    parted = plan.parting([Plane(axis="y", lower=5, upper=2)])
+    array = np.random.default_rng(0).normal(0.5, 0.3, (1, 30, 34, 26)).astype(np.float32)
+    write_volume(tmp_path / "images" / "noise.nii.gz", Volume(array, np.diag([-1.0, -1, 1, 1])))
+    masks = []
+    for name, made in (("mixed", plan), ("parted", parted)):
+        model = untrained(tmp_path / name / "model", made)
+        bundle = export_bundle(model, tmp_path / name / "bundle")
+        assert min(agreement(model, bundle, tmp_path / "images", tmp_path / name / "masks")) >= 0.999
+        masks.append(read_volume(tmp_path / name / "masks" / "noise.nii.gz").array[0])
+    slices = [{*np.unique(masks[1][:, y])} & {2, 5} for y in range(34)]
+    assert all(len(found) < 2 for found in slices) and slices[0] | slices[-1] == {2, 5}
+    assert any({2, 5} <= {*np.unique(masks[0][:, y])} for y in range(34)), "nothing to part"
 
 
 def test_monai_accepts_what_the_metadata_says_of_the_network(tiny_model: Model, tmp_path: Path) -> None:

@@ -102,6 +102,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"inference__largest_window": [64, 32, 32]}, "overlap < smallest_window <= largest_window"),
     ({"inference__keep_largest": [0]}, "inference.keep_largest: 0 is no label's value; there are 1"),
     (
+        {"inference__planes": [{"axis": "y", "lower": 1, "upper": 2}]},
+        "inference.planes: 2 is no label's value; there are 1",
+    ),
+    ({"inference__planes": [{"axis": "y", "lower": 1, "upper": 1}]}, "parts two labels, not 1 from itself"),
+    (
         {"network__norm": "instance", "inference__largest_window": [128, 64, 32]},
         "network unet needs one window size",
     ),

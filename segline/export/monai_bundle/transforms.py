@@ -1,7 +1,9 @@
 """The plan's pre- and post-processing as MONAI's transforms."""
 
+from segline.export.monai_bundle import planes
 from segline.export.monai_bundle.metadata import Config
 from segline.export.monai_bundle.places import SCRIPT
+from segline.inference.planes import planes_of
 from segline.plan import Intensity, Plan, Preprocessing
 
 PLACES = f"runpy.run_path(@bundle_root + '/{SCRIPT}')"
@@ -62,6 +64,7 @@ def normalisation(rules: tuple[Intensity, ...], foreground_above: float | None) 
 
 def postprocessing(plan: Plan) -> list[Config]:
     return [
+        *_planes(plan),
         {"_target_": "Activationsd", "keys": "pred", "softmax": True},
         {
             "_target_": "Invertd",
@@ -88,6 +91,19 @@ def postprocessing(plan: Plan) -> list[Config]:
             "resample": False,
             "separate_folder": False,
         },
+    ]
+
+
+def _planes(plan: Plan) -> list[Config]:
+    if not plan.inference.planes:
+        return []
+    parted = f"runpy.run_path(@bundle_root + '/{planes.SCRIPT}')['parted']"
+    return [
+        {
+            "_target_": "Lambdad",
+            "keys": "pred",
+            "func": f"$lambda scores: {parted}(scores, {planes_of(plan)})",
+        }
     ]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.evaluation.records import Evaluation
-from segline.export.monai_bundle import places, windows
+from segline.export.monai_bundle import places, planes, windows
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS, inference
 from segline.export.monai_bundle.metadata import METADATA, Config, metadata
 from segline.model.package import Model
@@ -41,7 +41,8 @@ def export_bundle(
     state = (network.members if isinstance(network, Ensemble) else network).state_dict()
     words = f"segmentation of {', '.join(plan.foreground.values())}"
     described = metadata(plan, evaluation, version, words)
-    return write_bundle(folder, described, inference(plan), state, (places, windows))
+    carried = (places, windows, *([planes] if plan.inference.planes else []))
+    return write_bundle(folder, described, inference(plan), state, carried)
 
 
 class Carried(Protocol):

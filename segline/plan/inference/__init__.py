@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, model_validator
 
 from segline.plan.inference.blending import Blending
+from segline.plan.inference.planes import Plane
 from segline.plan.part import Part, Voxels
 
 
@@ -29,6 +30,10 @@ class Inference(Part):
     ``None`` lets the validation cases say at the end of a training of which, if of any; until then it is left
     out of the plan's digest.
     """
+    planes: tuple[Plane, ...] | None = Field(
+        default=None, max_length=256, exclude_if=lambda planes: planes is None
+    )
+    """Which labels are parted by planes; ``None`` as of ``keep_largest``."""
 
     @model_validator(mode="before")
     @classmethod

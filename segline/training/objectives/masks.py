@@ -12,9 +12,10 @@ from segline.evaluation.equivalence import shown_worse
 from segline.imaging.preprocessing import IGNORED
 from segline.inference.postprocessing import keep_largest_components
 from segline.inference.stitching import WindowScorer, predict_leads
-from segline.plan import Plan
+from segline.plan import Plan, Plane
 from segline.training.batches.patches import PatchSampler, patch_sampler
 from segline.training.objectives.loss import dice_cross_entropy
+from segline.training.objectives.meeting import planes_between
 from segline.training.objectives.objective import unchanged
 from segline.training.ranks import ALONE, Ranks
 
@@ -61,11 +62,13 @@ class Masks:
     def finished(
         self, network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device
     ) -> Plan:
-        """With the labels of which the largest component is kept, unless the plan says them itself."""
-        if plan.inference.keep_largest is not None:
-            return plan
-        labels = better_in_one_piece(network, plan, cases, device)
-        return plan.keeping_largest(labels) if labels else plan
+        """With planes, and labels of which the largest component is kept, unless it says them itself."""
+        if plan.inference.planes is None and (planes := better_parted(network, plan, cases, device)):
+            plan = plan.parting(planes)
+        if plan.inference.keep_largest is None:
+            labels = better_in_one_piece(network, plan, cases, device)
+            plan = plan.keeping_largest(labels) if labels else plan
+        return plan
 
     def agreement(self, a: Tensor, b: Tensor) -> tuple[int, int]:
         """Voxels of the same class, of scores ``(B, K, X, Y, Z)``, and all voxels."""
@@ -89,6 +92,22 @@ def validation_dice(
         classes = _classes(network, plan, cases[number], device)
         dice[number] = _dice(classes, _truth(cases[number], device), plan)
     return ranks.add_up(dice)
+
+
+def better_parted(
+    network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device
+) -> tuple[Plane, ...]:
+    """The planes by which labels of the cases are parted, unless the Dice with them is shown to be worse.
+
+    Arguments as of :func:`validation_dice`.
+    """
+    planes = planes_between([case.label for case in cases], plan)
+    if not planes:
+        return ()
+    before, parted = (
+        validation_dice(network, each, cases, device).mean(1) for each in (plan, plan.parting(planes))
+    )
+    return () if shown_worse(parted, before) else planes
 
 
 def better_in_one_piece(

@@ -87,11 +87,13 @@ def _require_shared(member: Model, plan: Plan) -> None:
 
 
 def _voted(plan: Plan, members: Sequence[Model]) -> Plan:
-    if plan.inference.keep_largest is not None:
-        return plan
-    votes = Counter(value for member in members for value in member.plan.inference.keep_largest or ())
-    most = sorted(value for value, count in votes.items() if 2 * count > len(members))
-    return plan.keeping_largest(most) if most else plan
+    found = {}
+    for name in ("planes", "keep_largest"):
+        votes = Counter(one for member in members for one in getattr(member.plan.inference, name) or ())
+        most = tuple(one for one, count in votes.items() if 2 * count > len(members))
+        if most and getattr(plan.inference, name) is None:
+            found[name] = most
+    return plan.model_copy(update={"inference": plan.inference.model_copy(update=found)}) if found else plan
 
 
 def _member(model: Model) -> Member:

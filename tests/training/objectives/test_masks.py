@@ -12,10 +12,11 @@ from segline.data.cases.case import Case
 from segline.data.cases.index import CaseIndex
 from segline.evaluation.equivalence import shown_worse
 from segline.imaging.preprocessing import IGNORED
-from segline.plan import Plan
-from segline.training.objectives.masks import better_in_one_piece, validation_dice
+from segline.plan import Plan, Plane
+from segline.training.objectives.masks import MASKS, better_in_one_piece, better_parted, validation_dice
 
 CPU = torch.device("cpu")
+HEAD_AND_TAIL = Plane(axis="y", lower=2, upper=1)
 
 
 def test_the_dice_is_that_of_each_case_and_label(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
@@ -79,6 +80,33 @@ def test_specks_in_one_case_of_many_show_nothing(tiny_plan: Plan, case: Case, sp
 def test_an_organ_in_two_pieces_keeps_both(tiny_plan: Plan, case: Case) -> None:
     two = [replace(one, label=np.array(one.image[0], np.uint8)) for one in pictures(case, [3, 2, 4])]
     assert better_in_one_piece(reads, tiny_plan, two, CPU) == ()
+
+
+@pytest.mark.parametrize(("with_island", "found"), [(False, (HEAD_AND_TAIL,)), (True, ())])
+def test_labels_that_a_plane_parts_are_parted_unless_it_takes_from_the_dice(
+    with_island: bool, found: tuple[Plane, ...], tiny_plan: Plan, case: Case
+) -> None:
+    plan = Plan.parse({**tiny_plan.model_dump(), "labels": {0: "background", 1: "head", 2: "tail"}}, "plan")
+    cases = []
+    for at in (12, 14, 17, 19):
+        label = np.zeros((32, 32, 32), np.uint8)
+        label[4:20, 6:at, 4:20], label[4:20, at:26, 4:20] = 2, 1
+        if with_island:  # of one label beside the other, which it does not touch
+            label[24:30, 6:12, 24:30] = 1
+        seen = label.copy()
+        seen[4:20:4, at, 4:20] = 2
+        cases.append(replace(case, image=seen[None].astype(np.float16), label=label))
+
+    def reads_two(windows: Tensor) -> Tensor:
+        scores = [torch.full_like(windows, 2), *((windows == value).float() * 4 for value in (1, 2))]
+        return torch.cat(scores, dim=1)
+
+    assert better_parted(reads_two, plan, cases, CPU) == found
+    parted = MASKS.finished(reads_two, plan, cases, CPU)
+    assert parted.inference.planes == (found or None)
+    assert (float(validation_dice(reads_two, parted, cases, CPU).min()) == 1) is bool(found)
+    kept = plan.parting(())
+    assert MASKS.finished(reads_two, kept, cases, CPU).inference.planes == ()
 
 
 def test_labels_are_named_by_their_values(tiny_plan: Plan, case: Case) -> None:

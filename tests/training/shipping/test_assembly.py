@@ -17,9 +17,10 @@ from segline.imaging.files import write_volume
 from segline.inference.predictor import Predictor
 from segline.model.int8 import INT8_GRAPH
 from segline.model.package import Model
+from segline.networks.catalogue import build_network
 from segline.networks.folding import folded
 from segline.networks.weights import load_network
-from segline.plan import Plan, Task, merged
+from segline.plan import Plan, Plane, Task, merged
 from segline.planning.folds import fold_tasks, resplit
 from segline.training.shipping.assembly import MEMBERS, Membership, assemble
 from segline.training.state import Checkpoint
@@ -160,6 +161,27 @@ def test_its_postprocessing_is_what_most_members_have_or_what_its_plan_says(
         made.append(Model.write(tmp_path / str(number), member, trained, tiny_training.history))
     whole = plan if asked is None else plan.keeping_largest(asked)
     assert assemble(made, whole, folds, tmp_path / "model").plan.inference.keep_largest == kept
+
+
+@pytest.mark.parametrize(("of_members", "kept"), [((1, 1), True), ((1, 0), False)])
+def test_its_labels_are_parted_as_most_members_part_them(
+    of_members: tuple[int, int],
+    kept: bool,
+    tiny_training: TinyTraining,
+    plan: Plan,
+    folds: list[Plan],
+    tmp_path: Path,
+) -> None:
+    two = {"labels": {0: "background", 1: "head", 2: "tail"}}
+    plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
+    plane = Plane(axis="y", lower=2, upper=1)
+    made = []
+    for number, (fold, parts) in enumerate(zip(folds, of_members, strict=True)):
+        member = fold.parting([plane]) if parts else fold
+        weights = build_network(member).state_dict()
+        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
+    found = assemble(made, plan, folds, tmp_path / "model").plan.inference
+    assert found.planes == ((plane,) if kept else None) and found.keep_largest is None
 
 
 def test_a_fold_without_a_member_is_told(

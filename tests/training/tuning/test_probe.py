@@ -140,6 +140,8 @@ def test_a_successor_asks_its_own_validation_cases_for_postprocessing(
     named = {"inference": {"keep_largest": [1]}}
     task = Task(name="tiny", source="none", plan=named)
     assert succeed_plan(tiny_plan, phantoms, task).inference.keep_largest == (1,)
+    parted = champion.parting([])
+    assert succeed_plan(parted, phantoms, Task(name="tiny", source="none")).inference.planes is None
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+"""The script that a bundle carries whose labels are parted by planes."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segline.inference import planes
+from segline.inference.planes import part
+
+SCRIPT = "scripts/planes.py"
+_HEAD = '''"""Labels that a plane parts; written by segline."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Array = Any'''
+
+
+def functions_for(array: Any) -> Any:  # noqa: ARG001
+    """PyTorch's, which is all that a bundle has."""
+    return torch
+
+
+def parted(scores: Tensor, planes: Sequence[tuple[int, int, int]]) -> Tensor:
+    """Scores ``(K, X, Y, Z)`` before softmax, the background's first, of labels that planes part."""
+    leads = scores[1:] - scores[:1]
+    part(leads, planes)
+    return torch.cat([torch.zeros_like(scores[:1]), leads])
+
+
+def script() -> str:
+    """A module that needs PyTorch alone."""
+    constants = "\n".join(f"{name} = {getattr(planes, name)!r}" for name in ("_SUREST", "_NEVER"))
+    functions = (inspect.getsource(one) for one in (functions_for, part, parted))
+    return "\n\n\n".join([f"{_HEAD}\n{constants}", *functions])

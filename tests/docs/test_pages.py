@@ -6,14 +6,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-WALKED = ("clinic", "own-data", pytest.param("retraining", marks=pytest.mark.slow))
-"""What retraining comes to is tested every time by ``tests/pipelines/test_retraining.py``."""
+WALKED = (("own-data", "clinic"), pytest.param(("retraining",), marks=pytest.mark.slow))
+"""Pages one after the other. What retraining comes to is tested by ``tests/pipelines/test_retraining.py``."""
 _BLOCK = re.compile(r"^```(sh|python|yaml \S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 
@@ -23,10 +24,10 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return _BLOCK.findall((ROOT / f"docs/{page}.md").read_text())
 
 
-def script(page: str, port: int) -> str:
-    """The same as one script, with trainings of seconds."""
+def script(pages: Sequence[str], port: int) -> str:
+    """The same of each page as one script, with trainings of seconds."""
     lines = ["set -euo pipefail"]
-    for kind, text in blocks(page):
+    for kind, text in (block for page in pages for block in blocks(page)):
         if kind == "sh":
             lines.append(re.sub(r"MAX_MINUTES=\d+", "MAX_MINUTES=0.1", text).replace("8000", str(port)))
         else:
@@ -45,13 +46,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-@pytest.mark.parametrize("page", WALKED)
-def test_a_page_s_commands_do_what_it_says(page: str, checkout: Path) -> None:
+@pytest.mark.parametrize("pages", WALKED, ids="-and-".join)
+def test_a_page_s_commands_do_what_it_says(pages: Sequence[str], checkout: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     done = subprocess.run(
-        ["bash", "-c", script(page, port)],
+        ["bash", "-c", script(pages, port)],
         cwd=checkout,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,14 +208,16 @@ def tiny_training(
     tiny_plan: Plan, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory
 ) -> TinyTraining:
     """A training under ``tiny_plan``; treat its package as read-only."""
-    folder = tmp_path_factory.mktemp("tiny")
-    train, val = tiny_index.open(tiny_plan.split.train), tiny_index.open(tiny_plan.split.val)
-    trainer = Trainer(tiny_plan, train, val, Checkpoint(folder / "checkpoint.pt", "tiny"))
-    history = trainer.run()
-    domain = domain_of(tiny_plan, train, val)
-    model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history, domain)
-    export_onnx(model, val)
-    return TinyTraining(history, model)
+
+    def train_in(folder: Path) -> None:
+        train, val = tiny_index.open(tiny_plan.split.train), tiny_index.open(tiny_plan.split.val)
+        trainer = Trainer(tiny_plan, train, val, Checkpoint(folder / "checkpoint.pt", "tiny"))
+        history, domain = trainer.run(), domain_of(tiny_plan, train, val)
+        model = Model.write(folder / "model", tiny_plan, trainer.best_weights, history, domain)
+        export_onnx(model, val)
+
+    model = Model.open(_made_once(tmp_path_factory, "tiny", train_in) / "model")
+    return TinyTraining(History.read(model.history), model)
 
 
 @pytest.fixture(scope="session")
@@ -227,9 +229,12 @@ def tiny_model(tiny_training: TinyTraining) -> Model:
 @pytest.fixture(scope="session")
 def int8_model(tiny_model: Model, tiny_index: CaseIndex, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """``tiny_model`` with an int8 graph, read-only."""
-    model = tiny_model.copied_to(tmp_path_factory.mktemp("int8") / "model")
-    quantize(model, tiny_index.open(model.plan.split.train))
-    return model
+
+    def quantize_in(folder: Path) -> None:
+        model = tiny_model.copied_to(folder / "model")
+        quantize(model, tiny_index.open(model.plan.split.train))
+
+    return Model.open(_made_once(tmp_path_factory, "int8", quantize_in) / "model")
 
 
 @pytest.fixture(scope="session")
@@ -242,22 +247,26 @@ def tiny_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
-    """A folder in which the tiny task has been run once: ``runs`` and ``store``.
+    """A folder in which the tiny task has been run once: ``runs`` and ``store``."""
 
-    One worker runs it; each has a copy of its own.
-    """
+    def run_in(folder: Path) -> None:
+        done = run_task(folder, tiny_task)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return _made_once(tmp_path_factory, "finished", run_in)
+
+
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A new folder that is filled by ``make``: one worker does, and each has a copy of its own."""
+    own = factory.mktemp(name)
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return _run_tiny(tmp_path_factory.mktemp("finished"), tiny_task)
-    first = tmp_path_factory.getbasetemp().parent / "finished"
+        make(own)
+        return own
+    first = factory.getbasetemp().parent / name
     ended = first.with_suffix(".ended")
     with FileLock(first.with_suffix(".lock")):
         if not ended.exists():
-            _run_tiny(first, tiny_task)
+            first.mkdir(exist_ok=True)
+            make(first)
             ended.touch()
-    return shutil.copytree(first, tmp_path_factory.mktemp("finished"), symlinks=True, dirs_exist_ok=True)
-
-
-def _run_tiny(folder: Path, task: Path) -> Path:
-    done = run_task(folder, task)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return shutil.copytree(first, own, symlinks=True, dirs_exist_ok=True)

@@ -43,7 +43,7 @@ from tests.tiny_task import run_task
 KIND = kind_of("classification")
 SMALL = {
     "network": {"name": "resnet10"},
-    "training": {"epochs": 32, "batch_size": 12, "validations": 3},
+    "training": {"epochs": 20, "batch_size": 12, "validations": 3},
     "export": {"int8_patches": 8},
 }
 

@@ -107,13 +107,14 @@ def short(name: str, epochs: int = 2, **settings: Any) -> Plan:
 @pytest.mark.parametrize(
     ("name", "spatial_dims"),
     [
-        # about a minute each
+        # half a minute to a minute each
         pytest.param("densenet121", 2, marks=pytest.mark.slow),
         pytest.param("densenet121", 3, marks=pytest.mark.slow),
         pytest.param("efficientnet-b0", 3, marks=pytest.mark.slow),
+        pytest.param("resnet18", 3, marks=pytest.mark.slow),
         ("efficientnet-b0", 2),
         ("resnet18", 2),
-        ("resnet18", 3),
+        ("resnet10", 3),
     ],
 )
 def test_a_classifier_trains_is_exported_and_gives_the_same_on_every_backend(

@@ -17,8 +17,6 @@ from typing import Any
 
 import psutil
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
-from wandb.sdk.internal.datastore import DataStore
 
 from segline.common.errors import SeglineError
 from segline.model.history import TrainingPoint
@@ -80,6 +78,9 @@ def online(server: WandbServer, tmp_path: Path) -> WandbTracker:
 
 def records(folder: Path) -> list[Any]:
     """Of the one run below a folder, as the client wrote them."""
+    from wandb.proto.wandb_internal_pb2 import Record  # seconds, which who only collects need not pay
+    from wandb.sdk.internal.datastore import DataStore
+
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     store, found = DataStore(), []
     store.open_for_scan(str(path))

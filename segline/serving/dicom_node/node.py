@@ -45,12 +45,15 @@ class Node:
         self._answer, self._spool, self._settings = answer, spool, settings
         self._arrivals = Arrivals(spool, peers, settings.quiet_s, settings.broken_s)
         self._delivery = Delivery(spool, peers, settings.title)
-        self._stopped = threading.Event()
+        self._stopped = False
         self._failed: BaseException | None = None
 
     def stop(self) -> None:
-        """Take nothing more, finish what is being predicted, and end; the rest waits in the spool."""
-        self._stopped.set()
+        """Take nothing more, finish what is being predicted, and end; the rest waits in the spool.
+
+        May be called in a signal's handler: no lock is taken, which the main thread might hold just then.
+        """
+        self._stopped = True
 
     def run(self) -> None:
         """Work until :meth:`stop`.
@@ -67,8 +70,9 @@ class Node:
             for worker in workers:
                 worker.start()
             try:
-                while not self._stopped.wait(_LOOK_EVERY_S):
+                while not self._stopped:
                     self._arrivals.completed()
+                    time.sleep(_LOOK_EVERY_S)
             finally:
                 self.stop()
                 _log.info("stopping: nothing more is taken, what is under way is finished")
@@ -91,9 +95,9 @@ class Node:
     def _work(self, step: Callable[[], object]) -> None:
         """Again and again; a defect ends the node rather than a thread of it."""
         try:
-            while not self._stopped.is_set():
+            while not self._stopped:
                 if not step():
-                    self._stopped.wait(_LOOK_EVERY_S)
+                    time.sleep(_LOOK_EVERY_S)
         except BaseException as error:
             self._failed = error
             self.stop()

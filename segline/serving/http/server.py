@@ -60,14 +60,16 @@ class _Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the end; a second signal ends at once."""
-        if self._draining is not None:
+        """Begin the end; a second signal ends at once.
+
+        Nothing is logged here: the signal may have come in the middle of a line of the log, where Python's
+        streams refuse another, and would be lost with it.
+        """
+        if self._service.draining:
             super().handle_exit(sig, frame)
             return
-        _log.warning("%s: taking nothing in, ending after what waits", signal.Signals(sig).name)
         self._service.draining = True
-        loop = self._loop
-        loop.call_soon_threadsafe(self._begin_to_drain)
+        self._loop.call_soon_threadsafe(self._begin_to_drain, signal.Signals(sig).name)
 
     async def serve(self, sockets: Any = None) -> None:
         """Until it is told to end."""
@@ -84,7 +86,8 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(min(_TIDY_S, self._service.settings.keep_s))
             self._service.tidy()
 
-    def _begin_to_drain(self) -> None:
+    def _begin_to_drain(self, told: str) -> None:
+        _log.warning("%s: taking nothing in, ending after what waits", told)
         self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:

@@ -12,6 +12,7 @@ from segline.imaging.dicom.segmentation import file_bytes
 from segline.imaging.dicom.sources import Source
 from segline.model.package import Model
 
+from ...command import python
 from ...imaging.dicom.read_back import read_back
 from ...waiting import wait_until
 from .neighbours import Archive, left_in, listening, send
@@ -58,3 +59,26 @@ def test_what_cannot_be_is_told_in_one_line(
     assert main([*command, *arguments]) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
+
+
+STOPPED_BY_SIGNALS = """
+import signal, sys
+from pathlib import Path
+from segline.serving.dicom_node import node
+from segline.serving.dicom_node.peers import Peers
+from segline.serving.dicom_node.spool import Spool
+
+node._LOOK_EVERY_S = 0  # so that a signal comes anywhere in the loop
+peers, settings = Peers.of(["PACS=127.0.0.1:104"], None, ()), node.Settings("SEGLINE", "127.0.0.1", 0, 1, 60)
+for number in range(20):
+    one = node.Node(lambda *_: None, Spool(Path(sys.argv[1], str(number)), 1e9), peers, settings)
+    one._arrivals.completed = lambda: None  # nor mostly in there
+    signal.signal(signal.SIGALRM, lambda *_: one.stop())
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    one.run()
+"""
+
+
+def test_a_signal_stops_it_wherever_it_comes(tmp_path: Path) -> None:
+    done = python("-c", STOPPED_BY_SIGNALS, tmp_path, timeout_s=60)
+    assert done.returncode == 0, done.stderr

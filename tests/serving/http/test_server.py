@@ -1,5 +1,8 @@
+import fcntl
+import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -40,6 +43,26 @@ def test_nothing_that_was_sent_outlives_the_server(
         assert server.spooled
         server.stop(how)
         wait_until(lambda: not list(server.spool.iterdir()))
+
+
+def test_a_signal_in_the_middle_of_a_line_of_the_log_ends_it_too(tiny_model: Model, tmp_path: Path) -> None:
+    server = Server(tiny_model.folder, tmp_path, env={"PYTHONUNBUFFERED": ""})
+    os.mkfifo(server.log)
+    log = os.open(server.log, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, 4096)
+    with server:
+        with pytest.raises(httpx.ReadTimeout):
+            for _ in range(1000):  # nobody reads the log: it is full, and the line of one waits
+                httpx.get(f"{server.uri}/readyz", timeout=2)
+        assert server.process
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        os.set_blocking(log, True)
+        reading = threading.Thread(target=lambda: [*iter(lambda: os.read(log, 4096), b"")])
+        reading.start()
+        assert server.process.wait(30) == 0
+        reading.join()
+    os.close(log)
 
 
 def test_a_full_queue_says_when_to_ask_again(tiny_model: Model, ct: bytes, tmp_path: Path) -> None:

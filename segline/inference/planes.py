@@ -46,4 +46,4 @@ def part(leads: Array, planes: Sequence[tuple[int, int, int]]) -> None:
         for beyond, own, other in ((False, lower, upper), (True, upper, lower)):
             side = [slice(None)] * 3
             side[axis] = slice(first_above, None) if beyond else slice(first_above)
-            leads[own, *side], leads[other, *side] = either[*side], _NEVER
+            leads[(own, *side)], leads[(other, *side)] = either[tuple(side)], _NEVER  # Python 3.9: bundles

@@ -14,9 +14,9 @@ _NEVER = -1e4
 
 def planes_of(plan: Plan) -> list[tuple[int, int, int]]:
     """Of each plane of a plan the axis, and the leads below and above it, as :func:`part` takes them."""
-    lead = {value: number for number, value in enumerate(plan.label_values[1:])}
+    lead = plan.label_values[1:].index
     return [
-        ("xyz".index(plane.axis), lead[plane.lower], lead[plane.upper])
+        ("xyz".index(plane.axis), lead(plane.lower), lead(plane.upper))
         for plane in plan.inference.planes or ()
     ]
 

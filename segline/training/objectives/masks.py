@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segline.common.arrays import inferring
 from segline.data.cases.case import Case
 from segline.evaluation.equivalence import shown_worse
 from segline.imaging.preprocessing import IGNORED
+from segline.inference.planes import part, planes_of
 from segline.inference.postprocessing import keep_largest_components
 from segline.inference.stitching import WindowScorer, predict_leads
 from segline.plan import Plan, Plane
@@ -104,10 +106,15 @@ def better_parted(
     planes = planes_between([case.label for case in cases], plan)
     if not planes:
         return ()
-    before, parted = (
-        validation_dice(network, each, cases, device).mean(1) for each in (plan, plan.parting(planes))
-    )
-    return () if shown_worse(parted, before) else planes
+    as_it_is = torch.zeros(len(cases), dtype=torch.float64)
+    parted = as_it_is.clone()
+    for number, case in enumerate(cases):
+        leads, truth = _leads(network, plan, case, device), _truth(case, device)
+        as_it_is[number] = _dice(_leaders(leads), truth, plan).mean()
+        with inferring(leads):
+            part(leads, planes_of(plan.parting(planes)))
+        parted[number] = _dice(_leaders(leads), truth, plan).mean()
+    return () if shown_worse(parted, as_it_is) else planes
 
 
 def better_in_one_piece(
@@ -131,8 +138,17 @@ def better_in_one_piece(
 
 def _classes(network: WindowScorer, plan: Plan, case: Case, device: torch.device) -> Tensor:
     """The class ``(X, Y, Z)`` of each voxel of a case, on the plan's grid."""
+    return _leaders(_leads(network, plan, case, device))
+
+
+def _leads(network: WindowScorer, plan: Plan, case: Case, device: torch.device) -> Tensor:
     image = torch.from_numpy(case.image.astype("float32")).to(device)
-    lead, leader = predict_leads(network, image, plan).max(dim=0)
+    leads: Tensor = predict_leads(network, image, plan)
+    return leads
+
+
+def _leaders(leads: Tensor) -> Tensor:
+    lead, leader = leads.max(dim=0)
     return torch.where(lead > 0, leader + 1, 0)
 
 

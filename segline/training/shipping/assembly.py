@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -16,6 +17,8 @@ from segline.networks.weights import load_network
 from segline.plan import Plan
 from segline.planning.folds import in_order_of_folds, tested_by
 from segline.training.shipping.domain import joined_domain
+
+Found = TypeVar("Found")
 
 MEMBERS = "members.json"
 """Its file in the model package."""
@@ -87,13 +90,18 @@ def _require_shared(member: Model, plan: Plan) -> None:
 
 
 def _voted(plan: Plan, members: Sequence[Model]) -> Plan:
-    found = {}
-    for name in ("planes", "keep_largest"):
-        votes = Counter(one for member in members for one in getattr(member.plan.inference, name) or ())
-        most = tuple(one for one, count in votes.items() if 2 * count > len(members))
-        if most and getattr(plan.inference, name) is None:
-            found[name] = most
-    return plan.model_copy(update={"inference": plan.inference.model_copy(update=found)}) if found else plan
+    inference, found = plan.inference, [member.plan.inference for member in members]
+    if inference.planes is None and (planes := _of_most([each.planes for each in found])):
+        plan = plan.parting(planes)
+    if inference.keep_largest is None and (labels := _of_most([each.keep_largest for each in found])):
+        plan = plan.keeping_largest(sorted(labels))
+    return plan
+
+
+def _of_most(found: Sequence[tuple[Found, ...] | None]) -> list[Found]:
+    """What more than half of the members have."""
+    votes = Counter(one for each in found for one in each or ())
+    return [one for one, count in votes.items() if 2 * count > len(found)]
 
 
 def _member(model: Model) -> Member:

@@ -184,6 +184,19 @@ def test_its_labels_are_parted_as_most_members_part_them(
     assert found.planes == ((plane,) if kept else None) and found.keep_largest is None
 
 
+def test_labels_that_members_name_in_any_order_are_in_the_plan_s_order(
+    tiny_training: TinyTraining, plan: Plan, folds: list[Plan], tmp_path: Path
+) -> None:
+    two = {"labels": {0: "background", 1: "head", 2: "tail"}}
+    plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
+    made = []
+    for number, (fold, labels) in enumerate(zip(folds, ([2, 1], [1, 2]), strict=True)):
+        member = fold.keeping_largest(labels)
+        weights = build_network(member).state_dict()
+        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
+    assert assemble(made, plan, folds, tmp_path / "model").plan.inference.keep_largest == (1, 2)
+
+
 def test_a_fold_without_a_member_is_told(
     members: list[Model], plan: Plan, folds: list[Plan], tmp_path: Path
 ) -> None:

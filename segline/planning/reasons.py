@@ -31,11 +31,12 @@ _SETTINGS = {
     "Schedule": ("training", "epochs"),
     "Augmentation": ("training", "augmentation"),
     "Inference": ("inference", "largest_window"),
-    "Post-processing": ("inference", "keep_largest"),
     "Weights": ("training", "ema_decay"),
     "Seed": ("seed",),
 }
 """What the report calls each, and the setting that decides it."""
+_POSTPROCESSING = {"keep_largest": "the largest component", "planes": "planes between labels"}
+"""Of the inference part, and what each is called."""
 _OF_CLASSES = {
     "Labels": "the names of the folders, or declared in dataset.json",
     "Grid": "the median spacing, or a coarser one for the median image to fit the largest window",
@@ -62,20 +63,28 @@ def reasons(plan: Plan, fingerprint: Fingerprint, task: Task) -> dict[str, str]:
         "Weights": "the default: averaged weights vary less from step to step than the raw ones",
         "Augmentation": _augmentation(plan),
         "Inference": _inference(plan),
-        "Post-processing": "found on the validation cases after training, if it helps there",
+        "Post-processing": _postprocessing(task),
         "Seed": "the default; another one gives another start, order and noise",
         **(_OF_CLASSES if plan.network.answers == "classes" else {}),
     }
-    given = of_today(task.plan)
-    return {name: SET if _is_set(given, _SETTINGS.get(name, ())) else why for name, why in told.items()}
+    return {name: SET if _sets(task, _SETTINGS.get(name, ())) else why for name, why in told.items()}
 
 
-def _is_set(given: Any, path: tuple[str, ...]) -> bool:
+def _sets(task: Task, path: tuple[str, ...]) -> bool:
+    given: Any = of_today(task.plan)
     for key in path:
         if not isinstance(given, Mapping) or key not in given:
             return False
         given = given[key]
     return bool(path)
+
+
+def _postprocessing(task: Task) -> str:
+    free = [words for name, words in _POSTPROCESSING.items() if not _sets(task, ("inference", name))]
+    found = "found on the validation cases after training, if it helps there"
+    if len(free) == len(_POSTPROCESSING):
+        return found
+    return "; ".join([SET, *(f"{words}: {found}" for words in free)])
 
 
 def _augmentation(plan: Plan) -> str:

@@ -36,6 +36,16 @@ def test_what_the_task_sets_says_so_whatever_it_is_called(phantoms: Manifest) ->
     assert {name for name, told in why.items() if told == SET} == {"Patch", "Crop"}
 
 
+def test_of_post_processing_what_the_task_leaves_to_the_validation_cases_is_told(phantoms: Manifest) -> None:
+    one = FREE.override("inference.keep_largest", [1])
+    told = [
+        reasons_for(phantoms, task, take_fingerprint(phantoms))[1]["Post-processing"]
+        for task in (FREE, one, one.override("inference.planes", []))
+    ]
+    found = "found on the validation cases after training, if it helps there"
+    assert told == [found, f"{SET}; planes between labels: {found}", SET]
+
+
 def test_thick_slices_are_told(phantoms: Manifest) -> None:
     plan, why = reasons_for(phantoms, FREE, thick(phantoms))
     assert "slices are more than 3 times as thick" in why["Grid"]

@@ -48,6 +48,8 @@ class Server:
                     return self
             except httpx.TransportError:
                 time.sleep(0.1)
+        self.process.kill()  # what ends its log, too, where that is a pipe
+        self.process.wait()
         raise AssertionError(self.log.read_text())
 
     def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 60) -> int:

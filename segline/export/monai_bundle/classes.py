@@ -8,7 +8,7 @@ from segline.evaluation.records import Evaluation
 from segline.export.monai_bundle import places
 from segline.export.monai_bundle.inference import data, evaluation_by, network_definition
 from segline.export.monai_bundle.metadata import Config, metadata
-from segline.export.monai_bundle.transforms import PLACES, normalisation, preprocessing
+from segline.export.monai_bundle.transforms import READER, normalisation, preprocessing
 from segline.export.monai_bundle.writing import write_bundle
 from segline.model.package import Model
 from segline.networks.catalogue import Flat
@@ -107,7 +107,7 @@ def _slices(plan: Plan) -> list[Config]:
         {
             "_target_": "LoadImaged",
             "keys": "image",
-            "reader": [f"${PLACES}['Reader']()", "PILReader"],
+            "reader": [READER, "PILReader"],
             "ensure_channel_first": True,
         },
         {

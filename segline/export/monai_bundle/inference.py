@@ -2,6 +2,7 @@
 
 from segline.common.errors import SeglineError
 from segline.export.monai_bundle.metadata import Config
+from segline.export.monai_bundle.scripts import taken_from
 from segline.export.monai_bundle.transforms import postprocessing, preprocessing
 from segline.export.monai_bundle.windows import SCRIPT
 from segline.plan import Plan
@@ -112,6 +113,6 @@ def _inferer(plan: Plan) -> Config:
     if plan.ensemble.count > 1:  # averaged once stitched, which is the same to rounding
         scores = f"sum({inferer}(image, member) for member in network) / len(network)"
     return {
-        "window_along": f"$runpy.run_path(@bundle_root + '/{SCRIPT}')['window_along']",
+        "window_along": f"${taken_from(SCRIPT, 'window_along')}",
         "inferer": f"$lambda image, network: (lambda windows: {scores})({windows})",
     }

@@ -1,12 +1,12 @@
 """The plan's pre- and post-processing as MONAI's transforms."""
 
-from segline.export.monai_bundle import planes
+from segline.export.monai_bundle import places, planes
 from segline.export.monai_bundle.metadata import Config
-from segline.export.monai_bundle.places import SCRIPT
+from segline.export.monai_bundle.scripts import taken_from
 from segline.inference.planes import planes_of
 from segline.plan import Intensity, Plan, Preprocessing
 
-PLACES = f"runpy.run_path(@bundle_root + '/{SCRIPT}')"
+READER = f"${taken_from(places.SCRIPT, 'Reader')}()"
 
 
 def preprocessing(settings: Preprocessing) -> list[Config]:
@@ -15,7 +15,7 @@ def preprocessing(settings: Preprocessing) -> list[Config]:
         {
             "_target_": "LoadImaged",
             "keys": "image",
-            "reader": f"${PLACES}['Reader']()",
+            "reader": READER,
             "ensure_channel_first": True,
         },
         {"_target_": "Orientationd", "keys": "image", "axcodes": settings.orientation},
@@ -84,7 +84,7 @@ def postprocessing(plan: Plan) -> list[Config]:
         {
             "_target_": "SaveImaged",
             "keys": "pred",
-            "writer": f"${PLACES}['Writer']",
+            "writer": f"${taken_from(places.SCRIPT, 'Writer')}",
             "output_dir": "@output_dir",
             "output_postfix": "",
             "output_dtype": "$numpy.uint8",
@@ -97,7 +97,7 @@ def postprocessing(plan: Plan) -> list[Config]:
 def _planes(plan: Plan) -> list[Config]:
     if not plan.inference.planes:
         return []
-    parted = f"runpy.run_path(@bundle_root + '/{planes.SCRIPT}')['parted']"
+    parted = taken_from(planes.SCRIPT, "parted")
     return [
         {
             "_target_": "Lambdad",

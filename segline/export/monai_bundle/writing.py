@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from segline.evaluation.records import Evaluation
 from segline.export.monai_bundle import places, planes, windows
 from segline.export.monai_bundle.inference import INFERENCE, WEIGHTS, inference
 from segline.export.monai_bundle.metadata import METADATA, Config, metadata
+from segline.export.monai_bundle.scripts import Carried
 from segline.model.package import Model
 from segline.networks.ensemble import Ensemble
 from segline.networks.weights import load_network
@@ -43,15 +43,6 @@ def export_bundle(
     described = metadata(plan, evaluation, version, words)
     carried = (places, windows, *([planes] if plan.inference.planes else []))
     return write_bundle(folder, described, inference(plan), state, carried)
-
-
-class Carried(Protocol):
-    """A module that a bundle carries in part."""
-
-    SCRIPT: str
-
-    def script(self) -> str:
-        """What is carried."""
 
 
 def write_bundle(

@@ -18,6 +18,15 @@ def channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
+def windows_channels_last(windows: Tensor) -> Tensor:
+    """A copy of ``windows`` ``(B, C, x, y, z)``, laid out as the weights are.
+
+    ``contiguous`` would leave windows of one channel as they are, since their strides are those of either
+    layout, and convolutions answer channels first then.
+    """
+    return windows.clone(memory_format=torch.channels_last_3d)
+
+
 def infer(network: nn.Module, windows: Tensor) -> Tensor:
     """Class scores ``(B, K, x, y, z)``, or ``(B, K)``, of ``windows`` ``(B, C, x, y, z)``, without gradients.
 
@@ -28,5 +37,5 @@ def infer(network: nn.Module, windows: Tensor) -> Tensor:
     batch = windows.expand(2, *windows.shape[1:]) if pair else windows
     # TF32 keeps ten bits of a float: too few for the answer of every other backend
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        scores: Tensor = network(batch.contiguous(memory_format=torch.channels_last_3d))
+        scores: Tensor = network(windows_channels_last(batch))
     return scores[:1] if pair else scores

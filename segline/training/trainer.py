@@ -16,6 +16,7 @@ from segline.evaluation.equivalence import shown_worse
 from segline.evaluation.figures import titled
 from segline.machine.devices import half_precision, usable_device
 from segline.model.history import History, TrainingPoint
+from segline.networks.running import windows_channels_last
 from segline.plan import Plan
 from segline.training.batches.augmentation import Augmenter
 from segline.training.batches.prefetching import Prefetched
@@ -153,8 +154,7 @@ class Trainer:
         state.network.train()
         self._seed_dropout()
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
-            # a clone: `contiguous` leaves one channel as it is, and convolutions answer channels first then
-            scores = self.parallel(image.clone(memory_format=torch.channels_last_3d))
+            scores = self.parallel(windows_channels_last(image))
         loss = loss_of_heads(self.objective, self.plan, scores.float(), target, self.ranks.add_up)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()

@@ -8,7 +8,7 @@ from segline.plan.ensemble import Ensemble
 from segline.plan.gate import Agreement, Gate, by_figure
 from segline.plan.inference import Inference
 from segline.plan.inference.blending import PROFILES
-from segline.plan.inference.planes import Plane
+from segline.plan.inference.planes import CentreLine, Plane
 from segline.plan.networks import NETWORKS, Network, SegResNet, UNet
 from segline.plan.part import Share
 from segline.plan.plan import Plan
@@ -34,6 +34,7 @@ __all__ = [
     "AdamW",
     "Agreement",
     "Augmentation",
+    "CentreLine",
     "Cosine",
     "Ensemble",
     "Gate",

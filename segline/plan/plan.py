@@ -173,6 +173,7 @@ class Plan(Part):
         name = self.labels.__getitem__
         words = [
             f"a plane across {plane.axis} parts {name(plane.lower)} from {name(plane.upper)}"
+            + (f", by {line.share:.0%} where their centre line tells" if (line := plane.centre_line) else "")
             for plane in self.inference.planes or ()
         ]
         if kept := self.inference.keep_largest:

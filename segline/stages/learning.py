@@ -131,7 +131,7 @@ def _trained(training: _Training, depot: Depot, model_out: Path, record: Run) ->
         ]
         histories = [trainer.run(ConsoleProgress("[train]")) for trainer in trainers]
         weights = [trainer.best_weights for trainer in trainers]
-        shipped = ship(plan, weights, histories, val, trainers[0].device, objective)
+        shipped = ship(plan, weights, histories, cases, val, trainers[0].device, objective)
         domain = domain_of(plan, cases, val)
         Model.write(model_out, shipped.plan, shipped.weights, shipped.history, domain)
         record.publish(model_out, MODEL)

@@ -28,7 +28,8 @@ from segline.inference.tiling import tile_axis
 from segline.model.history import History
 from segline.model.package import Model
 from segline.networks.catalogue import build_network
-from segline.plan import Plan, Plane
+from segline.plan import CentreLine, Plan, Plane
+from segline.plan.inference.planes import MEASURES
 
 from ..command import python
 from ..conftest import small_plan
@@ -135,10 +136,14 @@ def test_only_the_largest_component_of_a_label_is_kept_by_monai_too(tmp_path: Pa
     assert (masks[1] == 2).sum() == (masks[0] == 2).sum()
 
 
-def test_labels_are_parted_by_a_plane_by_monai_too(tmp_path: Path) -> None:
+LINE = CentreLine(start=-4, weights=(0.01,) * MEASURES, share=0.7)
+
+
+@pytest.mark.parametrize("line", [None, LINE], ids=["by the network", "by its centre line too"])
+def test_labels_are_parted_by_a_plane_by_monai_too(line: CentreLine | None, tmp_path: Path) -> None:
     plan = small_plan(labels=4)
     plan = Plan.model_validate({**plan.model_dump(), "labels": {0: "background", 2: "a", 5: "b", 7: "c"}})
-    parted = plan.parting([Plane(axis="y", lower=5, upper=2)])
+    parted = plan.parting([Plane(axis="y", lower=5, upper=2, centre_line=line)])
     array = np.random.default_rng(0).normal(0.5, 0.3, (1, 30, 34, 26)).astype(np.float32)
     write_volume(tmp_path / "images" / "noise.nii.gz", Volume(array, np.diag([-1.0, -1, 1, 1])))
     masks = []

@@ -80,11 +80,12 @@ def model(plan: Plan, index: CaseIndex, tmp_path_factory: pytest.TempPathFactory
     """Trained and exported."""
     folder = tmp_path_factory.mktemp("trained")
     trained = trainer(plan, index, folder)
-    history, val = trained.run(), index.open(plan.split.val)
-    shipped = ship(plan, [trained.best_weights], [history], val, trained.device, KIND.objective)
+    history = trained.run()
+    train, val = index.open(plan.split.train), index.open(plan.split.val)
+    shipped = ship(plan, [trained.best_weights], [history], train, val, trained.device, KIND.objective)
     model = Model.write(folder / "model", shipped.plan, shipped.weights, shipped.history)
     export_onnx(model, val, objective=KIND.objective)
-    quantize(model, index.open(plan.split.train), KIND.objective)
+    quantize(model, train, KIND.objective)
     return model
 
 

@@ -86,7 +86,7 @@ class Brightness:
         right = (network(images).argmax(1) == target).double().mean()
         return right.expand(len(cases), len(plan.foreground))
 
-    def finished(self, network: Any, plan: Plan, cases: Any, device: Any) -> Plan:  # noqa: ARG002
+    def finished(self, network: Any, plan: Plan, *rest: Any) -> Plan:  # noqa: ARG002
         return plan
 
     def agreement(self, a: Tensor, b: Tensor) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from segline.networks.catalogue import build_network
 from segline.plan import Plan, merged
 from segline.training import trainer as trainer_module
 from segline.training.memory import check_memory
-from segline.training.objectives.masks import validation_dice
+from segline.training.objectives.dice import validation_dice
 from segline.training.state import Checkpoint
 from segline.training.trainer import Trainer
 

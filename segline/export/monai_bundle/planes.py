@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segline.inference import planes
-from segline.inference.planes import part
+from segline.inference.planes import centre_line, part, place_of
 
 SCRIPT = "scripts/planes.py"
 _HEAD = '''"""Labels that a plane parts; written by segline."""
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ def functions_for(array: Any) -> Any:  # noqa: ARG001
     return torch
 
 
-def parted(scores: Tensor, planes: Sequence[tuple[int, int, int]]) -> Tensor:
+def parted(scores: Tensor, planes: Sequence[tuple[Any, ...]]) -> Tensor:
     """Scores ``(K, X, Y, Z)`` before softmax, the background's first, of labels that planes part."""
     leads = scores[1:] - scores[:1]
     part(leads, planes)
@@ -36,7 +37,7 @@ def parted(scores: Tensor, planes: Sequence[tuple[int, int, int]]) -> Tensor:
 
 
 def script() -> str:
-    """A module that needs PyTorch alone."""
-    constants = "\n".join(f"{name} = {getattr(planes, name)!r}" for name in ("_SUREST", "_NEVER"))
-    functions = (inspect.getsource(one) for one in (functions_for, part, parted))
+    """A module that needs PyTorch and NumPy alone."""
+    constants = "\n".join(f"{name} = {getattr(planes, name)!r}" for name in ("_SUREST", "_NEVER", "POINTS"))
+    functions = (inspect.getsource(one) for one in (functions_for, part, place_of, centre_line, parted))
     return "\n\n\n".join([f"{_HEAD}\n{constants}", *functions])

@@ -77,7 +77,8 @@ class Classes:
         self,
         network: WindowScorer,  # noqa: ARG002
         plan: Plan,
-        cases: Sequence[Case],  # noqa: ARG002
+        train: Sequence[Case],  # noqa: ARG002
+        val: Sequence[Case],  # noqa: ARG002
         device: torch.device,  # noqa: ARG002
     ) -> Plan:
         """As it is: there is nothing to be made of a class afterwards."""

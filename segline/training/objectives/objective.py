@@ -55,9 +55,14 @@ class Objective(Protocol):
         """The figures ``(cases, names and details)`` float64 of each case; ``ranks`` share them out."""
 
     def finished(
-        self, network: WindowScorer, plan: Plan, cases: Sequence[Case], device: torch.device
+        self,
+        network: WindowScorer,
+        plan: Plan,
+        train: Sequence[Case],
+        val: Sequence[Case],
+        device: torch.device,
     ) -> Plan:
-        """The plan, with what the validation cases say is to be made of the network's answers."""
+        """The plan, with what the cases say is to be made of the network's answers."""
 
     def agreement(self, a: Tensor, b: Tensor) -> tuple[int, int]:
         """Of two networks' scores of the same windows: parts of the answer that are equal, and all."""

@@ -1,7 +1,8 @@
 """Ensembles: the networks of a cross-validation's folds as one model, held against each of them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from segline.model.history import History
 from segline.model.package import Model
 from segline.networks.ensemble import Ensemble, separate
 from segline.networks.weights import load_network
-from segline.plan import Plan
+from segline.plan import CentreLine, Plan, Plane
 from segline.planning.folds import in_order_of_folds, tested_by
 from segline.training.shipping.domain import joined_domain
 
@@ -91,11 +92,20 @@ def _require_shared(member: Model, plan: Plan) -> None:
 
 def _voted(plan: Plan, members: Sequence[Model]) -> Plan:
     inference, found = plan.inference, [member.plan.inference for member in members]
-    if inference.planes is None and (planes := _of_most([each.planes for each in found])):
+    if inference.planes is None and (planes := _planes_of_most([each.planes or () for each in found])):
         plan = plan.parting(planes)
     if inference.keep_largest is None and (labels := _of_most([each.keep_largest for each in found])):
         plan = plan.keeping_largest(sorted(labels))
     return plan
+
+
+def _planes_of_most(found: Sequence[Sequence[Plane]]) -> list[Plane]:
+    """What more than half of the members have, each told by the mean of their centre lines."""
+    bare = [tuple(plane.told_by(None) for plane in planes) for planes in found]
+    lines: dict[Plane, list[CentreLine | None]] = defaultdict(list)
+    for plane in chain(*found):
+        lines[plane.told_by(None)].append(plane.centre_line)
+    return [plane.told_by(CentreLine.mean_of(lines[plane])) for plane in _of_most(bare)]
 
 
 def _of_most(found: Sequence[tuple[Found, ...] | None]) -> list[Found]:

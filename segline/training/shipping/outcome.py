@@ -31,6 +31,7 @@ def ship(
     plan: Plan,
     weights: Sequence[Mapping[str, Tensor]],
     histories: Sequence[History],
+    train: Sequence[Case],
     val: Sequence[Case],
     device: torch.device,
     objective: Objective = MASKS,
@@ -41,8 +42,9 @@ def ship(
         plan: that was trained under.
         weights: state dict of each network, on the CPU, in the order of ``plan.of_each_seed()``.
         histories: of each, in the same order.
+        train: the cases that they learned from.
         val: validation cases.
-        device: where they are predicted.
+        device: where those are predicted.
         objective: of the training.
     """
     network = build_network(plan).eval()
@@ -55,7 +57,7 @@ def ship(
     if len(histories) > 1:
         figures = objective.validate(inferred, plan, val, device)
         history = _beside_each_other(histories, float(figures[:, : len(objective.names(plan))].mean()))
-    return Shipment(objective.finished(inferred, plan, val, device), state, history)
+    return Shipment(objective.finished(inferred, plan, train, val, device), state, history)
 
 
 def _beside_each_other(histories: Sequence[History], score: float) -> History:

@@ -20,7 +20,8 @@ from segline.model.package import Model
 from segline.networks.catalogue import build_network
 from segline.networks.folding import folded
 from segline.networks.weights import load_network
-from segline.plan import Plan, Plane, Task, merged
+from segline.plan import CentreLine, Plan, Plane, Task, merged
+from segline.plan.inference.planes import MEASURES
 from segline.planning.folds import fold_tasks, resplit
 from segline.training.shipping.assembly import MEMBERS, Membership, assemble
 from segline.training.state import Checkpoint
@@ -182,6 +183,41 @@ def test_its_labels_are_parted_as_most_members_part_them(
         made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
     found = assemble(made, plan, folds, tmp_path / "model").plan.inference
     assert found.planes == ((plane,) if kept else None) and found.keep_largest is None
+
+
+def line(start: float, weight: float, share: float) -> CentreLine:
+    return CentreLine(start=start, weights=(weight,) * MEASURES, share=share)
+
+
+@pytest.mark.parametrize(
+    ("of_members", "mean"),
+    [
+        ((line(1, 0.2, 0.5), line(2, 0.4, 0.7)), line(1.5, 0.3, 0.6)),
+        ((line(1, 0.2, 0.5), None), line(1, 0.2, 0.25)),
+        ((None, None), None),
+    ],
+)
+def test_what_its_members_centre_lines_tell_it_tells_in_the_mean(
+    of_members: tuple[CentreLine | None, ...],
+    mean: CentreLine | None,
+    tiny_training: TinyTraining,
+    plan: Plan,
+    folds: list[Plan],
+    tmp_path: Path,
+) -> None:
+    two = {"labels": {0: "background", 1: "head", 2: "tail"}}
+    plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
+    plane = Plane(axis="y", lower=2, upper=1)
+    made = []
+    for number, (fold, own) in enumerate(zip(folds, of_members, strict=True)):
+        member = fold.parting([plane.told_by(own)])
+        weights = build_network(member).state_dict()
+        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
+    (found,) = assemble(made, plan, folds, tmp_path / "model").plan.inference.planes or ()
+    assert found.told_by(None) == plane and (found.centre_line is None) is (mean is None)
+    if found.centre_line and mean:
+        told = (found.centre_line.start, *found.centre_line.weights, found.centre_line.share)
+        assert told == pytest.approx((mean.start, *mean.weights, mean.share))
 
 
 def test_labels_that_members_name_in_any_order_are_in_the_plan_s_order(

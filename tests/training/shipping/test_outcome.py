@@ -13,7 +13,7 @@ from segline.inference.stitching import WindowScorer
 from segline.model.history import History, TrainingPoint
 from segline.networks.weights import load_network
 from segline.plan import Plan, merged
-from segline.training.objectives.masks import validation_dice
+from segline.training.objectives.dice import validation_dice
 from segline.training.shipping.outcome import Shipment, ship
 
 from ...conftest import TinyTraining
@@ -50,7 +50,8 @@ def history(steps: int, minutes: float, kept: int, resumed: int | None) -> Histo
 def shipped(
     plan: Plan, weights: Sequence[dict[str, Tensor]], histories: Sequence[History], index: CaseIndex
 ) -> Shipment:
-    return ship(plan, weights, histories, index.open(plan.split.val), CPU)
+    cases = index.open(plan.split.train), index.open(plan.split.val)
+    return ship(plan, weights, histories, *cases, CPU)
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, found: tuple[int, ...]) -> list[float]:

@@ -1,7 +1,6 @@
 """Labels that a plane parts: where one ends and the other begins is decided once, by all voxels."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -42,22 +41,23 @@ def part(leads: Array, planes: Sequence[tuple[Any, ...]]) -> None:
     """
     xp = functions_for(leads)
     for axis, lower, upper, line in planes:
-        place = place_of(leads, axis, lower, upper, line)
         either = xp.logaddexp(leads[lower], leads[upper])
+        place = place_of(leads, either, axis, lower, upper, line)
         for beyond, own, other in ((False, lower, upper), (True, upper, lower)):
             side = [slice(None)] * 3
             side[axis] = slice(place, None) if beyond else slice(place)
             leads[(own, *side)], leads[(other, *side)] = either[tuple(side)], _NEVER  # Python 3.9: bundles
 
 
-def place_of(leads: Array, axis: int, lower: int, upper: int, line: "tuple[Any, ...] | None" = None) -> int:
-    """The first slice above the plane of two labels; arguments as of :func:`part`.
+def place_of(
+    leads: Array, either: Array, axis: int, lower: int, upper: int, line: "tuple[Any, ...] | None" = None
+) -> int:
+    """The first slice above the plane of two labels, of which ``either`` is the lead; else as :func:`part`.
 
     It lies where the log-odds of the two, added up over the voxels that are of either, say. Where there is a
     centre line, and the network sees both labels, it lies so much nearer to what that tells as it counts.
     """
     xp = functions_for(leads)
-    either = xp.logaddexp(leads[lower], leads[upper])
     there = either > 0
     for number, lead in enumerate(leads):
         if number not in (lower, upper):
@@ -65,8 +65,7 @@ def place_of(leads: Array, axis: int, lower: int, upper: int, line: "tuple[Any, 
     odds = xp.clip(leads[upper] - leads[lower], -_SUREST, _SUREST)
     across = tuple(other for other in range(3) if other != axis)
     evidence = xp.sum(xp.where(there, odds, xp.zeros_like(odds)), axis=across)
-    against = [0.0, *accumulate(evidence.tolist())]  # of each place of the plane, but for a constant
-    seen = against.index(min(against))
+    seen = first_above(evidence.tolist())
     filled = xp.any(there, axis=across).tolist()
     if line is None or not any(filled[:seen]) or not any(filled[seen:]):
         return seen
@@ -74,6 +73,11 @@ def place_of(leads: Array, axis: int, lower: int, upper: int, line: "tuple[Any, 
     centre, measures = centre_line(there, axis)
     told = centre + start + float(np.dot(weights, measures))
     return min(max(int(np.floor(seen + share * (told - seen) + 0.5)), 0), len(filled))
+
+
+def first_above(evidence: "Sequence[float] | np.ndarray") -> int:
+    """The first slice above a plane, of what each slice says for the label that lies there."""
+    return int(np.argmin(np.append(0, np.cumsum(evidence))))
 
 
 def centre_line(there: Array, axis: int) -> "tuple[float, np.ndarray]":

@@ -103,6 +103,10 @@ def test_a_file_that_lies_another_way_is_parted_where_its_patient_is() -> None:
     assert (whole[1] > whole[0]).any((0, 2)).sum() > 8, "nothing to part"
 
 
+def place(leads: np.ndarray, line: tuple[float, float, list[float]]) -> int:
+    return place_of(leads, np.logaddexp(leads[0], leads[1]), 1, 0, 1, line)
+
+
 def told(share: float, start: float) -> tuple[float, float, list[float]]:
     """A centre line that tells the same distance from the centre of any body."""
     return share, start, [0.0] * MEASURES
@@ -122,12 +126,12 @@ def test_a_centre_line_goes_through_the_middle_of_each_slice(library: type, axis
     np.testing.assert_allclose(other, np.repeat([5.5, 3.5], POINTS // 2) - 4.5)
 
 
-@pytest.mark.parametrize(("share", "place"), [(0, 7), (0.2, 8), (0.5, 9), (1, 11), (0.01, 7)])
-def test_a_centre_line_moves_the_plane_as_far_as_it_counts(share: float, place: int) -> None:
+@pytest.mark.parametrize(("share", "at"), [(0, 7), (0.2, 8), (0.5, 9), (1, 11), (0.01, 7)])
+def test_a_centre_line_moves_the_plane_as_far_as_it_counts(share: float, at: int) -> None:
     leads = two_labels(noise=0)  # from 2 to 14, parted at 7
-    assert place_of(leads, 1, 0, 1, told(share, start=3)) == place
+    assert place(leads, told(share, start=3)) == at
     part(leads, [(1, 0, 1, told(share, start=3))])
-    assert np.flatnonzero((classes(leads) == 2).any((0, 2)))[0] == place
+    assert np.flatnonzero((classes(leads) == 2).any((0, 2)))[0] == at
 
 
 def test_a_centre_line_depends_on_the_shape_and_where_it_lies() -> None:
@@ -135,7 +139,7 @@ def test_a_centre_line_depends_on_the_shape_and_where_it_lies() -> None:
     weights[1] = 0.5  # how far before the centre the first point lies
     for moved in (0, 2):
         leads = np.roll(two_labels(noise=0), moved, axis=2)
-        assert place_of(leads, 1, 0, 1, (1.0, 0.0, weights)) == 5 + moved  # 8 - 5.6 / 2
+        assert place(leads, (1.0, 0.0, weights)) == 5 + moved  # 8 - 5.6 / 2
 
 
 @pytest.mark.parametrize("at", [2, 14])
@@ -148,8 +152,8 @@ def test_where_the_network_sees_one_label_alone_a_centre_line_counts_nothing(at:
 
 def test_a_plane_lies_within_the_volume_whatever_a_centre_line_tells() -> None:
     leads = two_labels(noise=0)
-    assert place_of(leads, 1, 0, 1, told(1, start=100)) == 16
-    assert place_of(leads, 1, 0, 1, told(1, start=-100)) == 0
+    assert place(leads, told(1, start=100)) == 16
+    assert place(leads, told(1, start=-100)) == 0
 
 
 def test_a_plan_says_how_much_its_centre_line_counts() -> None:

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from segline.inference import planes
-from segline.inference.planes import centre_line, part, place_of
+from segline.inference.planes import centre_line, first_above, part, place_of
 
 SCRIPT = "scripts/planes.py"
 _HEAD = '''"""Labels that a plane parts; written by segline."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -39,5 +38,6 @@ def parted(scores: Tensor, planes: Sequence[tuple[Any, ...]]) -> Tensor:
 def script() -> str:
     """A module that needs PyTorch and NumPy alone."""
     constants = "\n".join(f"{name} = {getattr(planes, name)!r}" for name in ("_SUREST", "_NEVER", "POINTS"))
-    functions = (inspect.getsource(one) for one in (functions_for, part, place_of, centre_line, parted))
+    carried = (functions_for, part, place_of, first_above, centre_line, parted)
+    functions = (inspect.getsource(one) for one in carried)
     return "\n\n\n".join([f"{_HEAD}\n{constants}", *functions])

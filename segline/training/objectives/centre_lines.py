@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segline.inference.planes import centre_line
+from segline.inference.planes import centre_line, first_above
 
 _FEWEST_CASES = 10
 """That have both labels."""
@@ -34,7 +34,7 @@ def place_in(label: np.ndarray, axis: int, lower: int, upper: int) -> int | None
     below, above = ((label == one).sum(axis=across) for one in (lower, upper))
     if not below.any() or not above.any():
         return None
-    return int(np.argmin(np.append(0, np.cumsum(above - below))))
+    return first_above(above - below)
 
 
 def learn_line(labels: Iterable[np.ndarray], axis: int, lower: int, upper: int) -> LearnedLine | None:

@@ -57,11 +57,13 @@ def _squared_errors(
 ) -> list[float]:
     """Of each plane, how far the network sees it from where it is: mean over cases, voxels squared."""
     errors: list[list[int]] = [[] for _ in planes]
+    partings = planes_of(plan.parting(planes))
     for case in cases:
         leads = leads_of(network, plan, case, device)
-        for (axis, lower, upper, _), known in zip(planes_of(plan.parting(planes)), errors, strict=True):
+        for (axis, lower, upper, _), known in zip(partings, errors, strict=True):
             if (place := place_in(np.asarray(case.label), axis, lower + 1, upper + 1)) is not None:
-                known.append(place_of(leads, axis, lower, upper) - place)
+                either = torch.logaddexp(leads[lower], leads[upper])
+                known.append(place_of(leads, either, axis, lower, upper) - place)
     return [float(np.mean(np.square(known))) for known in errors]
 
 

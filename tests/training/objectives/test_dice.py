@@ -12,11 +12,9 @@ from segline.imaging.preprocessing import IGNORED
 from segline.plan import Plan
 from segline.training.objectives.dice import validation_dice
 
+from .pictures import pictures, reads
+
 CPU = torch.device("cpu")
-
-
-def reads(windows: Tensor) -> Tensor:
-    return torch.cat([torch.full_like(windows, 0.5), windows], dim=1)
 
 
 def test_the_dice_is_that_of_each_case_and_label(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
@@ -31,12 +29,8 @@ def test_the_dice_is_that_of_each_case_and_label(tiny_plan: Plan, tiny_index: Ca
 
 
 def test_voxels_of_which_nothing_is_known_do_not_count(tiny_plan: Plan, tiny_index: CaseIndex) -> None:
-    label = np.zeros((32, 32, 32), np.uint8)
-    label[4:14, 4:14, 4:14] = 1
-    seen = label.copy()
-    seen[20:24:2, 28, 28] = 1
-    case = replace(tiny_index.open(["phantom_000"])[0], image=seen[None].astype(np.float16), label=label)
-    unknown = np.where((label == 0) & (seen > 0), IGNORED, label).astype(np.uint8)
+    (case,) = pictures(tiny_index.open(["phantom_000"])[0], [2])
+    unknown = np.where((case.label == 0) & (case.image[0] > 0), IGNORED, case.label).astype(np.uint8)
     plan = tiny_plan.model_copy(update={"ignore": 200})
     assert float(validation_dice(reads, tiny_plan, [case], CPU)) < 1
     assert float(validation_dice(reads, plan, [replace(case, label=unknown)], CPU)) == 1

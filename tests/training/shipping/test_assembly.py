@@ -1,5 +1,6 @@
 """An ensemble is one model: the mean of its members' scores on every backend."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from segline.model.package import Model
 from segline.networks.catalogue import build_network
 from segline.networks.folding import folded
 from segline.networks.weights import load_network
-from segline.plan import CentreLine, Plan, Plane, Task, merged
+from segline.plan import CentreLine, Inference, Plan, Plane, Task, merged
 from segline.plan.inference.planes import MEASURES
 from segline.planning.folds import fold_tasks, resplit
 from segline.training.shipping.assembly import MEMBERS, Membership, assemble
@@ -164,25 +165,33 @@ def test_its_postprocessing_is_what_most_members_have_or_what_its_plan_says(
     assert assemble(made, whole, folds, tmp_path / "model").plan.inference.keep_largest == kept
 
 
-@pytest.mark.parametrize(("of_members", "kept"), [((1, 1), True), ((1, 0), False)])
-def test_its_labels_are_parted_as_most_members_part_them(
-    of_members: tuple[int, int],
-    kept: bool,
-    tiny_training: TinyTraining,
-    plan: Plan,
-    folds: list[Plan],
-    tmp_path: Path,
-) -> None:
+HEAD_AND_TAIL = Plane(axis="y", lower=2, upper=1)
+Assembled = Callable[..., Inference]
+
+
+@pytest.fixture()
+def assembled(tiny_training: TinyTraining, plan: Plan, folds: list[Plan], tmp_path: Path) -> Assembled:
+    """The inference part of an ensemble of two labels, of what was found with each of its folds."""
     two = {"labels": {0: "background", 1: "head", 2: "tail"}}
     plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
-    plane = Plane(axis="y", lower=2, upper=1)
-    made = []
-    for number, (fold, parts) in enumerate(zip(folds, of_members, strict=True)):
-        member = fold.parting([plane]) if parts else fold
-        weights = build_network(member).state_dict()
-        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
-    found = assemble(made, plan, folds, tmp_path / "model").plan.inference
-    assert found.planes == ((plane,) if kept else None) and found.keep_largest is None
+
+    def of(*found: Callable[[Plan], Plan]) -> Inference:
+        made = []
+        for number, (fold, finished) in enumerate(zip(folds, found, strict=True)):
+            member = finished(fold)
+            weights = build_network(member).state_dict()
+            made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
+        return assemble(made, plan, folds, tmp_path / "model").plan.inference
+
+    return of
+
+
+@pytest.mark.parametrize(("of_members", "kept"), [((1, 1), True), ((1, 0), False)])
+def test_its_labels_are_parted_as_most_members_part_them(
+    of_members: tuple[int, int], kept: bool, assembled: Assembled
+) -> None:
+    found = assembled(*(lambda fold, n=n: fold.parting([HEAD_AND_TAIL]) if n else fold for n in of_members))
+    assert found.planes == ((HEAD_AND_TAIL,) if kept else None) and found.keep_largest is None
 
 
 def line(start: float, weight: float, share: float) -> CentreLine:
@@ -198,39 +207,19 @@ def line(start: float, weight: float, share: float) -> CentreLine:
     ],
 )
 def test_what_its_members_centre_lines_tell_it_tells_in_the_mean(
-    of_members: tuple[CentreLine | None, ...],
-    mean: CentreLine | None,
-    tiny_training: TinyTraining,
-    plan: Plan,
-    folds: list[Plan],
-    tmp_path: Path,
+    of_members: tuple[CentreLine | None, ...], mean: CentreLine | None, assembled: Assembled
 ) -> None:
-    two = {"labels": {0: "background", 1: "head", 2: "tail"}}
-    plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
-    plane = Plane(axis="y", lower=2, upper=1)
-    made = []
-    for number, (fold, own) in enumerate(zip(folds, of_members, strict=True)):
-        member = fold.parting([plane.told_by(own)])
-        weights = build_network(member).state_dict()
-        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
-    (found,) = assemble(made, plan, folds, tmp_path / "model").plan.inference.planes or ()
-    assert found.told_by(None) == plane and (found.centre_line is None) is (mean is None)
+    planes = [HEAD_AND_TAIL.told_by(own) for own in of_members]
+    (found,) = assembled(*(lambda fold, own=own: fold.parting([own]) for own in planes)).planes or ()
+    assert found.told_by(None) == HEAD_AND_TAIL and (found.centre_line is None) is (mean is None)
     if found.centre_line and mean:
         told = (found.centre_line.start, *found.centre_line.weights, found.centre_line.share)
         assert told == pytest.approx((mean.start, *mean.weights, mean.share))
 
 
-def test_labels_that_members_name_in_any_order_are_in_the_plan_s_order(
-    tiny_training: TinyTraining, plan: Plan, folds: list[Plan], tmp_path: Path
-) -> None:
-    two = {"labels": {0: "background", 1: "head", 2: "tail"}}
-    plan, *folds = (Plan.parse({**one.model_dump(), **two}, "plan") for one in (plan, *folds))
-    made = []
-    for number, (fold, labels) in enumerate(zip(folds, ([2, 1], [1, 2]), strict=True)):
-        member = fold.keeping_largest(labels)
-        weights = build_network(member).state_dict()
-        made.append(Model.write(tmp_path / str(number), member, weights, tiny_training.history))
-    assert assemble(made, plan, folds, tmp_path / "model").plan.inference.keep_largest == (1, 2)
+def test_labels_that_members_name_in_any_order_are_in_the_plan_s_order(assembled: Assembled) -> None:
+    found = assembled(lambda fold: fold.keeping_largest([2, 1]), lambda fold: fold.keeping_largest([1, 2]))
+    assert found.keep_largest == (1, 2)
 
 
 def test_a_fold_without_a_member_is_told(

@@ -25,7 +25,7 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
-from segline.common.processes.forks import deaf_to_ctrl_c, forks
+from segline.common.processes.forks import deaf_to_ctrl_c, ending_in_words, exit_status, forks, start
 from segline.stages import MODULES
 
 _EXECUTOR = "kfp.dsl.executor_main"
@@ -68,6 +68,8 @@ class Processes:
         status = self._status(stage, full_command, {**os.environ, **(env_vars or {})})
         if status and self.interruption.signals:
             stage.record_interruption()
+        elif status:
+            stage.record_failure(ending_in_words(status))
         return status
 
     def _status(self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -75,7 +77,7 @@ class Processes:
         context = forks(*_IMPORTED_ONCE)
         printed, output = context.Pipe(duplex=False)
         process = context.Process(target=_execute, args=(command, environment, output), name=stage.record)
-        process.start()
+        start(process)
         output.close()
         with (
             printed,
@@ -84,8 +86,9 @@ class Processes:
         ):
             for line in lines:
                 sys.stdout.write(f"    {line}")
-            process.join()
-        return process.exitcode or 0
+            status = exit_status(process)
+        assert status is not None
+        return status
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:

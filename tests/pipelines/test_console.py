@@ -1,6 +1,7 @@
 """What a local run shows and what it only logs."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipelines.console import StageLines
@@ -29,3 +30,14 @@ def test_the_runners_own_lines_are_only_logged(tmp_path: Path) -> None:
 
 def test_a_line_may_come_in_pieces(tmp_path: Path) -> None:
     assert shown(tmp_path, "    [pl", "an] spa", "cing\n") == "[plan] spacing\n"
+
+
+def test_lines_that_two_stages_write_at_once_stay_whole(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    stream = StageLines(tmp_path / "run.log", terminal)
+    stream.write("    [train] 10%")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(stream.write, "    [plan] spacing\n").result()
+    stream.write(" epoch 2\n")
+    stream.close()
+    assert terminal.getvalue() == "[plan] spacing\n[train] 10% epoch 2\n"

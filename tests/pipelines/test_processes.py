@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from kfp import dsl, local
 
 from pipelines.interruption import Interruption
 from pipelines.processes import Processes
+from segline.runs.run import Run
 
 
 @dsl.component(base_image="python", install_kfp_package=False)
@@ -41,6 +43,19 @@ def probe(run: str) -> None:
 def refuse(run: str) -> None:
     """End as a stage that meets an error of its user does."""
     raise SystemExit(f"segline refuse: {run}: no")
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def crash(run: str, number: int) -> None:
+    """End by a signal after its work was said to be done, as a library's clean-up can."""
+    import os
+    from pathlib import Path
+
+    from segline.runs.run import Run
+
+    with Run(Path(run)).stage("crash"):
+        pass
+    os.kill(os.getpid(), number)
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +101,17 @@ def test_a_stage_that_refuses_has_failed_in_one_line(
     out = capfd.readouterr().out
     assert f"segline refuse: {tmp_path}: no" in out and "Traceback" not in out
     assert "FAILURE" in out
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGSEGV, "its process was ended by SIGSEGV"), (signal.SIGKILL, "its process was killed")],
+)
+def test_a_stage_whose_process_crashed_has_failed_whatever_it_said_before(
+    number: int, told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    crash(run=str(tmp_path), number=int(number))
+    (record,) = Run(tmp_path).stages
+    assert record.status == "failed"
+    assert record.reason.startswith(told)
+    assert f"segline crash: {told}" in capfd.readouterr().out

@@ -1,12 +1,18 @@
 """Work in a process of its own: its memory is measured alone, and a crash ends no other."""
 
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import ParamSpec, TypeVar
 
 from segline.common.errors import SeglineError
-from segline.common.processes.forks import deaf_to_ctrl_c, end_with_parent, forks
+from segline.common.processes.forks import (
+    deaf_to_ctrl_c,
+    end_with_parent,
+    ending_in_words,
+    exit_status,
+    forks,
+    start,
+)
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -28,16 +34,16 @@ def in_own_process(
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, work, given, named))
     with deaf_to_ctrl_c():
-        process.start()
+        start(process)
     sender.close()
     try:
         answer = receiver.recv()
     except EOFError:
-        process.join(_SECONDS_TO_END)
-        raise SeglineError(f"{name}: {_ending(process.exitcode)}") from None
+        status = exit_status(process, _SECONDS_TO_END)
+        raise SeglineError(f"{name}: {ending_in_words(status)}") from None
     finally:
-        process.join(_SECONDS_TO_END)
-        process.kill()
+        if exit_status(process, _SECONDS_TO_END) is None:
+            process.kill()
         receiver.close()
     if isinstance(answer, SeglineError):
         raise answer
@@ -51,17 +57,3 @@ def _answer(sender: Connection, work: Callable[..., object], given: tuple, named
         sender.send(work(*given, **named))
     except SeglineError as error:
         sender.send(error)
-
-
-def _ending(exit_code: int | None) -> str:
-    """Why there is no answer, and what to do.
-
-    >>> _ending(-11)
-    'its process was ended by SIGSEGV: a crash; its messages above may say why'
-    """
-    if exit_code == -signal.SIGKILL:
-        return "its process was killed, perhaps for lack of memory; allow more memory"
-    if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        return f"its process was ended by {name}: a crash; its messages above may say why"
-    return f"its process ended with status {exit_code} and no answer; its messages above say why"

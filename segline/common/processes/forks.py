@@ -8,10 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 
 _LONGEST_TEMPORARY = 107 - len("/pymp-12345678/listener-12345678")
 """Of a socket's name 107 bytes are left; the rest is what Python calls it."""
+_asked = threading.Lock()
+"""Python asks every process for its end when it starts another, and in two threads loses what one is told."""
 
 
 def forks(*modules: str) -> ForkServerContext | SpawnContext:
@@ -27,6 +31,33 @@ def forks(*modules: str) -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([f"{__package__}.frozen", *modules])
     return context
+
+
+def start(process: BaseProcess) -> None:
+    """Start a process whose end is for :func:`exit_status` to find, whatever other threads start and end."""
+    with _asked:
+        process.start()
+
+
+def exit_status(process: BaseProcess, timeout_s: float | None = None) -> int | None:
+    """How a process of :func:`start` ended, once it has: minus the number of a signal; ``None`` in time."""
+    wait([process.sentinel], timeout_s)
+    with _asked:
+        return process.exitcode
+
+
+def ending_in_words(status: int | None) -> str:
+    """What became of a process that did not do its work, and what to do.
+
+    >>> ending_in_words(-11)
+    'its process was ended by SIGSEGV: a crash; its messages above may say why'
+    """
+    if status == -signal.SIGKILL:
+        return "its process was killed, perhaps for lack of memory; allow more memory"
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        return f"its process was ended by {name}: a crash; its messages above may say why"
+    return f"its process ended with status {status}; its messages above say why"
 
 
 @contextmanager

@@ -65,7 +65,9 @@ class Processes:
         stage = Stage.of(full_command)
         if self.interruption.forbids(stage):
             return _NOT_STARTED
-        status = self._status(stage, full_command, {**os.environ, **(env_vars or {})})
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            environment = {**os.environ, **(env_vars or {}), "TMPDIR": scratch}
+            status = self._status(stage, full_command, environment)
         if status and self.interruption.signals:
             stage.record_interruption()
         elif status:
@@ -92,22 +94,25 @@ class Processes:
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str], output: Connection) -> None:
-    """What Kubeflow's command does, ``sh -ec SCRIPT SOURCE ARGUMENTS``, in this process."""
+    """What Kubeflow's command does, ``sh -ec SCRIPT SOURCE ARGUMENTS``, in this process.
+
+    The run takes away what it leaves among temporary files, since it may be killed.
+    """
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = environment["TMPDIR"]
     with suppress(OSError):  # where there is no /proc, ps and top show another name
         Path("/proc/self/comm").write_text(multiprocessing.current_process().name)
     first = command.index("--executor_input")
     source, arguments = command[first - 1], command[first:]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "ephemeral_component.py")
-        path.write_text(source, encoding="utf-8")
-        sys.argv = ["executor_main", "--component_module_path", str(path), *arguments]
-        sys.orig_argv = [sys.executable, "-m", _EXECUTOR, *sys.argv[1:]]  # by which a stage can begin anew
-        runpy.run_module(_EXECUTOR, run_name="__main__")
+    path = Path(tempfile.tempdir, "ephemeral_component.py")
+    path.write_text(source, encoding="utf-8")
+    sys.argv = ["executor_main", "--component_module_path", str(path), *arguments]
+    sys.orig_argv = [sys.executable, "-m", _EXECUTOR, *sys.argv[1:]]  # by which a stage can begin anew
+    runpy.run_module(_EXECUTOR, run_name="__main__")
 
 
 def end_family(pid: int) -> None:

@@ -1,9 +1,12 @@
 """The whole DAG through the local runner, as ``make run`` starts it."""
 
+import getpass
 import json
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,8 @@ STAGES = [
     "benchmark",
     "register",
 ]
+TORCH_CACHE = f"torchinductor_{getpass.getuser()}"
+"""Made by an import of PyTorch's, empty, and once for all."""
 
 
 @pytest.fixture()
@@ -119,6 +124,14 @@ def test_bad_data_fails_the_run_in_one_line_and_the_report_is_still_written(
     assert "Traceback" not in done.stdout + done.stderr
     assert summary_of(tmp_path)["status"] == "failed"
     assert "label grid 8x8x7 differs" in (tmp_path / "runs/latest/report.html").read_text()
+
+
+def test_a_run_leaves_nothing_among_temporary_files(tiny_task: Path, tmp_path: Path) -> None:
+    command = run_command(tmp_path, tiny_task, "--data", str(bad_dataset(tmp_path / "data")))
+    with tempfile.TemporaryDirectory() as scratch:  # sockets cannot lie much deeper
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "TMPDIR": scratch}, capture_output=True)
+        assert done.returncode == 1, done.stderr
+        assert {path.name for path in Path(scratch).iterdir()} <= {TORCH_CACHE}
 
 
 @pytest.mark.parametrize(

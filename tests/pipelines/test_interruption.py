@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from segline.tracking.mlflow_settings import local_uri
 
 from ..tiny_task import ROOT, run_command
 from ..waiting import wait_until
-from .test_dag import stage_of, summary_of
+from .test_dag import TORCH_CACHE, stage_of, summary_of
 
 LONG = ("--set", "training.epochs=200")
 GOES_ON = "interrupted; the same command goes on from what is in the store"
@@ -30,6 +31,8 @@ class Ended:
     status: int
     out: str
     err: str
+    temporary: frozenset[str] = frozenset()
+    """What is left among temporary files."""
 
 
 class Running:
@@ -81,11 +84,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interrupted(folder: Path, tiny_task: Path) -> Ended:
     """Ctrl-C in the training, once there is a checkpoint, with every tracker on."""
     trackers = {"TENSORBOARD": "1", "WANDB_MODE": "offline"}
-    run = Running(folder, tiny_task, "--tracking", local_uri(folder / "store"), **trackers)
-    run.until("store/checkpoints/[0-9a-f]*.pt", "runs/tensorboard/*/*", "runs/wandb/offline-run-*")
-    run.press_ctrl_c()
-    wait_until(lambda: "train" not in stages_of(run.process.pid), 3)
-    return run.ended()
+    tracking = local_uri(folder / "store")
+    with tempfile.TemporaryDirectory() as scratch:  # sockets cannot lie much deeper
+        run = Running(folder, tiny_task, "--tracking", tracking, TMPDIR=scratch, **trackers)
+        run.until("store/checkpoints/[0-9a-f]*.pt", "runs/tensorboard/*/*", "runs/wandb/offline-run-*")
+        run.press_ctrl_c()
+        wait_until(lambda: "train" not in stages_of(run.process.pid), 3)
+        return replace(run.ended(), temporary=frozenset(path.name for path in Path(scratch).iterdir()))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,10 @@ def test_ctrl_c_ends_a_run_with_130_and_one_line_that_says_how_to_go_on(interrup
     assert interrupted.err.startswith(f"segline: train {GOES_ON}")
     assert interrupted.err.count("\n") == 1
     assert "Traceback" not in interrupted.out + interrupted.err
+
+
+def test_what_was_interrupted_leaves_nothing_among_temporary_files(interrupted: Ended) -> None:
+    assert interrupted.temporary <= {TORCH_CACHE}
 
 
 def test_what_was_interrupted_is_ended_in_mlflow_and_has_its_curves(interrupted: Ended) -> None:

@@ -92,7 +92,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     client, asked = Client(), SimpleQueue[str | None]()
-    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    threading.Thread(target=_read, args=(asked, scratch), daemon=True).start()
     _answer_all(client, iter(asked.get, None), answers)
     try:
         client.finish(exit_code=1)
@@ -101,12 +101,12 @@ def main() -> None:
         os._exit(0)  # and none of what the client wants to do at the end
 
 
-def _read(asked: "SimpleQueue[str | None]") -> None:
+def _read(asked: "SimpleQueue[str | None]", scratch: str) -> None:
     """In a thread, so that the end is heard of while the client waits for its server."""
     for line in sys.stdin:
         asked.put(line)
     asked.put(None)
-    _end_within(_SHUT_S)
+    _end_within(_SHUT_S, scratch)
 
 
 def _answer_all(client: Client, lines: Iterable[str], answers: IO[str]) -> None:
@@ -124,9 +124,14 @@ def _answer_all(client: Client, lines: Iterable[str], answers: IO[str]) -> None:
             return
 
 
-def _end_within(seconds: float) -> None:
+def _end_within(seconds: float, scratch: str) -> None:
     """Kill this process, and the client's own, if they are still there by then."""
-    timer = threading.Timer(seconds, lambda: os.killpg(0, signal.SIGKILL))
+
+    def end() -> None:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.killpg(0, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
 

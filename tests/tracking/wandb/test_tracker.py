@@ -241,9 +241,9 @@ time.sleep(600)
 """
 
 
-def start_training(folder: Path, url: str) -> subprocess.Popen[str]:
+def start_training(folder: Path, url: str, **more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parents[3])]
-    environment = variables(WANDB_API_KEY="k" * 40, WANDB_BASE_URL=url)
+    environment = variables(WANDB_API_KEY="k" * 40, WANDB_BASE_URL=url, **more)
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
@@ -270,9 +270,11 @@ def test_a_training_that_is_killed_leaves_what_it_showed_and_no_process(
 
 
 def test_a_training_that_is_killed_leaves_no_process_that_waits_for_a_silent_server(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with start_training(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}") as training:
+    with tempfile.TemporaryDirectory() as scratch, socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with start_training(tmp_path, url, TMPDIR=scratch) as training:
             silent.accept()
             family = descendants(training)
             training.kill()
         await_end(family)
+        assert [path.name for path in Path(scratch).iterdir()] == []

@@ -25,6 +25,7 @@ from kfp.local import subprocess_task_handler
 
 from pipelines.interruption import Interruption
 from pipelines.stage import Stage
+from segline.common.errors import plain_error
 from segline.common.processes.forks import deaf_to_ctrl_c, ending_in_words, exit_status, forks, start
 from segline.stages import MODULES
 
@@ -65,13 +66,17 @@ class Processes:
         stage = Stage.of(full_command)
         if self.interruption.forbids(stage):
             return _NOT_STARTED
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            environment = {**os.environ, **(env_vars or {}), "TMPDIR": scratch}
-            status = self._status(stage, full_command, environment)
+        try:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+                environment = {**os.environ, **(env_vars or {}), "TMPDIR": scratch}
+                status = self._status(stage, full_command, environment)
+            reason = ending_in_words(status)
+        except (OSError, EOFError) as error:  # the second where the one it is to be a fork of was killed
+            status, reason = _NOT_STARTED, f"its process could not be started: {plain_error(error)}"
         if status and self.interruption.signals:
             stage.record_interruption()
         elif status:
-            stage.record_failure(ending_in_words(status))
+            stage.record_failure(reason)
         return status
 
     def _status(self, stage: Stage, command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,15 @@ def test_a_stage_whose_process_crashed_has_failed_whatever_it_said_before(
     assert record.status == "failed"
     assert record.reason.startswith(told)
     assert f"segline crash: {told}" in capfd.readouterr().out
+
+
+def test_a_stage_that_cannot_be_started_has_failed_and_the_run_goes_on_to_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "missing"
+    monkeypatch.setattr(tempfile, "tempdir", str(missing))
+    probe(run=str(tmp_path))
+    (record,) = Run(tmp_path).stages
+    assert record.status == "failed"
+    assert record.reason.startswith("its process could not be started: ")
+    assert str(missing) in record.reason

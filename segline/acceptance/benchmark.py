@@ -22,6 +22,7 @@ from segline.backends import REFERENCE, Backend, open_backend
 from segline.common.errors import UnavailableError
 from segline.common.processes.alone import in_own_process
 from segline.common.progress import Progress, silent
+from segline.common.wording import counted
 from segline.data.manifest import Manifest
 from segline.inference.answers import Answers
 from segline.inference.masks import MASKS
@@ -82,13 +83,13 @@ def benchmark(
         manifest.case(case)
     times, unavailable = [], []
     for number, name in enumerate(backends):
-        progress(number / len(backends), f"{name}: {len(cases)} cases, {repeats} times")
+        progress(number / len(backends), f"{name}: {counted(len(cases), 'case')}, {counted(repeats, 'time')}")
         job = _Job(name, model, manifest, tuple(cases), device, repeats, threads_asked(), answers)
         try:
             times.append(in_own_process(f"benchmark of {name}", _time_backend, job))
         except UnavailableError as error:
             unavailable.append(Unavailable(backend=name, reason=str(error).removeprefix(f"{name}: ")))
-    progress(1.0, f"{len(times)} backends timed")
+    progress(1.0, f"{counted(len(times), 'backend')} timed")
     return Benchmark(
         machine=Machine.here(_meter_of(device)),
         cases=tuple(cases),

@@ -8,6 +8,7 @@ from segline.backends import REFERENCE, Precision
 from segline.backends.choice import IF_SHOWN
 from segline.common.documents.names import ABSENT, EVALUATION
 from segline.common.errors import SeglineError
+from segline.common.wording import counted
 from segline.evaluation.equivalence import EQUIVALENCE_CASES, Equivalence, equivalence
 from segline.evaluation.records import CaseEvaluation, Evaluation
 from segline.evaluation.yardstick import Yardstick
@@ -186,7 +187,7 @@ def _not_equivalent(backend: str, tested: Equivalence | None, title: str) -> lis
     return [
         f"{backend} against {REFERENCE}: mean {title} not shown to be equal within {tested.margin:g}: "
         f"differs by {tested.mean_difference:+.5f}, 90 % interval {low:+.5f} to {high:+.5f} "
-        f"(TOST p = {tested.p:.3g}, {tested.count} cases)"
+        f"(TOST p = {tested.p:.3g}, {counted(tested.count, 'case')})"
     ]
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from segline.acceptance.times import Benchmark
 from segline.acceptance.verdict import Verdict
 from segline.common.documents import Document
+from segline.common.wording import counted
 from segline.data.manifest import Manifest
 from segline.evaluation.estimates import Estimate, paired_difference
 from segline.evaluation.records import CaseEvaluation, Evaluation
@@ -135,7 +136,7 @@ def _gate(verdict: Verdict) -> tuple[str, ...]:
     """Not in the gate's own words, which name cases."""
     if verdict.passed:
         return ()
-    return (f"the gate blocked it for {_count(len(verdict.reasons), 'reason')}",)
+    return (f"the gate blocked it for {counted(len(verdict.reasons), 'reason')}",)
 
 
 def _unfair(champion: Contender, challenger: Contender) -> tuple[str, ...]:
@@ -163,7 +164,7 @@ def _other_cases(champion: Contender, challenger: Contender) -> tuple[str, ...]:
 
 def _leaks(champion: Contender, challenger: Contender) -> tuple[str, ...]:
     return tuple(
-        f"the {name} learned from {_count(len(seen), 'case')} of the comparison; keep the champion's split"
+        f"the {name} learned from {counted(len(seen), 'case')} of the comparison; keep the champion's split"
         for name, model in (("champion", champion), ("challenger", challenger))
         if (seen := model.learned_from & set(model.digests.values()))
     )
@@ -226,11 +227,11 @@ def _merit(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What speaks for the challenger's scores and speed, and what against; one of the two is empty."""
     if difference.ci95 is None or difference.count < rule.min_cases:
-        few = f"compared in {_count(difference.count, 'case')}, {rule.min_cases} are needed to tell"
+        few = f"compared in {counted(difference.count, 'case')}, {rule.min_cases} are needed to tell"
         return (), (few,)
     low, high = difference.ci95
     reason = f"mean {title} differs by {difference.mean:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, "
-    reason += f"{_count(difference.count, 'case')})"
+    reason += f"{counted(difference.count, 'case')})"
     if low > 0:
         return (f"{reason}: better",), ()
     if rule.rule == "better":
@@ -253,7 +254,3 @@ def _faster(speed: Speed | None, rule: PromotionRule) -> tuple[bool, str]:
 
 def _figure(score: float | None) -> str:
     return "undefined" if score is None else f"{score:.4f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

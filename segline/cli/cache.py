@@ -52,13 +52,14 @@ def _cache_verify(options: argparse.Namespace) -> None:
 def _cache_gc(options: argparse.Namespace) -> None:
     from datetime import timedelta
 
+    from segline.common.wording import counted
     from segline.data.cases import upkeep
 
     look_or_remove = upkeep.unused if options.dry_run else upkeep.collect_garbage
     old = look_or_remove(_depot(options), timedelta(days=options.unused_days))
     size = sum(entry.size_bytes for entry in old) / 2**20
     what = "would be removed" if options.dry_run else "removed"
-    sys.stdout.write(f"{len(old)} cases, {size:.1f} MiB {what}\n")
+    sys.stdout.write(f"{counted(len(old), 'case')}, {size:.1f} MiB {what}\n")
 
 
 def _depot(options: argparse.Namespace) -> "Depot":

@@ -30,12 +30,12 @@ def add_explore(commands: Any) -> None:
 
 def _explore(options: argparse.Namespace) -> None:
     from segline.common.progress import ConsoleProgress
+    from segline.common.wording import counted
     from segline.data.declarations.class_folders import has_class_folders
     from segline.data.sources import fetch
     from segline.exploration.facts import KindParts
     from segline.exploration.page import explore
     from segline.kinds import kind_of
-    from segline.report.html.wording import counted
     from segline.storage.access import Access
 
     page = options.output or Path(f"{name_of(options.data)}{_SUFFIX}")

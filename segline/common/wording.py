@@ -12,6 +12,15 @@ def by(sizes: Iterable[float]) -> str:
     return "x".join(f"{size:g}" if isinstance(size, float) else str(size) for size in sizes)
 
 
+def counted(count: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "case"), counted(2, "case")
+    ('1 case', '2 cases')
+    """
+    return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
     """A line a row, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

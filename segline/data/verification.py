@@ -13,6 +13,7 @@ from segline.common import atomic
 from segline.common.digests import sha256_of_file, sha256_of_json
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.common.wording import counted
 from segline.data.declarations.case_folders import has_case_folders, read_case_folders
 from segline.data.declarations.class_folders import has_class_folders, read_class_folders
 from segline.data.declarations.decathlon import INDEX, Declaration, Pair, read_declaration
@@ -64,7 +65,7 @@ def verify(
 def refusal(faults: Sequence[Fault]) -> SeglineError:
     """The first of some faults in a line, and how many more there are."""
     more = len(faults) - 1
-    others = f" ({more} more bad case{'s' if more > 1 else ''})" if more else ""
+    others = f" ({counted(more, 'more bad case')})" if more else ""
     return SeglineError(f"{faults[0].error}{others}")
 
 

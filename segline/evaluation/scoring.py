@@ -9,6 +9,7 @@ from typing import Any
 from segline.backends import Backend
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
+from segline.common.wording import counted
 from segline.data.manifest import Manifest
 from segline.evaluation.masks.yardstick import MASKS
 from segline.evaluation.records import CaseEvaluation, Evaluation, figures_over
@@ -48,7 +49,7 @@ def evaluate(
             predicted = _predicted(predictor, manifest, name, backend.name)
             futures.append(pool.submit(by.score, plan, manifest, name, predicted, folder))
         scored = [future.result() for future in futures]
-    progress(1.0, f"{backend.name}: {len(names)} cases")
+    progress(1.0, f"{backend.name}: {counted(len(names), 'case')}")
     evaluation = summarise(backend, plan, [one.evaluation for one in scored], by)
     return evaluation.model_copy(update=by.total([one.counted for one in scored]))
 

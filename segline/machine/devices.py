@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from segline.common.errors import SeglineError
+from segline.common.wording import counted
 from segline.machine.nvidia import nvidia_driver_missing
 from segline.machine.processor import has_fast_bfloat16
 
@@ -56,7 +57,9 @@ def usable_device(name: str) -> "torch.device":
     if wanted.type == "cuda" and not torch.cuda.is_available():
         raise SeglineError(f"device {name}: {why_no_cuda()}; use cpu")
     if wanted.type == "cuda" and (wanted.number or 0) >= torch.cuda.device_count():
-        raise SeglineError(f"device {name}: this machine has {torch.cuda.device_count()} GPUs, from cuda:0")
+        raise SeglineError(
+            f"device {name}: this machine has {counted(torch.cuda.device_count(), 'GPU')}, from cuda:0"
+        )
     return torch.device(str(wanted))
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from segline.common.wording import counted
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import KEY, Figure, figures_among
 from segline.report.findings import Findings
-from segline.report.html.wording import counted, decimal, duration, figure_text
+from segline.report.html.wording import decimal, duration, figure_text
 from segline.report.markdown import plain, table
 from segline.runs.left_out import left_out, left_out_in_words
 

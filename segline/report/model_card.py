@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from segline.common import atomic
 from segline.common.documents.names import MODEL_CARD
 from segline.common.errors import SeglineError
+from segline.common.wording import counted
 from segline.data.manifest import Manifest
 from segline.data.pseudonyms import Pseudonyms
 from segline.evaluation.estimates import Estimate
@@ -118,7 +119,7 @@ def _method(info: RunInfo, contents: Contents, plan: Plan) -> Iterator[str]:
         yield f"- Training: {_UNKNOWN}, its history is missing from the run."
     else:
         yield (
-            f"- Training: {of_seeds}{history.steps} steps in {history.minutes:.1f} min on "
+            f"- Training: {of_seeds}{counted(history.steps, 'step')} in {history.minutes:.1f} min on "
             f"{plain(history.device)}; the weights of {history.kept} were kept, of validation "
             f"{titled(history.figure)} {history.best_score:.4f}."
         )
@@ -205,7 +206,7 @@ def _gate(contents: Contents, names: Pseudonyms) -> Iterator[str]:
 def _limits(contents: Contents, evaluation: Evaluation) -> Iterator[str]:
     yield "## Limits\n"
     count = len(evaluation.cases)
-    yield f"- {count} test case{'s' if count != 1 else ''} of the same source as the training data."
+    yield f"- {counted(count, 'test case')} of the same source as the training data."
     if count < 10:
         yield "- With so few, the bootstrapped intervals are too narrow: read them as a lower bound."
     yield f"- Behaviour on other sources, scanners and diseases is {_UNKNOWN}: it was not measured."

@@ -11,7 +11,7 @@ from segline import __version__
 from segline.common.documents.names import MANIFEST, PLAN, QUARANTINE
 from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
-from segline.common.wording import by
+from segline.common.wording import by, counted
 from segline.data import sources
 from segline.data.cases.building import preprocess as preprocess_cases
 from segline.data.cases.index import CaseIndex
@@ -86,7 +86,9 @@ def download(run: Location, store: Location, manifest_out: Location) -> None:
         targets = kind_of(record.info.task.kind).targets
         manifest = verify(folder, depot.path("verified"), worker_count(), progress, targets)
         _keep_manifest(keep_dataset(depot, manifest, progress), depot, Path(manifest_out), record)
-        outcome.text = f"{len(manifest.cases)} cases, digest {manifest.digest[:12]}{_told(manifest.remarks)}"
+        outcome.text = (
+            f"{counted(len(manifest.cases), 'case')}, digest {manifest.digest[:12]}{_told(manifest.remarks)}"
+        )
 
 
 def intake(
@@ -124,7 +126,7 @@ def intake(
             new = taken.quarantine.new - aside
         _keep_manifest(keep_dataset(depot, accepted, progress), depot, Path(manifest_out), record)
         judged = judged_on(registry, task, accepted.digest)
-        outcome.text = f"{NOTHING_NEW} since {judged}" if judged else f"{new} new cases"
+        outcome.text = f"{NOTHING_NEW} since {judged}" if judged else counted(new, "new case")
         outcome.text += f", {aside} set aside" if aside else ""
         outcome.text += drift_told(depot, task)
         outcome.answer = NOTHING_NEW if judged else "new"
@@ -161,7 +163,7 @@ def preprocess(
         index = _fill_cache(manifest, plan, depot)
         index.write(Path(cases_out))
         remember_use(index, depot)
-        outcome.text = f"{index.computed} cases computed, {index.reused} reused from the cache"
+        outcome.text = f"{counted(index.computed, 'case')} computed, {index.reused} reused from the cache"
 
 
 def _told(remarks: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from segline.common.documents.names import (
 )
 from segline.common.errors import SeglineError
 from segline.common.progress import ConsoleProgress
+from segline.common.wording import counted
 from segline.evaluation.figures import figures_among
 from segline.evaluation.folds import pool as pool_folds
 from segline.kinds import kind_of
@@ -51,7 +52,7 @@ def split_folds(run: Location) -> list[str]:
         for number, task in enumerate(fold_tasks(record.info.task)):
             folds.append(f"{str(run).rstrip('/')}/{FOLDS}/{number}")
             start_run(folds[-1], task)
-        outcome.text = f"{len(folds)} folds"
+        outcome.text = counted(len(folds), "fold")
     return folds
 
 
@@ -61,7 +62,7 @@ def take_fold(run: Location, plan_in: Location, plan_out: Location) -> None:
         plan = resplit(Plan.read(Path(plan_in)), record.info.task)
         plan.write(Path(plan_out))
         record.publish(plan_out, PLAN)
-        outcome.text = f"{len(plan.split.test)} cases to test, {len(plan.split.train)} to train"
+        outcome.text = f"{counted(len(plan.split.test), 'case')} to test, {len(plan.split.train)} to train"
 
 
 def pool(

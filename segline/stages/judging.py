@@ -11,6 +11,7 @@ from segline.common import atomic
 from segline.common.documents.names import ABSENT, EVALUATION, GATE, predictions_of
 from segline.common.errors import UnavailableError
 from segline.common.progress import ConsoleProgress
+from segline.common.wording import counted
 from segline.evaluation.records import Evaluation
 from segline.evaluation.scoring import evaluate as evaluate_model
 from segline.kinds import kind_of
@@ -98,4 +99,4 @@ def _absence_noted(backend: str, folder: Path) -> Iterator[None]:
 def describe_evaluation(evaluation: Evaluation) -> str:
     means = [(figure.title, evaluation.overall[figure.name].mean) for figure in evaluation.figures[:2]]
     scores = ", ".join(f"{title} {mean:.4f}" for title, mean in means if mean is not None)
-    return f"{len(evaluation.cases)} cases, mean {scores}"
+    return f"{counted(len(evaluation.cases), 'case')}, mean {scores}"

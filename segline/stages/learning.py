@@ -10,6 +10,7 @@ from segline.common.digests import sha256_of_json
 from segline.common.documents.names import MODEL, PLAN, TUNING
 from segline.common.locks import exclusive_at_once
 from segline.common.progress import ConsoleProgress
+from segline.common.wording import counted
 from segline.data.cases.arriving import CaseSource, source_of
 from segline.data.cases.index import CaseIndex
 from segline.evaluation.figures import titled
@@ -158,7 +159,7 @@ def _train_aside(training: _Training, kept: Sequence[CheckpointKeeper], objectiv
 def _describe_training(history: History) -> str:
     resumed = history.resumed_from_step
     return (
-        f"{history.steps} steps in {history.minutes:.1f} min, "
+        f"{counted(history.steps, 'step')} in {history.minutes:.1f} min, "
         f"validation {titled(history.figure)} {history.best_score:.4f} with the weights of {history.kept}"
         + (f"; continued from step {resumed}" if resumed is not None else "")
     )

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from segline.backends.tensorrt.flavour import Flavour, FlavourName
 from segline.common.errors import UnavailableError
+from segline.common.wording import counted
 from segline.machine.devices import as_device
 from segline.machine.nvidia import nvidia_driver_missing, nvidia_driver_version
 
@@ -44,7 +45,9 @@ class Target(BaseModel):
             )
         number, installed = as_device(device).number or 0, flavour or Flavour.installed()
         if number >= torch.cuda.device_count():
-            raise UnavailableError(f"tensorrt: there is no {device}, only {torch.cuda.device_count()} GPUs")
+            raise UnavailableError(
+                f"tensorrt: there is no {device}, only {counted(torch.cuda.device_count(), 'GPU')}"
+            )
         major, minor = torch.cuda.get_device_capability(number)
         return cls(
             flavour=installed.name,

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from segline.common import atomic
 from segline.common.errors import SeglineError
 from segline.common.progress import Progress, silent
-from segline.common.wording import in_columns
+from segline.common.wording import counted, in_columns
 from segline.data.cases.index import CASES, CaseIndex, case_folder
 from segline.storage.depot import Depot
 from segline.storage.store import FOLDER_MARKER, folder_contents
@@ -75,7 +75,7 @@ def as_table(entries: Sequence[Entry]) -> str:
         for entry in entries
     ]
     total = sum(entry.size_bytes for entry in entries)
-    return f"{in_columns([head, *rows])}{len(entries)} cases, {total / 2**20:.1f} MiB\n"
+    return f"{in_columns([head, *rows])}{counted(len(entries), 'case')}, {total / 2**20:.1f} MiB\n"
 
 
 def damaged(depot: Depot, progress: Progress = silent) -> Iterator[tuple[str, str]]:

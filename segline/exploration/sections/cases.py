@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from segline.common.wording import counted
 from segline.exploration.checks.finding import Finding
 from segline.exploration.facts import Facts
 from segline.exploration.pictures.slices import Shown, channels, slices
@@ -12,7 +13,6 @@ from segline.exploration.sections.listing import listing
 from segline.plan import Plan
 from segline.plan.preprocessing.normalisation import IntensityWindow, ZScore
 from segline.report.html.markup import Html, drawn, element
-from segline.report.html.wording import counted
 from segline.report.pictures.overlays import label_legend
 from segline.report.pictures.wholes import middle_slice
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from segline.common.wording import counted
 from segline.exploration.checks.finding import FEWEST_CASES, MOST, Z_LIMIT, Finding, Level
 from segline.exploration.facts import Facts
 from segline.report.html.markup import Content, Html, cell, details, element, heading, number, table
-from segline.report.html.wording import bytes_in_words, counted, percent, short_digest
+from segline.report.html.wording import bytes_in_words, percent, short_digest
 from segline.report.sections.data import fact_list
 
 _ROWS_A_CHECK = 8

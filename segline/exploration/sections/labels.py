@@ -4,11 +4,12 @@ from collections import Counter
 
 import numpy as np
 
+from segline.common.wording import counted
 from segline.exploration.checks.intensities import decimal_of
 from segline.exploration.facts import Facts
 from segline.exploration.pictures.charts import Strip, positions, shares, strips
 from segline.report.html.markup import Html, chart, element, heading, join, number, table
-from segline.report.html.wording import counted, percent
+from segline.report.html.wording import percent
 from segline.report.sections.data import classes, labels
 
 _MOST_LABELS = 12

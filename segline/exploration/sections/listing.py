@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from segline.common.wording import counted
 from segline.exploration.checks.finding import Finding
 from segline.exploration.checks.intensities import decimal_of
 from segline.exploration.facts import Facts
 from segline.report.html.markup import Content, Html, cell, details, element, heading, number, table
-from segline.report.html.wording import counted, dash, times
+from segline.report.html.wording import dash, times
 
 _MOST_ROWS = 200
 _MOST_LABELS = 4

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segline.common.wording import counted
 from segline.data.manifest import CaseEntry
 from segline.exploration.checks.finding import Finding, some_of
 from segline.exploration.facts import Facts, KindParts
@@ -12,7 +13,6 @@ from segline.exploration.pictures.patches import patches
 from segline.plan import Plan
 from segline.planning.reasons import reasons
 from segline.report.html.markup import Html, cell, details, drawn, element, preformatted, table
-from segline.report.html.wording import counted
 from segline.report.sections.data import plan_in_words
 
 _CASES_CUT = 4

@@ -102,15 +102,6 @@ def span(values: Sequence[float], digits: int = 0) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def counted(count: int, thing: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "case"), counted(2, "case")
-    ('1 case', '2 cases')
-    """
-    return f"{count} {thing}" + ("" if count == 1 else "s")
-
-
 def shortened(name: str, most: int = 28) -> str:
     """A name that leaves room for the picture; its end is often what tells it from others.
 

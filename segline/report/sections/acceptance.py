@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from segline.acceptance.verdict import Absence, CaseComparison, JudgedBackend, Verdict, required_agreement
+from segline.common.wording import counted
 from segline.evaluation.equivalence import EQUIVALENCE_CASES
 from segline.evaluation.figures import figures_among
 from segline.model.sidecars import LARGEST_DIFFERENCE, OnnxSidecar
 from segline.plan import Agreement, Gate
 from segline.report.html.markup import Cell, Content, Html, cell, details, element, heading, number, table
-from segline.report.html.wording import MOST_ROWS, counted, dash, decimal, scientific, short_digest
+from segline.report.html.wording import MOST_ROWS, dash, decimal, scientific, short_digest
 from segline.report.sections.data import fact_list
 from segline.report.sections.overview import reason_list
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from segline.common.wording import counted
 from segline.data.manifest import CaseEntry, Manifest
 from segline.imaging.geometry import Reorientation
 from segline.plan import Augmentation, Plan, Split
@@ -23,7 +24,6 @@ from segline.report.html.markup import (
 )
 from segline.report.html.wording import (
     MOST_ROWS,
-    counted,
     dash,
     decimal,
     percent,

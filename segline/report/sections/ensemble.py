@@ -2,10 +2,11 @@
 
 from segline.acceptance.comparison import Comparison, Standing
 from segline.acceptance.times import Benchmark
+from segline.common.wording import counted
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import KEY, Figure, figures_among
 from segline.report.html.markup import Content, Html, element, heading, join, number, table
-from segline.report.html.wording import counted, dash, decimal, figure_headings, mean_with_interval
+from segline.report.html.wording import dash, decimal, figure_headings, mean_with_interval
 
 _REFERENCE = "the others are compared with this one"
 

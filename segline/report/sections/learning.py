@@ -1,10 +1,11 @@
 """The training: what was tuned for it, what it took, its curves, and which weights were kept."""
 
+from segline.common.wording import counted
 from segline.evaluation.figures import titled
 from segline.model.history import History
 from segline.plan import Plan
 from segline.report.html.markup import Content, Html, chart, details, element, heading, number, table
-from segline.report.html.wording import counted, dash, decimal, duration, times
+from segline.report.html.wording import dash, decimal, duration, times
 from segline.report.pictures import charts
 from segline.report.sections.data import fact_list
 from segline.training.tuning.record import Candidate, Tuning

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from segline.common.wording import counted
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import KEY, Figure
 from segline.report.findings import Findings
 from segline.report.html.markup import Html, cell, details, element, heading, join, number, table
-from segline.report.html.wording import counted, dash, duration, interval, moment, show
+from segline.report.html.wording import dash, duration, interval, moment, show
 from segline.runs.left_out import left_out, left_out_in_words
 from segline.runs.records import StageRecord
 from segline.runs.summary import was_interrupted, was_killed

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from segline.common.documents.names import EVALUATION, predictions_of
+from segline.common.wording import counted
 from segline.evaluation.estimates import Estimate
 from segline.evaluation.figures import Figure, figures_among
 from segline.evaluation.records import WORST_CASES, CaseEvaluation, Evaluation, Measured
@@ -21,7 +22,6 @@ from segline.report.html.markup import (
 )
 from segline.report.html.wording import (
     MOST_ROWS,
-    counted,
     decimal,
     deviation_text,
     figure_headings,

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from segline.acceptance.times import STAGES, BackendTimes, Benchmark, DeviceUse, Machine, Unavailable
+from segline.common.wording import counted
 from segline.report.html.markup import Content, Html, chart, element, heading, join, number, table
-from segline.report.html.wording import bytes_in_words, counted, dash, decimal, percent
+from segline.report.html.wording import bytes_in_words, dash, decimal, percent
 from segline.report.pictures import charts
 from segline.report.sections.data import fact_list
 

@@ -95,7 +95,7 @@ class TestEntries:
         lines = as_table(entries(cache.depot)).splitlines()
         assert lines[0].split() == ["CASE", "MIB", "MADE", "LAST", "USED", "PLANS"]
         assert (lines[1].split()[0], lines[1].split()[-1]) == ("aa", "1")
-        assert lines[2] == "1 cases, 0.0 MiB"
+        assert lines[2] == "1 case, 0.0 MiB"
 
     def test_a_damaged_note_of_use_is_told(self, cache):
         cache.depot.store.write("uses/plan.json", b"{}")
@@ -184,8 +184,8 @@ class TestCommand:
         lines = capsys.readouterr().out.splitlines()
         assert lines[3] == "2 cases, 0.0 MiB"
         assert [line for line in lines if "removed" in line] == [
-            "1 cases, 0.0 MiB would be removed",
-            "1 cases, 0.0 MiB removed",
+            "1 case, 0.0 MiB would be removed",
+            "1 case, 0.0 MiB removed",
         ]
         assert "every case is sound" in lines
         assert cache.keys() == ["bb"]

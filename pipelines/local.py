@@ -120,8 +120,7 @@ def run_pipeline(
         # the runner doubts every image whose name does not contain "python"
         warnings.filterwarnings("ignore", message="You may be attemping to run a task")
         with open_runner(run.folder, interruption) as runner:
-            places = {"pipeline_root": str(artifacts), "workspace_root": str(artifacts)}
-            local.init(runner=runner, raise_on_error=False, **places)
+            local.init(runner=runner, pipeline_root=str(artifacts), raise_on_error=False)
             asked = {name: value for name, value in inputs.items() if name in _inputs_of(pipeline)}
             pipeline(run=str(run.folder), **asked)
 

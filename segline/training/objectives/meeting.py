@@ -1,7 +1,7 @@
 """Where labels meet: whether raters part two of them by a plane."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ _OF_SECTION = 0.5
 """Of the smaller label's section beside it must touch the other label: a corner shows nothing."""
 
 
-def planes_between(labels: Sequence[np.ndarray], plan: Plan) -> tuple[Plane, ...]:
+def planes_between(labels: Iterable[np.ndarray], plan: Plan) -> tuple[Plane, ...]:
     """The planes that part labels of most cases in which those touch, always across one axis and one way.
 
     Args:

@@ -100,6 +100,22 @@ def test_a_centre_line_tells_nothing_where_it_need_not_or_cannot_be_learned(
     assert better_parted(reads_two, plan, train, val, CPU) == (HEAD_AND_TAIL,)
 
 
+def ragged(case: Case) -> Case:
+    """With a step of two slices where the two labels meet."""
+    label = case.label.copy()
+    label[4:12, 14:16, 4:20] = 1
+    return replace(case, label=label)
+
+
+@pytest.mark.parametrize(("training", "found"), [(4, (HEAD_AND_TAIL,)), (3, ())])
+def test_whether_raters_part_labels_is_for_the_label_maps_of_all_cases_to_say(
+    training: int, found: tuple[Plane, ...], tiny_plan: Plan, case: Case
+) -> None:
+    plan = Plan.parse({**tiny_plan.model_dump(), **TWO_LABELS}, "plan")
+    val = [ragged(one) for one in halves(case, [16] * 2)]
+    assert better_parted(reads_two, plan, halves(case, [16] * training), val, CPU) == found
+
+
 def test_labels_are_named_by_their_values(tiny_plan: Plan, case: Case) -> None:
     plan = Plan.parse({**tiny_plan.model_dump(), "labels": {0: "background", 7: "spleen"}}, "plan")
     assert better_in_one_piece(reads, plan, pictures(case, [3, 2, 4]), CPU) == (7,)

@@ -7,13 +7,16 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TextIO
 
+from segline.common.processes.unread import silence, tell
+
 _STAGE_LINE = re.compile(r"\s*((?:\[[a-z0-9_]+\]|segline [a-z0-9_]+:) .*)")
 
 
 class StageLines(io.TextIOBase):
     """A stream that keeps every line in ``log`` and passes on those that a stage wrote for people.
 
-    Stages that run beside each other write to it from a thread each: their lines are kept apart.
+    Stages that run beside each other write to it from a thread each: their lines are kept apart. Where one of
+    both takes no more, for a closed terminal or a full disk, it is told once, and the run goes on.
     """
 
     def __init__(self, log: Path, terminal: TextIO) -> None:
@@ -29,19 +32,21 @@ class StageLines(io.TextIOBase):
             thread = threading.get_ident()
             *lines, self._begun[thread] = (self._begun[thread] + text).split("\n")
             for line in lines:
-                self._log.write(line + "\n")
+                _give(self._log, line)
                 if match := _STAGE_LINE.fullmatch(line):
-                    self._terminal.write(match[1] + "\n")
-            self.flush()
+                    _give(self._terminal, match[1])
         return len(text)
-
-    def flush(self) -> None:
-        """Flush both."""
-        if not self._log.closed:
-            self._log.flush()
-        self._terminal.flush()
 
     def close(self) -> None:
         """Close the log; the terminal stays open."""
         self._log.close()
         super().close()
+
+
+def _give(stream: TextIO, line: str) -> None:
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except OSError as error:
+        silence(stream)
+        tell(f"segline: {stream.name}: {error.strerror}; the run goes on, its lines are not written there")

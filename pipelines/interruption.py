@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from segline.common.processes.unread import tell
+
 LAST = "report"
 """The stage that runs however the others end."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -72,12 +74,12 @@ class Interruption:
 
     def _heed(self, number: int, _frame: object) -> None:
         if not self.begun:
-            _tell(_EARLY)
+            tell(_EARLY)
             os._exit(128 + number)
         self.signals.append(number)
         running = list(self._running.values())
         if len(self.signals) == 1:
-            _tell(_first_line([stage for stage, _ in running if self.forbids(stage)]))
+            tell(_first_line([stage for stage, _ in running if self.forbids(stage)]))
         for stage, end in running:
             if self.forbids(stage):
                 end()
@@ -90,8 +92,3 @@ def _first_line(ended: list[Named]) -> str:
     names = ", ".join(sorted({stage.title for stage in ended}))
     what = f"{names} interrupted" if names else "interrupted"
     return f"segline: {what}; the same command goes on from what is in the store ({_AGAIN})"
-
-
-def _tell(line: str) -> None:
-    """Past Python's streams, which may be in the middle of a line of the code that was interrupted."""
-    os.write(2, f"{line}\n".encode())

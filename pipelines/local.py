@@ -61,8 +61,13 @@ def run_here(options: argparse.Namespace, interruption: Interruption) -> int:
     except (SeglineError, OSError) as error:
         sys.stderr.write(f"segline: {plain_error(error)}\n")
         return 2
-    with contextlib.suppress(KeyboardInterrupt):  # the second; the first ends no more than stages
+    try:
         run_pipeline(pipeline, Run(folder), open_runner, inputs, interruption)
+    except KeyboardInterrupt:
+        pass  # the second; the first ends no more than stages
+    except OSError as error:  # not even that a stage failed could be written
+        sys.stderr.write(f"segline: {plain_error(error)}\n")
+        return EXIT_STATUS["failed"]
     if interruption.status:
         announce_interrupted(folder)
         return interruption.status

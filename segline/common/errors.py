@@ -49,7 +49,7 @@ def imports_of(extra: str, asker: str, raised: type[SeglineError] = SeglineError
 def plain_error(error: BaseException) -> BaseException:
     """``error``, or the one line a user needs where its cause is outside segline: a full disk, no memory."""
     if _disk_is_full(error):
-        where = getattr(error, "filename", None) or "the store"
+        where = getattr(error, "filename", None) or "the disk"
         return SeglineError(
             f"{where}: no space left on the device; free some, or choose another STORE, RUNS or TMPDIR"
         )

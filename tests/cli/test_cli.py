@@ -1,7 +1,6 @@
 """The ``segline`` command, as a user types it."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from segline.imaging.files import read_volume, write_volume
 from segline.imaging.volume import Volume
 
 from ..command import segline
+from ..small_disk import small_disk
 
 pytestmark = pytest.mark.heavy
 
@@ -147,19 +147,12 @@ def test_predict_refuses_an_unknown_backend(package: Path, shared_data: Path, tm
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_mask(package: Path, shared_data: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small tmpfs cannot be mounted: {mounted.stderr.decode().strip()}")
-    try:
+    image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
+    with small_disk(tmp_path / "small", 4096) as disk:
         (disk / "filler").write_bytes(bytes(4096))
-        image = shared_data / "Task09_SpleenMini/imagesTr/spleen_tsA.nii.gz"
         line = refused("predict", package, image, "-o", disk / "mask.nii.gz")
         assert "no space left on the device" in line
         assert [path.name for path in disk.iterdir()] == ["filler"]
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_check_gives_a_reason_for_each_no() -> None:

@@ -1,10 +1,18 @@
 """What a local run shows and what it only logs."""
 
 import io
+import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
+
+import pytest
 
 from pipelines.console import StageLines
+
+from ..small_disk import small_disk
+from ..tiny_task import ROOT, run_command
 
 
 def shown(tmp_path: Path, *pieces: str) -> str:
@@ -41,3 +49,58 @@ def test_lines_that_two_stages_write_at_once_stay_whole(tmp_path: Path) -> None:
     stream.write(" epoch 2\n")
     stream.close()
     assert terminal.getvalue() == "[plan] spacing\n[train] 10% epoch 2\n"
+
+
+def closed_pipe() -> TextIO:
+    """To write to, with nobody to read it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w")
+
+
+def test_the_log_keeps_what_no_terminal_takes_any_more(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with closed_pipe() as terminal:
+        stream = StageLines(tmp_path / "run.log", terminal)
+        stream.write("[plan] spacing\n[train] 10%\n")
+        stream.close()
+    assert (tmp_path / "run.log").read_text() == "[plan] spacing\n[train] 10%\n"
+    told = capfd.readouterr().err
+    assert told.endswith(": Broken pipe; the run goes on, its lines are not written there\n")
+    assert told.count("\n") == 1
+
+
+def test_the_terminal_shows_what_the_log_has_no_room_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.log").symlink_to("/dev/full")
+    assert shown(tmp_path, "[plan] spacing\n", "[train] 10%\n") == "[plan] spacing\n[train] 10%\n"
+    told = capfd.readouterr().err
+    assert told.startswith(f"segline: {tmp_path}/run.log: No space left on device; the run goes on")
+    assert told.count("\n") == 1
+
+
+def test_a_run_goes_on_when_its_reader_has_left(tmp_path: Path, tiny_task: Path) -> None:
+    command = run_command(tmp_path, tiny_task, "--data", str(tmp_path / "nothing"))
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout and run.stderr
+    run.stdout.close()
+    left, *reasons = run.stderr.read().splitlines()
+    run.stderr.close()
+    assert run.wait() == 1
+    assert left.startswith("segline: <stdout>: Broken pipe; the run goes on")
+    assert [reason for reason in reasons if "download" in reason] == reasons
+    assert (tmp_path / "runs/latest/report.html").is_file()
+
+
+def test_a_run_that_finds_no_room_even_for_its_failure_ends_in_one_line(
+    tmp_path: Path, tiny_task: Path
+) -> None:
+    with small_disk(tmp_path / "runs", 8 * 4096) as disk:
+        run = subprocess.run(run_command(tmp_path, tiny_task), cwd=ROOT, capture_output=True, text=True)
+        assert not disk.joinpath("latest/summary.json").exists()
+    assert run.returncode == 1
+    *_, line = run.stderr.splitlines()
+    assert line.startswith("segline: the disk: no space left on the device; free some")
+    assert "Traceback" not in run.stderr

@@ -8,26 +8,38 @@ hidden: whoever imports segline may use the rest of those packages, too.
 import atexit
 import gc
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from segline.common.processes.unread import silence, unread
+
 LEAN = "SEGLINE_LEAN"
 """In the environment of each process that is segline's own: of the command, of stages, and in the images."""
+_LEFT = 128 + signal.SIGPIPE
 
 
 def run(main: Callable[[], int]) -> int:
     """The exit status of a program whose process is segline's own, as are those that it starts.
 
     The process ends here, at once: to take apart what ends with it anyway takes seconds. Returns where
-    something would be lost: another thread works, or what was printed cannot be written.
+    something would be lost: another thread works, or what was printed cannot be written. Whoever read it may
+    leave early, as ``head`` does: the program ends there without a word, as if by SIGPIPE.
     """
     os.environ.setdefault(LEAN, "1")
     gc.set_threshold(100_000, 20, 100)  # what is imported stays
-    status = main()
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not unread(sys.stdout):
+            raise
+        silence(sys.stdout)
+        status = _LEFT
     if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        with suppress(OSError):  # a closed pipe, a full disk: Python's own end tells of it
+        with suppress(OSError):  # a full disk: Python's own end tells of it
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from segline.common.errors import SeglineError
+from segline.common.wording import counted
 from segline.plan import Share, Split
 
 SPLIT_PARTS = ("train", "val", "test")
@@ -64,7 +65,9 @@ def split_cases(
         parts = {part: drawn[part] for part in SPLIT_PARTS}
         return {**drawn, **_with_twins(parts, groups), "twins": groups}
     if len(names) < 3:
-        raise SeglineError(f"split: {len(names)} labelled cases, at least 3 are needed (train, val, test)")
+        raise SeglineError(
+            f"split: {counted(len(names), 'labelled case')}, at least 3 are needed (train, val, test)"
+        )
     if rule.folds and not (2 <= rule.folds <= len(names) and rule.fold < rule.folds):
         raise SeglineError(
             f"split: fold {rule.fold} of {rule.folds} over {len(names)} cases does not exist; "

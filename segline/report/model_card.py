@@ -83,7 +83,7 @@ def _data(manifest: Manifest, plan: Plan) -> Iterator[str]:
     split = plan.split
     yield "## Data\n"
     name = plain(manifest.name)
-    yield f"- Data set: {name}, {len(manifest.cases)} labelled cases, digest `{manifest.digest}`."
+    yield f"- Data set: {name}, {counted(len(manifest.cases), 'labelled case')}, digest `{manifest.digest}`."
     yield (
         f"- Split: {len(split.train)} to train, {len(split.val)} to choose the weights, {len(split.test)} to "
         "test, which were seen by neither."
@@ -214,7 +214,8 @@ def _limits(contents: Contents, evaluation: Evaluation) -> Iterator[str]:
     if contents.benchmark is None:
         yield f"- Speed and memory are {_UNKNOWN}: the run has no benchmark."
     if contents.problems:
-        yield f"- {len(contents.problems)} parts of the run are damaged; what they would tell is {_UNKNOWN}."
+        damaged = counted(len(contents.problems), "damaged part")
+        yield f"- The run has {damaged}; what would be told of it is {_UNKNOWN}."
 
 
 def _licences(manifest: Manifest) -> Iterator[str]:

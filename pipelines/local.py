@@ -66,7 +66,9 @@ def run_here(options: argparse.Namespace, interruption: Interruption) -> int:
     except KeyboardInterrupt:
         pass  # the second; the first ends no more than stages
     except OSError as error:  # not even that a stage failed could be written
-        sys.stderr.write(f"segline: {plain_error(error)}\n")
+        if not isinstance(readable := plain_error(error), SeglineError):
+            raise
+        sys.stderr.write(f"segline: {readable}\n")
         return EXIT_STATUS["failed"]
     if interruption.status:
         announce_interrupted(folder)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 from segline.common.processes.unread import silence, unread
 
@@ -32,19 +33,29 @@ def run(main: Callable[[], int]) -> int:
     gc.set_threshold(100_000, 20, 100)  # what is imported stays
     try:
         status = main()
-        sys.stdout.flush()
+        _flush(sys.stdout)
     except BrokenPipeError:
         if not unread(sys.stdout):
             raise
         silence(sys.stdout)
         status = _LEFT
     if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        with suppress(OSError):  # a full disk: Python's own end tells of it
+        with suppress(OSError):  # as above
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
     return status
+
+
+def _flush(stream: TextIO) -> None:
+    """Write what is left, to whoever reads it; of a full disk Python's own end tells."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 @contextmanager

@@ -63,3 +63,4 @@ def test_output_that_cannot_be_written_is_told_of() -> None:
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=env
         )
     assert run.returncode == 120 and "No space left on device" in run.stderr
+    assert "lean.py" not in run.stderr

@@ -41,6 +41,19 @@ def python(
     return Python(*arguments, cwd=cwd, environment=environment).finish(timeout_s)
 
 
+def left_by_its_reader(
+    command: Sequence[str], lines: int = 0, cwd: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, of whose output no more than as many lines are read."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr
+        out = "".join(process.stdout.readline() for _ in range(lines))
+        process.stdout.close()
+        err = process.stderr.read()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 class Python:
     """A ``python`` that has been started, at the head of a session of its own."""
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
@@ -11,8 +10,9 @@ import pytest
 
 from pipelines.console import StageLines
 
+from ..command import left_by_its_reader
 from ..small_disk import small_disk
-from ..tiny_task import ROOT, run_command
+from ..tiny_task import ROOT, run_command, run_task
 
 
 def shown(tmp_path: Path, *pieces: str) -> str:
@@ -81,24 +81,23 @@ def test_the_terminal_shows_what_the_log_has_no_room_for(
     assert told.count("\n") == 1
 
 
+@pytest.mark.heavy
 def test_a_run_goes_on_when_its_reader_has_left(tmp_path: Path, tiny_task: Path) -> None:
     command = run_command(tmp_path, tiny_task, "--data", str(tmp_path / "nothing"))
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert run.stdout and run.stderr
-    run.stdout.close()
-    left, *reasons = run.stderr.read().splitlines()
-    run.stderr.close()
-    assert run.wait() == 1
+    run = left_by_its_reader(command, cwd=ROOT)
+    left, *reasons = run.stderr.splitlines()
+    assert run.returncode == 1
     assert left.startswith("segline: <stdout>: Broken pipe; the run goes on")
     assert [reason for reason in reasons if "download" in reason] == reasons
     assert (tmp_path / "runs/latest/report.html").is_file()
 
 
+@pytest.mark.heavy
 def test_a_run_that_finds_no_room_even_for_its_failure_ends_in_one_line(
     tmp_path: Path, tiny_task: Path
 ) -> None:
     with small_disk(tmp_path / "runs", 8 * 4096) as disk:
-        run = subprocess.run(run_command(tmp_path, tiny_task), cwd=ROOT, capture_output=True, text=True)
+        run = run_task(tmp_path, tiny_task)
         assert not disk.joinpath("latest/summary.json").exists()
     assert run.returncode == 1
     *_, line = run.stderr.splitlines()

@@ -40,7 +40,7 @@ def run(main: Callable[[], int]) -> int:
         silence(sys.stdout)
         status = _LEFT
     if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        with suppress(OSError):  # as above
+        with suppress(OSError):  # a full disk: Python's own end tells of it
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()

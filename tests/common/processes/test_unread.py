@@ -8,27 +8,16 @@ import pytest
 
 from segline.common.processes.unread import silence, unread
 
+from ...command import left_by_its_reader
+
 HEAD = "import sys; from segline.common.processes import lean; sys.exit(lean.run(main))"
 PRINTS = "def main():\n    for line in range(100_000): print(line)\n    return 3\n"
 OTHERS = "import os\ndef main():\n    one, other = os.pipe(); os.close(one); os.write(other, b'x')\n"
 
 
-def ended(code: str, lines: int) -> subprocess.CompletedProcess[str]:
-    """A program of ours, of whose output as many lines are read."""
-    program = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert program.stdout and program.stderr
-    read = "".join(program.stdout.readline() for _ in range(lines))
-    program.stdout.close()
-    error = program.stderr.read()
-    program.stderr.close()
-    return subprocess.CompletedProcess(code, program.wait(), read, error)
-
-
 @pytest.mark.parametrize("lines", [0, 2])
 def test_a_program_whose_reader_leaves_ends_as_if_by_sigpipe_without_a_word(lines: int) -> None:
-    done = ended(f"{PRINTS}{HEAD}", lines)
+    done = left_by_its_reader([sys.executable, "-c", f"{PRINTS}{HEAD}"], lines)
     assert (done.returncode, done.stderr) == (141, "")
     assert done.stdout == "0\n1\n"[: 2 * lines]
 
